@@ -1,0 +1,120 @@
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import { ServiceError } from '../../shared/errors.ts'
+import { httpStatus, openAiError, retryAfterSeconds } from '../openai/errors.ts'
+
+/** A client that reads nothing for this long is cut off: its slot is wanted by others. */
+const stalledReaderMs = 30_000
+
+/** One HTTP request and its answer, as the request path sees them. */
+export interface Exchange {
+  /** Chosen here, sent back as x-request-id, joins the logs of all services. */
+  requestId: string
+  request: IncomingMessage
+  /** Aborts when the client goes away, the request takes too long, or the gateway stops. */
+  signal: AbortSignal
+  /** Bytes of answer written so far. */
+  readonly bytesOut: number
+  header(name: string, value: string): void
+  /** A whole answer. */
+  json(status: number, body: string): void
+  /** Starts a stream of server-sent events. */
+  startEvents(): void
+  readonly started: boolean
+  /** Writes to the stream; waits while the client does not keep up. */
+  write(text: string): Promise<void> | undefined
+  end(): void
+  /** An error in the client's shape: as a status if nothing was sent yet, else as the stream's last event. */
+  fail(error: ServiceError): void
+}
+
+export interface ExchangeControl {
+  exchange: Exchange
+  abort(reason: ServiceError): void
+  /** Forgets timers and listeners. */
+  close(): void
+}
+
+export function openExchange(requestId: string, request: IncomingMessage, response: ServerResponse, timeoutMs: number): ExchangeControl {
+  const controller = new AbortController()
+  const { signal } = controller
+  let bytesOut = 0
+  const abort = (reason: ServiceError): void => controller.abort(reason)
+  const timeout = setTimeout(() => abort(new ServiceError('DEADLINE_EXCEEDED', 'request_timed_out', 'The request took longer than this server allows.')), timeoutMs)
+  const onClose = (): void => {
+    if (!response.writableFinished) abort(new ServiceError('CANCELLED', 'cancelled', 'The client went away.'))
+  }
+  response.on('close', onClose)
+  response.setHeader('x-request-id', requestId)
+
+  function send(text: string): boolean {
+    bytesOut += Buffer.byteLength(text)
+    return response.write(text)
+  }
+
+  const exchange: Exchange = {
+    requestId,
+    request,
+    signal,
+    get bytesOut() {
+      return bytesOut
+    },
+    get started() {
+      return response.headersSent
+    },
+    header: (name, value) => void response.setHeader(name, value),
+    json(status, body) {
+      const bytes = Buffer.from(body)
+      bytesOut += bytes.length
+      response.writeHead(status, { 'content-type': 'application/json', 'content-length': bytes.length }).end(bytes)
+    },
+    startEvents() {
+      response.writeHead(200, { 'content-type': 'text/event-stream; charset=utf-8', 'cache-control': 'no-cache', 'x-accel-buffering': 'no' })
+    },
+    write(text) {
+      return send(text) ? undefined : drained(response, signal, abort)
+    },
+    end() {
+      response.end()
+    },
+    fail(error) {
+      if (response.destroyed || response.writableEnded) return
+      const body = JSON.stringify(openAiError(error))
+      if (response.headersSent) {
+        send(`data: ${body}\n\n`)
+        response.end()
+        return
+      }
+      const retryAfter = retryAfterSeconds(error)
+      if (retryAfter !== undefined) response.setHeader('retry-after', retryAfter)
+      // What is left of a body that was not read would be taken for the next request.
+      if (!request.complete) response.setHeader('connection', 'close')
+      exchange.json(httpStatus(error), body)
+    },
+  }
+  return {
+    exchange,
+    abort,
+    close() {
+      clearTimeout(timeout)
+      response.off('close', onClose)
+    },
+  }
+}
+
+function drained(response: ServerResponse, signal: AbortSignal, abort: (reason: ServiceError) => void): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const stalled = setTimeout(() => {
+      abort(new ServiceError('CANCELLED', 'client_stalled', 'The client stopped reading.'))
+      response.destroy()
+    }, stalledReaderMs)
+    const settle = (): void => {
+      clearTimeout(stalled)
+      response.off('drain', settle)
+      signal.removeEventListener('abort', settle)
+      if (signal.aborted) reject(signal.reason as Error)
+      else resolve()
+    }
+    response.once('drain', settle)
+    signal.addEventListener('abort', settle, { once: true })
+  })
+}

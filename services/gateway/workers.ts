@@ -1,0 +1,110 @@
+import { type GenerateEvent, type GenerateRequest, InferenceService, type WorkerState } from '../../proto/gen/intramuros/v1/inference.ts'
+import { asServiceError, ServiceError } from '../shared/errors.ts'
+import type { Logger } from '../shared/log.ts'
+import type { CallOptions, LaneClient } from '../shared/rpc/lane-client.ts'
+
+export interface Workers {
+  /** Models that some worker serves right now. */
+  serves(model: string): boolean
+  /** Context length of a model that is served now. */
+  contextLength(model: string): number | undefined
+  /**
+   * Streams an answer from the least busy worker of the model. A worker that is lost or refuses before its first event is
+   * replaced by the next; after that the failure is the stream's. `onWorker` is told who works on it.
+   * Throws UNAVAILABLE no_worker when none is left.
+   */
+  generate(request: GenerateRequest, options: CallOptions, onWorker: (address: string) => void): AsyncGenerator<GenerateEvent, void, undefined>
+  close(): void
+}
+
+interface Worker {
+  lane: LaneClient
+  /** Unset while the worker is away or has not told yet. */
+  state: WorkerState | undefined
+  /** Requests of this gateway that it works on; fresher than its own word. */
+  inFlight: number
+}
+
+export type WorkersOptions = {
+  /** Connects to one worker; `onStateChange` must be called when the lane comes up or goes down. */
+  connect(address: string, onStateChange: (up: boolean) => void): LaneClient
+  addresses: readonly string[]
+  log: Logger
+}
+
+export function createWorkers({ connect, addresses, log }: WorkersOptions): Workers {
+  const stopping = new AbortController()
+  const workers = addresses.map((address) => {
+    const worker: Worker = { lane: connect(address, (up) => void (up ? watch(worker) : forget(worker))), state: undefined, inFlight: 0 }
+    return worker
+  })
+
+  async function watch(worker: Worker): Promise<void> {
+    try {
+      for await (const state of worker.lane.stream(InferenceService.watch, {}, { requestId: '', signal: stopping.signal })) {
+        if (worker.state?.model !== state.model) log.info({ worker: worker.lane.address, model: state.model, slots: state.slots }, 'worker ready')
+        worker.state = state
+      }
+    } catch {
+      // The lane was lost: onStateChange comes again when it is back.
+    }
+    forget(worker)
+    // The stream may end while the lane stays, for example when the worker begins to drain.
+    if (worker.lane.up && !stopping.signal.aborted) setTimeout(() => void (worker.lane.up && watch(worker)), 1000)
+  }
+
+  function forget(worker: Worker): void {
+    worker.state = undefined
+  }
+
+  function choose(model: string, tried: ReadonlySet<Worker>): Worker | undefined {
+    let best: Worker | undefined
+    let bestLoad = Number.POSITIVE_INFINITY
+    for (const worker of workers) {
+      if (worker.state?.model !== model || !worker.lane.up || tried.has(worker)) continue
+      // Others' requests count as the worker told them; ours as we know them.
+      const load = Math.max(worker.inFlight, worker.state.running + worker.state.queued) / worker.state.slots
+      if (load < bestLoad) {
+        best = worker
+        bestLoad = load
+      }
+    }
+    return best
+  }
+
+  return {
+    serves: (model) => workers.some((worker) => worker.state?.model === model),
+    contextLength: (model) => workers.find((worker) => worker.state?.model === model)?.state?.contextLength,
+    async *generate(request, options, onWorker) {
+      const tried = new Set<Worker>()
+      let last: ServiceError | undefined
+      for (;;) {
+        const worker = choose(request.model, tried)
+        if (worker === undefined) throw last ?? new ServiceError('UNAVAILABLE', 'no_worker', 'The model is not available at the moment. Try again soon.', { retryAfterMs: 2000 })
+        tried.add(worker)
+        worker.inFlight += 1
+        onWorker(worker.lane.address)
+        let started = false
+        try {
+          for await (const event of worker.lane.stream(InferenceService.generate, request, options)) {
+            started = true
+            yield event
+          }
+          return
+        } catch (thrown) {
+          const failure = asServiceError(thrown)
+          const another = !started && !options.signal.aborted && (failure.code === 'UNAVAILABLE' || failure.code === 'RESOURCE_EXHAUSTED')
+          if (!another) throw failure
+          last = failure
+          log.warn({ requestId: options.requestId, worker: worker.lane.address, reason: failure.reason }, 'worker failed before its first token')
+        } finally {
+          worker.inFlight -= 1
+        }
+      }
+    },
+    close() {
+      stopping.abort(new ServiceError('CANCELLED', 'closing', 'The gateway is closing.'))
+      for (const worker of workers) worker.lane.close()
+    },
+  }
+}

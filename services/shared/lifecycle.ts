@@ -1,0 +1,171 @@
+import { readFileSync } from 'node:fs'
+import { setTimeout as after } from 'node:timers/promises'
+import type { Registry } from 'prom-client'
+import { type Config, ConfigError, loadConfig } from './config/load.ts'
+import { createLogger, describeError, type Logger } from './log.ts'
+import { createRegistry, startMonitor } from './metrics.ts'
+import { type CallObserver, createCallObserver } from './rpc/observe.ts'
+import { startTelemetry, type Telemetry } from './telemetry.ts'
+import { type Identity, watchIdentity } from './tls/identity.ts'
+
+export type ServiceName = 'audit' | 'tokenizer' | 'inference-worker' | 'gateway'
+
+/** What every service starts from. Tests make one by hand. */
+export interface ServiceContext {
+  config: Config
+  log: Logger
+  registry: Registry
+  telemetry: Telemetry
+  /** This service's own certificate. */
+  identity: Identity
+  serverCalls: CallObserver
+  clientCalls: CallObserver
+}
+
+export interface RunningService {
+  /** Ports that it listens on, by name. */
+  ports: Record<string, number>
+  ready(): boolean
+  /** Refuses new work and waits for what is under way, at most `limitMs`; then ends it. */
+  drain(limitMs: number): Promise<void>
+  /** Releases what is left. Called once, after drain. */
+  close(): Promise<void>
+}
+
+/** An error at start that no restart will mend: the process ends with this exit status and the launcher gives up on it. */
+export class FatalStartError extends Error {
+  override readonly name = 'FatalStartError'
+}
+
+/** Exit statuses, after sysexits.h where it has one. The launcher restarts a service that ends with any other. */
+export const exitStatus = { ok: 0, fatal: 78, portInUse: 69, crashed: 70 } as const
+
+/** From the launcher to a service, and back, over the child process's IPC channel. */
+export type ToService = { type: 'drain'; limitMs: number }
+export type FromService = { type: 'listening'; ports: Record<string, number> } | { type: 'ready' } | { type: 'fatal'; message: string }
+
+/** How long a service may take to end when its launcher has died. */
+const orphanDrainMs = 1000
+
+/** Runs one service as a process, from its environment to its end. */
+export async function runService(name: ServiceName, start: (context: ServiceContext) => Promise<RunningService>): Promise<void> {
+  let config: Config
+  try {
+    config = loadConfig({ env: process.env })
+  } catch (thrown) {
+    fatal(thrown instanceof ConfigError ? thrown.message : 'The configuration could not be read.')
+    return
+  }
+  const log = createLogger(name, config.log.level)
+  process.on('uncaughtException', (error) => crash('uncaughtException', error))
+  process.on('unhandledRejection', (error) => crash('unhandledRejection', error))
+
+  function crash(what: string, error: unknown): void {
+    log.error({ err: describeError(error) }, what)
+    log.flush()
+    process.exit(exitStatus.crashed)
+  }
+
+  try {
+    const version = packageVersion()
+    const registry = createRegistry(name, version)
+    const telemetry = await startTelemetry({ service: `intramuros-${name}`, version, tracesUrl: config.telemetry.tracesUrl })
+    const identity = await watchIdentity({ file: `${config.tls.folder}/${name}.pem`, caFile: `${config.tls.folder}/ca.crt`, log })
+    let running: RunningService | undefined
+    const monitor = await startMonitor({
+      registry,
+      host: config.metricsHost,
+      port: metricsPort(config, name),
+      live: () => true,
+      ready: () => running?.ready() ?? false,
+    })
+    running = await start({
+      config,
+      log,
+      registry,
+      telemetry,
+      identity,
+      serverCalls: createCallObserver('server', registry, telemetry),
+      clientCalls: createCallObserver('client', registry, telemetry),
+    })
+    const ports = { ...running.ports, metrics: monitor.port }
+    log.info({ ports }, 'listening')
+    tell({ type: 'listening', ports })
+    const service = running
+    void announceReady(service)
+
+    let ending = false
+    const end = (limitMs: number, why: string): void => {
+      if (ending) process.exit(130)
+      ending = true
+      log.info({ why, limitMs }, 'draining')
+      void stop(limitMs)
+    }
+    const stop = async (limitMs: number): Promise<void> => {
+      await service.drain(limitMs)
+      await service.close()
+      monitor.close()
+      identity.close()
+      await telemetry.shutdown()
+      log.info({}, 'ended')
+      log.flush()
+      process.exit(exitStatus.ok)
+    }
+    process.on('SIGTERM', () => end(config.drainSeconds * 1000, 'SIGTERM'))
+    // Ctrl-C on a terminal reaches every process of the group; under the launcher only its word counts.
+    process.on('SIGINT', () => process.connected || end(config.drainSeconds * 1000, 'SIGINT'))
+    process.on('message', (message: ToService) => message.type === 'drain' && end(message.limitMs, 'launcher'))
+    process.on('disconnect', () => ending || end(orphanDrainMs, 'the launcher is gone'))
+  } catch (thrown) {
+    if (isPortInUse(thrown)) {
+      log.error({ err: describeError(thrown) }, 'a port is in use')
+      log.flush()
+      process.exit(exitStatus.portInUse)
+    }
+    if (!(thrown instanceof FatalStartError)) {
+      crash('could not start', thrown)
+      return
+    }
+    log.flush()
+    fatal(thrown.message)
+  }
+}
+
+async function announceReady(service: RunningService): Promise<void> {
+  while (!service.ready()) await after(10)
+  tell({ type: 'ready' })
+}
+
+function fatal(message: string): void {
+  process.stderr.write(`${message}\n`)
+  process.exitCode = exitStatus.fatal
+  if (process.send === undefined) process.exit()
+  else process.send({ type: 'fatal', message } satisfies FromService, () => process.exit())
+}
+
+function tell(message: FromService): void {
+  process.send?.(message)
+}
+
+function metricsPort(config: Config, name: ServiceName): number {
+  switch (name) {
+    case 'audit':
+      return config.audit.metricsPort
+    case 'tokenizer':
+      return config.tokenizer.metricsPort
+    case 'inference-worker':
+      return config.inferenceWorker.metricsPort
+    case 'gateway':
+      return config.gateway.metricsPort
+  }
+}
+
+function isPortInUse(thrown: unknown): boolean {
+  return thrown instanceof Error && (('code' in thrown && thrown.code === 'EADDRINUSE') || thrown.message.includes('EADDRINUSE'))
+}
+
+/** Version of this package. */
+export function packageVersion(): string {
+  const text: unknown = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8'))
+  return typeof text === 'object' && text !== null && 'version' in text && typeof text.version === 'string' ? text.version : '0'
+}

@@ -1,0 +1,162 @@
+import { isIP } from 'node:net'
+import {
+  Metadata,
+  Server,
+  type ServerDuplexStream,
+  type ServerUnaryCall,
+  type ServerWritableStream,
+  type ServiceDefinition,
+  type sendUnaryData,
+  type UntypedServiceImplementation,
+} from '@grpc/grpc-js'
+import type { LaneFrame } from '../../../proto/gen/intramuros/v1/lane.ts'
+import { asServiceError, codes, ServiceError } from '../errors.ts'
+import { serverCredentials, serviceNameOfPeer } from '../tls/grpc-credentials.ts'
+import type { Identity } from '../tls/identity.ts'
+import { type Arrival, type BindOptions, bindMethods, type BoundMethod } from './bind.ts'
+import { serveLane } from './lane-server.ts'
+import { type HandlersOf, methodName } from './methods.ts'
+import { channelLimits, errorMetadata } from './wire.ts'
+
+export type Service = ServiceDefinition & { lane: ServiceDefinition[string] }
+
+export interface ServeOptions<S extends Service> extends BindOptions {
+  service: S
+  handlers: HandlersOf<S>
+  identity: Identity
+  /** "host:port"; port 0 takes a free one. */
+  listen: string
+}
+
+export interface RpcServer {
+  port: number
+  /** Refuses new connections, waits for the calls under way until `limitMs`, then ends them. */
+  close(limitMs: number): Promise<void>
+}
+
+/** Serves a service over mTLS, each method both as an ordinary one and over lanes. Throws when the address can't be had. */
+export async function serveRpc<S extends Service>(options: ServeOptions<S>): Promise<RpcServer> {
+  const methods = bindMethods(options.service, options.handlers, options)
+  const server = new Server(channelLimits)
+  server.addService(overBytes(options.service), carry(options.service, methods, options))
+  const port = await new Promise<number>((resolve, reject) => {
+    server.bindAsync(options.listen, serverCredentials(options.identity), (error, bound) => (error === null ? resolve(bound) : reject(error)))
+  })
+  return {
+    port,
+    close(limitMs) {
+      return new Promise((resolve) => {
+        const limit = setTimeout(() => server.forceShutdown(), limitMs)
+        server.tryShutdown(() => {
+          clearTimeout(limit)
+          resolve()
+        })
+      })
+    },
+  }
+}
+
+/** Leaves requests and responses as bytes: the bound methods encode and decode, the same way for both carriages. */
+function overBytes(service: Service): Service {
+  const asIs = (bytes: Buffer): Buffer => bytes
+  const definitions = Object.entries(service).map(([name, definition]) => [
+    name,
+    name === 'lane' ? definition : { ...definition, requestDeserialize: asIs, responseSerialize: asIs },
+  ])
+  return { lane: service.lane, ...Object.fromEntries(definitions) }
+}
+
+/** The bound methods as grpc-js wants them. */
+function carry(service: Service, methods: Map<string, BoundMethod>, options: BindOptions): UntypedServiceImplementation {
+  const implementation: UntypedServiceImplementation = {}
+  for (const [name, definition] of Object.entries(service)) {
+    if (name === 'lane') {
+      implementation[name] = (stream: ServerDuplexStream<LaneFrame, LaneFrame>) => acceptLane(stream, methods, options)
+      continue
+    }
+    const method = methods.get(methodName(definition.path))
+    if (method === undefined) continue
+    implementation[name] = method.streamed
+      ? (call: ServerWritableStream<Buffer, Uint8Array>) => void carryStream(call, method.run)
+      : (call: ServerUnaryCall<Buffer, Uint8Array>, done: sendUnaryData<Uint8Array>) => void carryUnary(call, done, method.run)
+  }
+  return implementation
+}
+
+function acceptLane(stream: ServerDuplexStream<LaneFrame, LaneFrame>, methods: Map<string, BoundMethod>, options: BindOptions): void {
+  const peer = peerOf(stream)
+  if (!options.callers.includes(peer)) {
+    options.log.warn({ peer, address: peerAddress(stream.getPeer()) }, 'refused a lane: this caller is not allowed')
+    stream.emit('error', statusOf(new ServiceError('PERMISSION_DENIED', 'caller_not_allowed', 'This service does not answer to the certificate of this caller.')))
+    return
+  }
+  stream.sendMetadata(new Metadata()) // tells the client that the lane is up
+  serveLane(stream, methods, peer)
+}
+
+async function carryUnary(
+  call: ServerUnaryCall<Buffer, Uint8Array>,
+  done: sendUnaryData<Uint8Array>,
+  run: (request: Buffer, arrival: Arrival) => Promise<Uint8Array>,
+): Promise<void> {
+  try {
+    done(null, await run(call.request, arrivalOf(call)))
+  } catch (thrown) {
+    done(statusOf(asServiceError(thrown)))
+  }
+}
+
+async function carryStream(
+  call: ServerWritableStream<Buffer, Uint8Array>,
+  run: (request: Buffer, arrival: Arrival) => AsyncGenerator<Uint8Array, void, undefined>,
+): Promise<void> {
+  try {
+    const arrival = arrivalOf(call)
+    for await (const message of run(call.request, arrival)) {
+      if (!call.write(message)) await drainedOrAborted(call, arrival.abort.signal)
+      if (arrival.abort.signal.aborted) break
+    }
+    call.end()
+  } catch (thrown) {
+    call.emit('error', statusOf(asServiceError(thrown)))
+  }
+}
+
+function drainedOrAborted(call: ServerWritableStream<Buffer, Uint8Array>, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    call.once('drain', resolve)
+    signal.addEventListener('abort', () => resolve(), { once: true })
+  })
+}
+
+function arrivalOf(call: ServerUnaryCall<Buffer, Uint8Array> | ServerWritableStream<Buffer, Uint8Array>): Arrival {
+  const abort = new AbortController()
+  call.on('cancelled', () => abort.abort(new ServiceError('CANCELLED', 'cancelled', 'The caller went away.')))
+  const deadline = Number(call.getDeadline())
+  return {
+    requestId: textOf(call.metadata, 'x-request-id'),
+    peer: peerOf(call),
+    traceparent: textOf(call.metadata, 'traceparent'),
+    timeoutMs: Number.isFinite(deadline) ? Math.max(1, deadline - Date.now()) : 0,
+    abort,
+  }
+}
+
+function textOf(metadata: Metadata, key: string): string {
+  const value = metadata.get(key)[0]
+  return typeof value === 'string' && /^[\w.-]{1,64}$/.test(value) ? value : ''
+}
+
+function peerOf(call: { getAuthContext(): { sslPeerCertificate?: unknown } | null }): string {
+  const certificate = call.getAuthContext()?.sslPeerCertificate
+  return serviceNameOfPeer(certificate) ?? ''
+}
+
+function peerAddress(peer: string): string {
+  const host = peer.slice(0, peer.lastIndexOf(':'))
+  return isIP(host) === 0 ? 'unknown' : host
+}
+
+function statusOf(error: ServiceError): { code: number; details: string; metadata: Metadata } & Error {
+  return Object.assign(new Error(error.message), { code: codes[error.code], details: error.message, metadata: errorMetadata(error) })
+}

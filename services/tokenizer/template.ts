@@ -1,0 +1,127 @@
+import { Environment, Interpreter, Template } from '@huggingface/jinja'
+import { ServiceError } from '../shared/errors.ts'
+
+/** What a template makes of one message. */
+export interface TemplateMessage {
+  readonly role: string
+  readonly content: string
+}
+
+export interface ChatTemplate {
+  /**
+   * The prompt, up to where the assistant's answer begins. Throws INVALID_ARGUMENT template_rejected when the template refuses the
+   * conversation, INTERNAL template_failed when it breaks on it or makes too long a text of it; neither tells anything of the messages.
+   */
+  render(messages: readonly TemplateMessage[]): string
+}
+
+export interface TemplateOptions {
+  /** Jinja, as Hugging Face's transformers and llama.cpp run it. */
+  source: string
+  /** Texts of the model's own tokens; empty where it has none. */
+  bosText: string
+  eosText: string
+}
+
+/** A text this many times longer than the messages and the template together is a template gone wrong. */
+const growthLimit = 8
+
+/** Parses the template once. Throws what the parser throws. */
+export function compileTemplate({ source, bosText, eosText }: TemplateOptions): ChatTemplate {
+  const { parsed } = new Template(source)
+  const globals = new Environment()
+  const values = {
+    true: true,
+    false: false,
+    none: null,
+    True: true,
+    False: false,
+    None: null,
+    range,
+    strftime_now: (format: unknown) => formatTime(new Date(), String(format)),
+    raise_exception: (message: unknown) => {
+      throw new Refusal(String(message))
+    },
+    bos_token: bosText,
+    eos_token: eosText,
+    add_generation_prompt: true,
+    // As llama-server has it unless told otherwise.
+    enable_thinking: true,
+  }
+  for (const [name, value] of Object.entries(values)) globals.set(name, value)
+
+  return {
+    render(messages) {
+      const scope = new Environment(globals)
+      scope.set('messages', messages)
+      let text: unknown
+      try {
+        text = new Interpreter(scope).run(parsed).value
+      } catch (thrown) {
+        throw thrown instanceof Refusal ? rejection(thrown.message, source) : failure(thrown)
+      }
+      let given = source.length
+      for (const message of messages) given += message.content.length + message.role.length
+      if (typeof text !== 'string' || text.length > growthLimit * (given + 1024 * (messages.length + 1))) throw failure(undefined)
+      return text
+    },
+  }
+}
+
+/** What `raise_exception` throws. */
+class Refusal extends Error {}
+
+function rejection(message: string, source: string): ServiceError {
+  // A template may put a message into its exception's text: only what stands in the template as it is can be passed on.
+  const text = message.length <= 300 && source.includes(message) ? `The model's chat template refuses these messages: ${message}` : "The model's chat template refuses these messages."
+  return new ServiceError('INVALID_ARGUMENT', 'template_rejected', text, { param: 'messages' })
+}
+
+function failure(cause: unknown): ServiceError {
+  return new ServiceError('INTERNAL', 'template_failed', "The model's chat template failed on these messages.", { cause })
+}
+
+function range(first: number, end?: number, step = 1): number[] {
+  const [from, to] = end === undefined ? [0, first] : [first, end]
+  const count = Math.max(0, Math.ceil((to - from) / step))
+  if (!(count <= 100_000)) throw new RangeError('a range of this size is not for a chat template')
+  return Array.from({ length: count }, (_, i) => from + i * step)
+}
+
+const months = ['January', 'February', 'March', 'April', 'May', 'June', 'July', 'August', 'September', 'October', 'November', 'December']
+const days = ['Sunday', 'Monday', 'Tuesday', 'Wednesday', 'Thursday', 'Friday', 'Saturday']
+
+/** The part of C's strftime that chat templates use, in local time and always in English. */
+export function formatTime(time: Date, format: string): string {
+  const two = (number: number): string => String(number).padStart(2, '0')
+  const month = months[time.getMonth()] ?? ''
+  const day = days[time.getDay()] ?? ''
+  return format.replace(/%[a-zA-Z%]/g, (directive) => {
+    switch (directive) {
+      case '%Y':
+        return String(time.getFullYear())
+      case '%m':
+        return two(time.getMonth() + 1)
+      case '%d':
+        return two(time.getDate())
+      case '%B':
+        return month
+      case '%b':
+        return month.slice(0, 3)
+      case '%A':
+        return day
+      case '%a':
+        return day.slice(0, 3)
+      case '%H':
+        return two(time.getHours())
+      case '%M':
+        return two(time.getMinutes())
+      case '%S':
+        return two(time.getSeconds())
+      case '%%':
+        return '%'
+      default:
+        return directive
+    }
+  })
+}

@@ -1,0 +1,188 @@
+import { type ChildProcess, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { mkdtemp, readFile, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { ensureCertificates } from '../../deploy/local/certificates.ts'
+import { openDirectory } from '../../services/shared/directory/directory.ts'
+import type { FromService } from '../../services/shared/lifecycle.ts'
+
+const root = join(import.meta.dirname, '../..')
+const model = 'smollm2-135m-instruct'
+
+export type Role = 'audit' | 'tokenizer' | 'gateway' | `worker-${number}`
+
+export interface PlatformOptions {
+  /** Settings for every service, as environment variables. */
+  env?: Record<string, string>
+  /** How the scripted workers behave, one entry a worker; see scripted-worker.ts. Default: one that answers eight tokens. */
+  workers?: ScriptedBehaviour[]
+}
+
+export interface ScriptedBehaviour {
+  tokens?: number
+  delayMs?: number
+  slots?: number
+  /** The process kills itself after so many tokens. */
+  dieAfter?: number
+}
+
+/** The four services as real processes over a state folder of their own, with scripted workers. */
+export interface Platform {
+  home: string
+  url: string
+  /** PEM of the CA. */
+  ca: string
+  /** An API key of the team "default". */
+  key: string
+  model: string
+  process(role: Role): ChildProcess
+  /** Address of /metrics and /readyz. */
+  monitor(role: Role): string
+  /** Everything that the services wrote to standard output and error. */
+  output(): string
+  /** Ends a process at once, as a crash does. */
+  kill(role: Role): Promise<void>
+  /** Starts a killed one again, on the ports that it had. */
+  restart(role: Role): Promise<void>
+  /** Waits until a service says that it is ready. */
+  ready(role: Role): Promise<void>
+  /** Drains one service; resolves with its exit status. */
+  drain(role: Role, limitMs: number): Promise<number | null>
+  stop(): Promise<void>
+}
+
+interface Running {
+  child: ChildProcess
+  ports: Record<string, number>
+}
+
+export async function startPlatform(options: PlatformOptions = {}): Promise<Platform> {
+  const home = await mkdtemp(join(tmpdir(), 'intramuros-test-'))
+  await ensureCertificates({ folder: join(home, 'tls'), now: () => new Date(), httpsNames: [] })
+  const directory = openDirectory({ home })
+  directory.addTeam('default', [])
+  const key = directory.createKey('default').secret
+  directory.close()
+
+  const running = new Map<Role, Running>()
+  const behaviours = options.workers ?? [{}]
+  let output = ''
+
+  async function start(role: Role, listen: Record<string, number>, extra: Record<string, string> = {}): Promise<void> {
+    const script = role.startsWith('worker-') ? 'test/support/scripted-worker.ts' : `services/${role}/main.ts`
+    const child = spawn(process.execPath, [script], {
+      cwd: root,
+      stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
+      env: { ...environment(home), ...options.env, ...settings(role, listen), ...extra },
+    })
+    child.stdout?.on('data', (chunk: Buffer) => (output += chunk.toString()))
+    child.stderr?.on('data', (chunk: Buffer) => (output += chunk.toString()))
+    const ports = await new Promise<Record<string, number>>((resolve, reject) => {
+      child.once('exit', (code, signal) => reject(new Error(`${role} ended with ${code ?? signal} before it listened:\n${output}`)))
+      child.on('message', (message: FromService) => message.type === 'listening' && resolve(message.ports))
+    })
+    running.set(role, { child, ports })
+  }
+
+  function get(role: Role): Running {
+    const found = running.get(role)
+    if (found === undefined) throw new Error(`${role} was not started`)
+    return found
+  }
+
+  function settings(role: Role, listen: Record<string, number>): Record<string, string> {
+    const grpc = `127.0.0.1:${listen['grpc'] ?? 0}`
+    const metrics = String(listen['metrics'] ?? 0)
+    switch (role) {
+      case 'audit':
+        return { INTRAMUROS_AUDIT_LISTEN: grpc, INTRAMUROS_AUDIT_METRICS_PORT: metrics }
+      case 'tokenizer':
+        return { INTRAMUROS_TOKENIZER_LISTEN: grpc, INTRAMUROS_TOKENIZER_METRICS_PORT: metrics }
+      case 'gateway':
+        return {
+          INTRAMUROS_GATEWAY_PORT: String(listen['https'] ?? 0),
+          INTRAMUROS_GATEWAY_METRICS_PORT: metrics,
+          INTRAMUROS_GATEWAY_AUDIT: `127.0.0.1:${get('audit').ports['grpc']}`,
+          INTRAMUROS_GATEWAY_TOKENIZER: `127.0.0.1:${get('tokenizer').ports['grpc']}`,
+          INTRAMUROS_GATEWAY_WORKERS: behaviours.map((_, index) => `127.0.0.1:${get(`worker-${index}`).ports['grpc']}`).join(','),
+        }
+      default:
+        return {
+          INTRAMUROS_INFERENCE_WORKER_LISTEN: grpc,
+          INTRAMUROS_INFERENCE_WORKER_METRICS_PORT: metrics,
+          INTRAMUROS_INFERENCE_WORKER_MODEL: model,
+          TEST_BEHAVIOUR: JSON.stringify(behaviours[Number(role.slice('worker-'.length))] ?? {}),
+        }
+    }
+  }
+
+  async function ready(role: Role): Promise<void> {
+    const address = `${monitor(role)}/readyz`
+    await until(async () => (await fetch(address).catch(() => undefined))?.status === 200, `${role} to be ready`)
+  }
+
+  function monitor(role: Role): string {
+    return `http://127.0.0.1:${get(role).ports['metrics']}`
+  }
+
+  async function kill(role: Role): Promise<void> {
+    const { child } = get(role)
+    if (child.exitCode !== null || child.signalCode !== null) return
+    const ended = once(child, 'exit')
+    child.kill('SIGKILL')
+    await ended
+  }
+
+  const platform: Platform = {
+    home,
+    get url() {
+      return `https://localhost:${get('gateway').ports['https']}`
+    },
+    ca: await readFile(join(home, 'tls/ca.crt'), 'utf8'),
+    key,
+    model,
+    process: (role) => get(role).child,
+    monitor,
+    output: () => output,
+    kill,
+    restart: (role) => start(role, get(role).ports),
+    ready,
+    async drain(role, limitMs) {
+      const { child } = get(role)
+      const ended = once(child, 'exit')
+      child.send({ type: 'drain', limitMs })
+      const [code] = (await ended) as [number | null]
+      return code
+    },
+    async stop() {
+      await Promise.all([...running.keys()].map(kill))
+      await rm(home, { recursive: true, force: true })
+    },
+  }
+  try {
+    const peers: Role[] = ['audit', 'tokenizer', ...behaviours.map((_, index): Role => `worker-${index}`)]
+    await Promise.all(peers.map((role) => start(role, {})))
+    await start('gateway', {})
+    await ready('gateway')
+    return platform
+  } catch (thrown) {
+    await platform.stop()
+    throw thrown
+  }
+}
+
+/** The caller's environment without its settings of an Intramuros of its own. */
+function environment(home: string): NodeJS.ProcessEnv {
+  const inherited = Object.entries(process.env).filter(([name]) => !name.startsWith('INTRAMUROS_') && !name.startsWith('OTEL_'))
+  return { ...Object.fromEntries(inherited), INTRAMUROS_HOME: home, INTRAMUROS_MODELS: '' }
+}
+
+/** Polls until a condition holds. For conditions outside this process, where there is no event to wait for. */
+export async function until(condition: () => boolean | Promise<boolean>, what: string, limitMs = 20_000): Promise<void> {
+  const deadline = performance.now() + limitMs
+  while (!(await condition())) {
+    if (performance.now() > deadline) throw new Error(`waited ${limitMs} ms for ${what}`)
+    await new Promise((resolve) => setTimeout(resolve, 20))
+  }
+}
