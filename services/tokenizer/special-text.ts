@@ -1,5 +1,5 @@
 import { ServiceError } from '../shared/errors.ts'
-import { partition, type Piece, type SpecialTokenIndex } from './special-tokens.ts'
+import { indexSpecialTokens, partition, type Piece, type SpecialTokenIndex } from './special-tokens.ts'
 import type { SpecialToken } from './vocabulary.ts'
 
 /**
@@ -15,12 +15,20 @@ export interface Guard {
   readonly ends: RegExp
   /** UTF-16 length of the longest control token. */
   readonly longest: number
+  /** The BOS text, where the caller adds that token itself: left out at the start of a rendered prompt. Else empty. */
+  readonly leading: string
   /** UTF-16 code units that neither the template nor a special token uses. */
   readonly marks: readonly string[]
 }
 
-/** `source` is the template. */
-export function createGuard(index: SpecialTokenIndex, tokens: readonly SpecialToken[], source: string): Guard {
+export interface GuardOptions {
+  tokens: readonly SpecialToken[]
+  /** The chat template. */
+  source: string
+  leading: string
+}
+
+export function createGuard({ tokens, source, leading }: GuardOptions): Guard {
   const ends = new Set<string>()
   let longest = 0
   for (const { text, control } of tokens) {
@@ -39,7 +47,7 @@ export function createGuard(index: SpecialTokenIndex, tokens: readonly SpecialTo
   }
   const units = [...ends].map((unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`)
   // Not sticky or global: test() keeps no place. An empty class matches nothing.
-  return { index, ends: new RegExp(`[${units.join('')}]`), longest, marks }
+  return { index: indexSpecialTokens(tokens), leading, ends: new RegExp(`[${units.join('')}]`), longest, marks }
 }
 
 export interface PromptText {
@@ -50,29 +58,26 @@ export interface PromptText {
 
 /**
  * Renders `contents` and cuts the result into plain text and special tokens, no control token among them but the template's own.
- * `render` puts other strings in the place of `contents`; `skip` tells how many code units at the start of a rendered text to leave out.
+ * `render` makes the prompt with the given strings in the place of `contents`.
  */
-export function renderGuarded(
-  contents: readonly string[],
-  render: (contents: readonly string[]) => string,
-  skip: (rendered: string) => number,
-  guard: Guard,
-): PromptText {
-  const rendered = render(contents)
-  const text = rendered.slice(skip(rendered))
-  const pieces = partition(text, text, guard.index)
-  const spelling = spellingOf(contents, pieces, guard)
-  if (spelling === undefined) return { pieces, length: text.length }
+export function renderGuarded(contents: readonly string[], render: (contents: readonly string[]) => string, guard: Guard): PromptText {
+  const text = render(contents)
+  const unguarded = cut(text, text, guard)
+  const spelling = spellingOf(contents, unguarded.pieces, guard)
+  if (spelling === undefined) return unguarded
 
   const marking = markContents(contents, spelling, guard)
-  const renderedMarked = render(marking.contents)
-  const traced = renderedMarked.slice(skip(renderedMarked))
+  const traced = render(marking.contents)
   const restored = marking.restore(traced)
-  const guarded = partition(restored, traced, guard.index)
+  const guarded = cut(restored, traced, guard)
   // The template looked at a marked character (to cut out "<think>", say) and did something else than without the marks. What it made of
   // the real strings is right as long as it gives the control tokens that no client's character helped to spell.
-  if (restored !== text && sameControlTokens(pieces, guarded)) return { pieces, length: text.length }
-  return { pieces: guarded, length: restored.length }
+  return restored !== text && sameControlTokens(unguarded.pieces, guarded.pieces) ? unguarded : guarded
+}
+
+function cut(text: string, traced: string, guard: Guard): PromptText {
+  const from = traced.startsWith(guard.leading) ? guard.leading.length : 0
+  return { pieces: partition(text.slice(from), traced.slice(from), guard.index), length: text.length - from }
 }
 
 /** Tells which of a client's strings can take part in spelling a control token. */

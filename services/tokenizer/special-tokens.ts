@@ -78,10 +78,17 @@ export function partition(text: string, traced: string, index: SpecialTokenIndex
 }
 
 function addText(pieces: Piece[], text: string, stripStart: boolean, stripEnd: boolean): void {
-  // C's isspace, as llama.cpp asks it.
-  let stripped = stripStart ? text.replace(/^[ \t\n\v\f\r]+/, '') : text
-  if (stripEnd) stripped = stripped.replace(/(?<![ \t\n\v\f\r])[ \t\n\v\f\r]+$/, '')
-  if (stripped !== '') pieces.push(stripped)
+  let from = 0
+  let to = text.length
+  if (stripStart) while (from < to && isSpace(text, from)) from++
+  if (stripEnd) while (from < to && isSpace(text, to - 1)) to--
+  if (from < to) pieces.push(text.slice(from, to))
+}
+
+/** C's isspace, as llama.cpp asks it. */
+function isSpace(text: string, at: number): boolean {
+  const unit = text.charCodeAt(at)
+  return unit === 0x20 || (unit >= 0x09 && unit <= 0x0d)
 }
 
 /** The longest special token at each place, by length. */
@@ -129,8 +136,11 @@ function accept(text: string, byLength: Map<number, Match[]>, traced: string, in
       else {
         taken.fill(1, match.at, end)
         accepted.push(match)
+        // The space that a token swallows is gone for the shorter ones.
+        if (match.entry.token.stripRight) for (let i = end; taken[i] === 0 && isSpace(text, i); i++) taken[i] = 1
+        if (match.entry.token.stripLeft) for (let i = match.at - 1; taken[i] === 0 && isSpace(text, i); i--) taken[i] = 1
       }
     }
   }
-  return accepted.sort((a, b) => a.at - b.at)
+  return accepted.toSorted((a, b) => a.at - b.at)
 }

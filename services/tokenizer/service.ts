@@ -1,0 +1,47 @@
+import type { PrepareRequest, PrepareResponse } from '../../proto/gen/intramuros/v1/tokenizer.ts'
+import type { Logger } from '../shared/log.ts'
+import type { UnaryHandler } from '../shared/rpc/handler.ts'
+import type { TokenizerMetrics } from './metrics.ts'
+import { loadModel, type ServedModel, type ServedModelOptions } from './model.ts'
+import { createPrepare } from './prepare.ts'
+import { startLlama } from './vocabulary.ts'
+
+export interface TokenizerOptions {
+  models: readonly ServedModelOptions[]
+  log: Logger
+  metrics: TokenizerMetrics
+}
+
+export interface TokenizerService {
+  prepare: UnaryHandler<PrepareRequest, PrepareResponse>
+  /** True from the start, each vocabulary having tokenised a conversation by then, until close(). */
+  ready(): boolean
+  /** Frees the vocabularies. Calls must have ended. */
+  close(): Promise<void>
+}
+
+/** Loads the vocabularies, one after the other. Throws ModelLoadError, and llama.cpp's error when the machine has no build of it. */
+export async function createTokenizerService({ models: options, log, metrics }: TokenizerOptions): Promise<TokenizerService> {
+  const llama = await startLlama(log)
+  const models = new Map<string, ServedModel>()
+  let ready = false
+  const close = async (): Promise<void> => {
+    ready = false
+    await Promise.all(models.values().map((model) => model.close()))
+    await llama.dispose()
+  }
+  try {
+    for (const model of options) {
+      const start = performance.now()
+      // oxlint-disable-next-line no-await-in-loop -- they would wait for each other inside llama.cpp anyway
+      const served = await loadModel(llama, model, log)
+      models.set(model.id, served)
+      log.info({ model: model.id, contextLength: served.contextLength, loadMs: Math.round(performance.now() - start) }, 'vocabulary loaded')
+    }
+  } catch (thrown) {
+    await close()
+    throw thrown
+  }
+  ready = true
+  return { prepare: createPrepare({ models, log, metrics }), ready: () => ready, close }
+}

@@ -1,0 +1,124 @@
+import { getLlama, type Llama, type LlamaModel, LlamaLogLevel } from 'node-llama-cpp'
+import { Type } from 'typebox'
+import { Check } from 'typebox/value'
+import type { Logger } from '../shared/log.ts'
+
+export interface SpecialToken {
+  readonly id: number
+  readonly text: string
+  /** CONTROL or UNKNOWN: no client's text may become it. Otherwise USER_DEFINED, which stands for ordinary text. */
+  readonly control: boolean
+  /** Swallows white space before or after it. */
+  readonly stripLeft: boolean
+  readonly stripRight: boolean
+}
+
+/** What a model file tells about text and tokens; its weights stay on the disk. */
+export interface Vocabulary {
+  /** Jinja source. */
+  readonly chatTemplate: string
+  readonly bos: { readonly id: number; readonly text: string } | undefined
+  /** Empty if the model has none. */
+  readonly eosText: string
+  /** True if each prompt begins with the BOS token. tokenise() does not add it. */
+  readonly addBos: boolean
+  /** True if tokenise() puts a space before the text (SentencePiece's dummy prefix). */
+  readonly addsSpace: boolean
+  /** Tokens that the model was trained for. */
+  readonly contextLength: number
+  /** UTF-8 bytes of the longest token: no text has fewer tokens than its bytes divided by this. */
+  readonly longestTokenBytes: number
+  readonly specialTokens: readonly SpecialToken[]
+  /** Token ids of plain text: control tokens in it are taken for the text they are, BOS and EOS are not added. */
+  tokenise(text: string): readonly number[]
+  dispose(): Promise<void>
+}
+
+export type ModelLoadReason = 'unreadable_model' | 'bad_metadata' | 'no_chat_template' | 'bad_chat_template'
+
+/** Why a model can't be served; for the operator. */
+export class ModelLoadError extends Error {
+  override readonly name = 'ModelLoadError'
+  readonly reason: ModelLoadReason
+
+  constructor(reason: ModelLoadReason, message: string, cause?: unknown) {
+    super(message, cause === undefined ? undefined : { cause })
+    this.reason = reason
+  }
+}
+
+const TokenizerMetadata = Type.Object({
+  chat_template: Type.Optional(Type.String()),
+  ggml: Type.Object({
+    model: Type.String(),
+    tokens: Type.Array(Type.String(), { minItems: 1 }),
+    add_space_prefix: Type.Optional(Type.Boolean()),
+  }),
+})
+
+const ArchitectureMetadata = Type.Object({ context_length: Type.Integer({ minimum: 1, maximum: 0xffff_ffff }) })
+
+/** llama.cpp, on the CPU. One per process; throws when the machine has no build of it. */
+export async function startLlama(log: Logger): Promise<Llama> {
+  return await getLlama({
+    gpu: false,
+    build: 'never',
+    skipDownload: true,
+    maxThreads: 1,
+    logLevel: LlamaLogLevel.error,
+    // Only while loading can these lines say anything: tokenising logs nothing.
+    logger: (level, text) => log.warn({ level, text: text.trim() }, 'llama.cpp'),
+  })
+}
+
+/** Reads the vocabulary of a GGUF file. Throws ModelLoadError. */
+export async function loadVocabulary(llama: Llama, path: string): Promise<Vocabulary> {
+  let model: LlamaModel
+  try {
+    model = await llama.loadModel({ modelPath: path, vocabOnly: true })
+  } catch (thrown) {
+    throw new ModelLoadError('unreadable_model', `${path} can't be read as a GGUF model.`, thrown)
+  }
+  try {
+    return describe(model, path)
+  } catch (thrown) {
+    await model.dispose()
+    throw thrown
+  }
+}
+
+function describe(model: LlamaModel, path: string): Vocabulary {
+  const tokenizer: unknown = model.fileInfo.metadata.tokenizer
+  const architecture: unknown = model.fileInfo.architectureMetadata
+  if (!Check(TokenizerMetadata, tokenizer)) throw new ModelLoadError('bad_metadata', `${path} lacks the metadata of its tokenizer, or they are not as GGUF wants them.`)
+  if (!Check(ArchitectureMetadata, architecture)) throw new ModelLoadError('bad_metadata', `${path} does not tell its context length.`)
+  const { chat_template: chatTemplate, ggml } = tokenizer
+  if (chatTemplate === undefined || chatTemplate.trim() === '') throw new ModelLoadError('no_chat_template', `${path} has no chat template: it can't be served for chat.`)
+
+  const specialTokens: SpecialToken[] = []
+  let longestTokenBytes = 1
+  for (const id of model.iterateAllTokens()) {
+    const text = ggml.tokens[id] ?? ''
+    longestTokenBytes = Math.max(longestTokenBytes, Buffer.byteLength(text))
+    // From llama.cpp rather than from the file: it corrects the types of some well-known tokens.
+    const attributes = model.getTokenAttributes(id)
+    const control = attributes.control || attributes.unknown
+    if (control || attributes.userDefined) specialTokens.push({ id, text, control, stripLeft: attributes.lstrip, stripRight: attributes.rstrip })
+  }
+  const { bos, bosString, eosString, shouldPrependBosToken } = model.tokens
+  const vocabulary: Vocabulary = {
+    chatTemplate,
+    bos: bos === null || bosString === null ? undefined : { id: bos, text: bosString },
+    eosText: eosString ?? '',
+    addBos: shouldPrependBosToken,
+    addsSpace: (ggml.model === 'llama' || ggml.model === 't5') && ggml.add_space_prefix !== false,
+    contextLength: architecture.context_length,
+    longestTokenBytes,
+    specialTokens,
+    tokenise: (text) => model.tokenize(text, false),
+    dispose: () => model.dispose(),
+  }
+  // The file's arrays, one entry for each token and merge, are most of the memory that a vocabulary takes in JavaScript.
+  Object.assign(ggml, { tokens: [], token_type: [], scores: [], merges: [] })
+  return vocabulary
+}
