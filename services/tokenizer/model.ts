@@ -12,8 +12,10 @@ export interface ServedModelOptions {
   /** A GGUF file. */
   path: string
   /** Tokens that a prompt and its answer may have together; the model's own number if it is not given or larger. */
-  contextLength?: number
+  contextLength?: number | undefined
 }
+
+export { ModelLoadError }
 
 /** A model that prompts can be prepared for. */
 export interface ServedModel {

@@ -24,11 +24,8 @@ export interface TokenizerService {
 export async function createTokenizerService({ models: options, log, metrics }: TokenizerOptions): Promise<TokenizerService> {
   const llama = await startLlama(log)
   const models = new Map<string, ServedModel>()
-  let ready = false
-  const close = async (): Promise<void> => {
-    ready = false
+  const closeModels = async (): Promise<void> => {
     await Promise.all(models.values().map((model) => model.close()))
-    await llama.dispose()
   }
   try {
     for (const model of options) {
@@ -39,9 +36,18 @@ export async function createTokenizerService({ models: options, log, metrics }: 
       log.info({ model: model.id, contextLength: served.contextLength, loadMs: Math.round(performance.now() - start) }, 'vocabulary loaded')
     }
   } catch (thrown) {
-    await close()
+    // llama.dispose() would never end after a load that failed.
+    await closeModels()
     throw thrown
   }
-  ready = true
-  return { prepare: createPrepare({ models, log, metrics }), ready: () => ready, close }
+  let ready = true
+  return {
+    prepare: createPrepare({ models, log, metrics }),
+    ready: () => ready,
+    async close() {
+      ready = false
+      await closeModels()
+      await llama.dispose()
+    },
+  }
 }

@@ -28,9 +28,9 @@ const growthLimit = 8
 
 /**
  * Puts our own functions in the place of those that the library gives each template: its raise_exception can't be told from its own errors,
- * and its strftime_now speaks the machine's language. The empty expression keeps a newline at the template's start.
+ * and its strftime_now speaks the machine's language. A newline after a tag leaves no trace, and lets the template begin on a line of its own.
  */
-const prelude = "{% set raise_exception = refuse %}{% set strftime_now = format_now %}{{ '' }}"
+const prelude = '{% set raise_exception = refuse %}{% set strftime_now = format_now %}\n'
 
 /** Parses the template once. Throws what the parser throws. */
 export function compileTemplate({ source, bosText, eosText }: TemplateOptions): ChatTemplate {

@@ -17,6 +17,8 @@ export interface PlatformOptions {
   env?: Record<string, string>
   /** How the scripted workers behave, one entry a worker; see scripted-worker.ts. Default: one that answers eight tokens. */
   workers?: ScriptedBehaviour[]
+  /** Workers are the real ones, with the real model. */
+  realModel?: boolean
 }
 
 export interface ScriptedBehaviour {
@@ -70,7 +72,7 @@ export async function startPlatform(options: PlatformOptions = {}): Promise<Plat
   let output = ''
 
   async function start(role: Role, listen: Record<string, number>, extra: Record<string, string> = {}): Promise<void> {
-    const script = role.startsWith('worker-') ? 'test/support/scripted-worker.ts' : `services/${role}/main.ts`
+    const script = scriptOf(role)
     const child = spawn(process.execPath, [script], {
       cwd: root,
       stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
@@ -83,6 +85,11 @@ export async function startPlatform(options: PlatformOptions = {}): Promise<Plat
       child.on('message', (message: FromService) => message.type === 'listening' && resolve(message.ports))
     })
     running.set(role, { child, ports })
+  }
+
+  function scriptOf(role: Role): string {
+    if (!role.startsWith('worker-')) return `services/${role}/main.ts`
+    return options.realModel === true ? 'services/inference-worker/main.ts' : 'test/support/scripted-worker.ts'
   }
 
   function get(role: Role): Running {

@@ -123,6 +123,7 @@ async function carryStream(
 }
 
 function drainedOrAborted(call: ServerWritableStream<Buffer, Uint8Array>, signal: AbortSignal): Promise<void> {
+  if (signal.aborted) return Promise.resolve()
   return new Promise((resolve) => {
     call.once('drain', resolve)
     signal.addEventListener('abort', () => resolve(), { once: true })

@@ -1,0 +1,105 @@
+import type { ChildProcess } from 'node:child_process'
+import type { Logger } from '../../services/shared/log.ts'
+import { StartError } from './start-error.ts'
+import { type ChildSpec, type Supervised, type SuperviseTiming, supervise } from './supervise.ts'
+
+export interface ChildrenOptions {
+  log: Logger
+  /** Takes a new process's output. */
+  attach(name: string, child: ChildProcess, isStarting: () => boolean): void
+  /** Called for each process as soon as it runs and when it was ready, to keep the record of who runs. */
+  onChange(running: { name: string; pid: number }[]): void
+  timing?: SuperviseTiming
+}
+
+export interface Children {
+  /** Resolves when each was ready once. Rejects with a StartError when one fails for good or keeps dying, or the time is up. */
+  ready(limitMs: number, signal: AbortSignal): Promise<void>
+  /** Ends them in the given order of groups, each with its limit; true when all ended by themselves. */
+  drain(groups: DrainGroup[]): Promise<boolean>
+  /** Ends all at once. */
+  kill(): Promise<void>
+}
+
+export interface DrainGroup {
+  match(name: string): boolean
+  limitMs: number
+}
+
+/** A service that dies so often without having been ready once has something that restarts don't mend. */
+const maxDeathsAtStart = 5
+
+/** Starts all of them at once, in the order given: each finds its peers when they are there. */
+export function startChildren(specs: ChildSpec[], { log, attach, onChange, timing }: ChildrenOptions): Children {
+  const waiting = new Set(specs.map((spec) => spec.name))
+  const all = Promise.withResolvers<void>()
+  // Whoever waits for ready() sees it; later failures are told in the log.
+  all.promise.catch(() => undefined)
+  const children: Supervised[] = []
+
+  for (const spec of specs) {
+    const child = supervise(spec, {
+      log,
+      ...(timing === undefined ? {} : { timing }),
+      onEvent(event) {
+        switch (event.type) {
+          case 'spawned':
+            attach(spec.name, event.child, event.isStarting)
+            // The first one comes before supervise() has returned.
+            queueMicrotask(() => onChange(running()))
+            return
+          case 'ready':
+            waiting.delete(spec.name)
+            if (waiting.size === 0) all.resolve()
+            return
+          case 'died':
+            if (waiting.has(spec.name) && event.deaths >= maxDeathsAtStart) {
+              all.reject(new StartError(`${spec.name} died ${event.deaths} times while starting, last with ${event.how}: see its log above.`))
+            }
+            return
+          case 'failed':
+            if (waiting.size > 0) all.reject(new StartError(`${spec.name} could not start. ${event.message}`))
+            else log.error({ child: spec.name, reason: event.message }, 'a service is given up; the others keep running')
+        }
+      },
+    })
+    children.push(child)
+  }
+
+  function running(): { name: string; pid: number }[] {
+    return children.flatMap((child) => {
+      const pid = child.pid()
+      return pid === undefined ? [] : [{ name: child.name, pid }]
+    })
+  }
+
+  return {
+    async ready(limitMs, signal) {
+      const limit = AbortSignal.any([signal, AbortSignal.timeout(limitMs)])
+      const aborted = Promise.withResolvers<never>()
+      const onAbort = (): void => {
+        if (signal.aborted) aborted.reject(signal.reason)
+        else aborted.reject(new StartError(`${[...waiting].join(', ')} did not become ready within ${Math.round(limitMs / 1000)} s: see the log above.`))
+      }
+      limit.addEventListener('abort', onAbort)
+      if (limit.aborted) onAbort()
+      try {
+        await Promise.race([all.promise, aborted.promise])
+      } finally {
+        limit.removeEventListener('abort', onAbort)
+      }
+    },
+    async drain(groups) {
+      let clean = true
+      for (const { match, limitMs } of groups) {
+        const group = children.filter((child) => match(child.name))
+        const ended = await Promise.all(group.map((child) => child.stop(limitMs)))
+        clean &&= ended.every(Boolean)
+      }
+      return clean
+    },
+    async kill() {
+      await Promise.all(children.map((child) => child.kill()))
+    },
+  }
+}

@@ -1,0 +1,38 @@
+import { mkdirSync } from 'node:fs'
+import { join } from 'node:path'
+import { DatabaseSync } from 'node:sqlite'
+import { readPlatformFile } from './platform-file.ts'
+import { StartError } from './start-error.ts'
+
+const sqliteBusy = 5
+
+export interface Lock {
+  release(): void
+}
+
+/**
+ * Takes the state folder for this process alone. The operating system drops the lock with the process, however that ends, so none can go stale.
+ * SQLite is the portable way to such a lock from Node. Throws a StartError naming the process that holds it.
+ */
+export function lockHome(home: string): Lock {
+  mkdirSync(join(home, 'run'), { recursive: true, mode: 0o700 })
+  const database = new DatabaseSync(join(home, 'run', 'lock.sqlite'), { timeout: 0 })
+  try {
+    database.exec('PRAGMA locking_mode = EXCLUSIVE; BEGIN EXCLUSIVE')
+  } catch (thrown) {
+    database.close()
+    if (thrown instanceof Error && 'errcode' in thrown && thrown.errcode === sqliteBusy) throw new StartError(alreadyRunning(home))
+    throw thrown
+  }
+  return { release: () => database.close() }
+}
+
+function alreadyRunning(home: string): string {
+  const running = readPlatformFile(home)
+  const elsewhere = 'use another state folder with INTRAMUROS_HOME (or --home)'
+  if (running === undefined) return `Another process is starting Intramuros on the state folder ${home}: wait for it, or ${elsewhere}.`
+  return (
+    `Intramuros is already running as process ${running.pid} since ${running.startedAt} on the state folder ${home} (${running.address}): ` +
+    `stop it with Ctrl-C there or \`kill ${running.pid}\`, or ${elsewhere}.`
+  )
+}

@@ -1,0 +1,201 @@
+import { type ChildProcess, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { setTimeout as after } from 'node:timers/promises'
+import { exitStatus, type ToService } from '../../services/shared/lifecycle.ts'
+import type { Logger } from '../../services/shared/log.ts'
+import { asFromService } from './child-message.ts'
+import { type Bind, describeBusy } from './ports.ts'
+
+export interface ChildSpec {
+  /** Unique among the children: `inference-worker-2` is the second worker. */
+  name: string
+  /** Arguments for node: the script and what follows it. */
+  args: string[]
+  env: NodeJS.ProcessEnv
+  /** Where it listens: to name the setting when an address is taken. */
+  binds: Bind[]
+}
+
+export interface SuperviseTiming {
+  /** First wait before a restart, in milliseconds; it doubles with each death in a row. */
+  firstDelayMs: number
+  maxDelayMs: number
+  /** A child that was up so long has its deaths forgotten. */
+  resetAfterMs: number
+  /** How many starts in a row may find a port in use. */
+  portTries: number
+  /** How much longer than its limit a drain may take before the child is killed. */
+  killMarginMs: number
+}
+
+export const defaultTiming: SuperviseTiming = {
+  firstDelayMs: 200,
+  maxDelayMs: 10_000,
+  resetAfterMs: 30_000,
+  portTries: 5,
+  killMarginMs: 2000,
+}
+
+export type ChildEvent =
+  | { type: 'spawned'; child: ChildProcess; /** It does not listen yet. */ isStarting(): boolean }
+  | { type: 'ready' }
+  /** It died and is going to be started again; `deaths` counts those in a row. */
+  | { type: 'died'; how: string; deaths: number }
+  /** It is given up. */
+  | { type: 'failed'; message: string }
+
+export interface SuperviseOptions {
+  log: Logger
+  onEvent(event: ChildEvent): void
+  timing?: SuperviseTiming
+}
+
+export interface Supervised {
+  name: string
+  /** Process id while it runs. */
+  pid(): number | undefined
+  /** Drains it, killing it when it takes longer than the limit and a margin; never restarts it. True when it ended by itself with status 0. */
+  stop(limitMs: number): Promise<boolean>
+  /** Ends it at once; resolves when it is gone. */
+  kill(): Promise<void>
+}
+
+interface Phase {
+  name: 'starting' | 'listening' | 'ready'
+}
+
+/** Runs one service as a child process and restarts it, with exponential back-off, until it is stopped or fails for good. */
+export function supervise(spec: ChildSpec, { log, onEvent, timing = defaultTiming }: SuperviseOptions): Supervised {
+  const { name } = spec
+  let child: ChildProcess | undefined
+  let phase: Phase = { name: 'starting' }
+  let stopping = false
+  let deaths = 0
+  let portsTaken = 0
+  let restart: NodeJS.Timeout | undefined
+
+  function launch(): void {
+    const own: Phase = { name: 'starting' }
+    phase = own
+    const startedAt = performance.now()
+    let fatal: string | undefined
+    // A session of its own: a terminal's Ctrl-C and hang-up reach only the launcher, which then drains in order.
+    const launched = spawn(process.execPath, spec.args, { env: spec.env, stdio: ['ignore', 'pipe', 'pipe', 'ipc'], detached: true })
+    child = launched
+    launched.on('message', (value) => {
+      const message = asFromService(value)
+      if (message?.type === 'fatal') fatal = message.message
+      else if (message?.type === 'listening') own.name = 'listening'
+      else if (message?.type === 'ready') {
+        own.name = 'ready'
+        portsTaken = 0
+        onEvent({ type: 'ready' })
+      }
+    })
+    launched.once('error', (error) => launched.pid === undefined && died(`could not be started: ${error.message}`, startedAt))
+    launched.once('exit', (status, signal) => {
+      void lastWords(launched).then(() => ended(status, signal, fatal, startedAt))
+    })
+    if (launched.pid !== undefined) {
+      log.debug({ child: name, childPid: launched.pid }, 'started a service')
+      onEvent({ type: 'spawned', child: launched, isStarting: () => own.name === 'starting' })
+    }
+  }
+
+  async function ended(status: number | null, signal: NodeJS.Signals | null, fatal: string | undefined, startedAt: number): Promise<void> {
+    if (fatal !== undefined || status === exitStatus.fatal) return failed(fatal ?? 'It ended as one that no restart will mend, without saying why.')
+    if (status === exitStatus.portInUse) {
+      portsTaken += 1
+      if (portsTaken >= timing.portTries) {
+        const busy = await describeBusy(spec.binds)
+        return failed(busy.length > 0 ? busy.join(' ') : `A port that it listens on is used by another program: ${settings()}.`)
+      }
+    }
+    died(signal === null ? `status ${status}` : `signal ${signal}`, startedAt)
+  }
+
+  function settings(): string {
+    return spec.binds.map((bind) => `${bind.setting} (${bind.host}:${bind.port})`).join(', ')
+  }
+
+  function failed(message: string): void {
+    child = undefined
+    if (stopping) return
+    stopping = true
+    log.error({ child: name }, 'a service failed for good')
+    onEvent({ type: 'failed', message })
+  }
+
+  function died(how: string, startedAt: number): void {
+    child = undefined
+    if (stopping) return
+    if (performance.now() - startedAt >= timing.resetAfterMs) deaths = 0
+    const delayMs = backOff(deaths, timing)
+    deaths += 1
+    log.warn({ child: name, how, deaths, restartInMs: delayMs }, 'a service died')
+    onEvent({ type: 'died', how, deaths })
+    restart = setTimeout(launch, delayMs)
+  }
+
+  async function stop(limitMs: number): Promise<boolean> {
+    stopping = true
+    clearTimeout(restart)
+    const draining = child
+    if (draining === undefined) return true
+    const exit = exited(draining)
+    if (phase.name === 'starting') {
+      // It has nothing under way and would read a message only once it listens.
+      draining.kill('SIGTERM')
+      await killAfter(draining, exit, timing.killMarginMs)
+      return true
+    }
+    const message: ToService = { type: 'drain', limitMs }
+    // A channel that is closed already means a child that is ending.
+    draining.send(message, () => undefined)
+    const intime = await killAfter(draining, exit, limitMs + timing.killMarginMs)
+    if (!intime) log.warn({ child: name, limitMs }, 'a service did not drain in time and was killed')
+    const [status] = await exit
+    return status === exitStatus.ok
+  }
+
+  async function kill(): Promise<void> {
+    stopping = true
+    clearTimeout(restart)
+    if (child === undefined) return
+    const exit = exited(child)
+    child.kill('SIGKILL')
+    await exit
+  }
+
+  launch()
+  return { name, pid: () => child?.pid, stop, kill }
+}
+
+/** Milliseconds to wait after so many deaths in a row: doubling, and spread so that several don't come back in step. */
+export function backOff(deaths: number, { firstDelayMs, maxDelayMs }: Pick<SuperviseTiming, 'firstDelayMs' | 'maxDelayMs'>): number {
+  return Math.round(Math.min(maxDelayMs, firstDelayMs * 2 ** Math.min(deaths, 30)) * (0.75 + Math.random() * 0.25))
+}
+
+/** A process's exit may be known before its last message is read. */
+async function lastWords(child: ChildProcess): Promise<void> {
+  if (child.connected) await Promise.race([once(child, 'disconnect'), after(500)])
+}
+
+function exited(child: ChildProcess): Promise<[number | null, NodeJS.Signals | null]> {
+  if (child.exitCode !== null || child.signalCode !== null) return Promise.resolve([child.exitCode, child.signalCode])
+  return new Promise((resolve) => {
+    child.once('exit', (status, signal) => resolve([status, signal]))
+  })
+}
+
+/** False when it had to be killed. */
+async function killAfter(child: ChildProcess, exit: Promise<unknown>, limitMs: number): Promise<boolean> {
+  const enough = new AbortController()
+  const killed = after(limitMs, undefined, { signal: enough.signal }).then(
+    () => child.kill('SIGKILL'),
+    () => false,
+  )
+  await exit
+  enough.abort()
+  return !(await killed)
+}

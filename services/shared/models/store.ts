@@ -1,0 +1,161 @@
+import { createHash } from 'node:crypto'
+import { createReadStream } from 'node:fs'
+import { mkdir, open, readFile, rename, rm, stat, writeFile } from 'node:fs/promises'
+import { dirname, join, resolve } from 'node:path'
+import Type, { type Static } from 'typebox'
+import { Value } from 'typebox/value'
+import type { ModelEntry } from './catalogue.ts'
+
+/** Where a fetched or hand-placed file of this model lies. The digest in the name keeps two files of one name apart. */
+export function storedPath(home: string, entry: ModelEntry & { sha256: string }): string {
+  return join(home, 'models', `${entry.sha256.slice(0, 12)}-${entry.file}`)
+}
+
+/** Folder of unfinished downloads. What lies there can be deleted at any time; it only saves repeating a download. */
+export function partialFolder(home: string): string {
+  return join(home, 'models', 'partial')
+}
+
+export interface FileDigest {
+  /** Bytes. */
+  size: number
+  /** Lower-case hexadecimal. */
+  sha256: string
+}
+
+/** What was known of a file when it was hashed. Times are nanoseconds, as text: JSON has no 64-bit integers. */
+const Marker = Type.Object({
+  path: Type.String(),
+  sha256: Type.String(),
+  size: Type.String(),
+  mtimeNs: Type.String(),
+  ctimeNs: Type.String(),
+  inode: Type.String(),
+})
+type Marker = Static<typeof Marker>
+
+/**
+ * Size and SHA-256 of a file. The digest is remembered under <home>/models/checked, with the file's size, times and inode, so
+ * that a warm start need not read gigabytes again; a file of which any of these changed is hashed anew. This notices accidents and
+ * ordinary changes; it is no defence against someone who can write in the state folder, for whom the marker is as writable as the file.
+ * Throws as the file system does, ENOENT for instance.
+ */
+export async function digestOf(path: string, home: string, signal?: AbortSignal): Promise<FileDigest> {
+  const absolute = resolve(path)
+  const before = await describe(absolute)
+  const markerPath = join(home, 'models', 'checked', `${createHash('sha256').update(absolute).digest('hex').slice(0, 24)}.json`)
+  const marker = await readMarker(markerPath)
+  if (marker !== undefined && same(marker, before)) return { size: Number(before.size), sha256: marker.sha256 }
+
+  const hash = createHash('sha256')
+  for await (const chunk of createReadStream(absolute, { highWaterMark: 1 << 20, ...(signal === undefined ? {} : { signal }) })) {
+    hash.update(chunk as Buffer)
+  }
+  const sha256 = hash.digest('hex')
+  // A file that changes while it is read gets no marker: its digest belongs to no one moment.
+  if (same({ ...before, sha256 }, await describe(absolute))) await writeMarker(markerPath, { ...before, sha256 })
+  return { size: Number(before.size), sha256 }
+}
+
+/** Where this model's file lies, if one of the right size and digest is here: in the store, else at from.path. Nothing is fetched. */
+export async function presentPath(entry: ModelEntry, home: string, signal?: AbortSignal): Promise<string | undefined> {
+  for (const path of placesOf(entry, home)) {
+    if ((await objection(entry, path, home, signal)) === undefined) return path
+  }
+  return undefined
+}
+
+/** The places where a file of this model may lie, best first. */
+export function placesOf(entry: ModelEntry, home: string): string[] {
+  const places: string[] = []
+  if (entry.sha256 !== undefined) places.push(storedPath(home, { ...entry, sha256: entry.sha256 }))
+  if (entry.from.path !== undefined) places.push(entry.from.path)
+  return places
+}
+
+/** Why the file at `path` can't be used for this model, in plain words; undefined when it can. */
+export async function objection(entry: ModelEntry, path: string, home: string, signal?: AbortSignal): Promise<string | undefined> {
+  let found: FileDigest
+  try {
+    const { size } = await describe(path)
+    if (entry.size !== undefined && Number(size) !== entry.size) return `has ${size} bytes instead of ${entry.size}`
+    if (entry.sha256 === undefined) return undefined
+    found = await digestOf(path, home, signal)
+  } catch (error) {
+    signal?.throwIfAborted()
+    const code = error instanceof Error && 'code' in error ? error.code : undefined
+    if (code === 'ENOENT' || code === 'ENOTDIR') return 'is not there'
+    if (code === 'EACCES' || code === 'EPERM') return 'may not be read by this user'
+    if (code === 'EISDIR') return 'is not a file'
+    throw error
+  }
+  return found.sha256 === entry.sha256 ? undefined : `has the SHA-256 ${found.sha256} instead of ${entry.sha256}`
+}
+
+/** Moves a checked file to its place so that after a crash it is there whole or not at all. */
+export async function putInPlace(from: string, to: string): Promise<void> {
+  const file = await open(from, 'r+')
+  try {
+    await file.chmod(0o600)
+    await file.sync()
+  } finally {
+    await file.close()
+  }
+  await rename(from, to)
+  await syncFolder(dirname(to))
+}
+
+async function syncFolder(path: string): Promise<void> {
+  // Windows can't open a folder; elsewhere this makes the rename durable.
+  if (process.platform === 'win32') return
+  const folder = await open(path, 'r')
+  try {
+    await folder.sync()
+  } finally {
+    await folder.close()
+  }
+}
+
+async function describe(path: string): Promise<Omit<Marker, 'sha256'>> {
+  const stats = await stat(path, { bigint: true })
+  if (!stats.isFile()) throw Object.assign(new Error('not a file'), { code: 'EISDIR' })
+  return {
+    path,
+    size: String(stats.size),
+    mtimeNs: String(stats.mtimeNs),
+    ctimeNs: String(stats.ctimeNs),
+    inode: String(stats.ino),
+  }
+}
+
+function same(marker: Marker, now: Omit<Marker, 'sha256'>): boolean {
+  return (
+    marker.path === now.path &&
+    marker.size === now.size &&
+    marker.mtimeNs === now.mtimeNs &&
+    marker.ctimeNs === now.ctimeNs &&
+    marker.inode === now.inode
+  )
+}
+
+async function readMarker(path: string): Promise<Marker | undefined> {
+  try {
+    const marker: unknown = JSON.parse(await readFile(path, 'utf8'))
+    return Value.Check(Marker, marker) ? marker : undefined
+  } catch {
+    // Missing or damaged: the file is hashed again.
+    return undefined
+  }
+}
+
+async function writeMarker(path: string, marker: Marker): Promise<void> {
+  const partial = `${path}.${process.pid}`
+  try {
+    await mkdir(dirname(path), { recursive: true, mode: 0o700 })
+    await writeFile(partial, JSON.stringify(marker), { mode: 0o600 })
+    await rename(partial, path)
+  } catch {
+    // A state folder that can't be written (full, read-only) costs the next start a hash, not this one its model.
+    await rm(partial, { force: true }).catch(() => undefined)
+  }
+}

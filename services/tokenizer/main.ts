@@ -1,0 +1,39 @@
+import { TokenizerService } from '../../proto/gen/intramuros/v1/tokenizer.ts'
+import { FatalStartError, type RunningService, runService, type ServiceContext } from '../shared/lifecycle.ts'
+import { servedModels } from '../shared/models/served.ts'
+import { serveRpc } from '../shared/rpc/serve.ts'
+import { createMetrics } from './metrics.ts'
+import { ModelLoadError } from './model.ts'
+import { createTokenizerService, type TokenizerService as Service } from './service.ts'
+
+await runService('tokenizer', start)
+
+async function start({ config, log, registry, identity, serverCalls }: ServiceContext): Promise<RunningService> {
+  const models = servedModels(config).map(({ entry, path }) => ({ id: entry.id, path, contextLength: config.inferenceWorker.contextLength }))
+  const service = await load()
+  const server = await serveRpc({
+    service: TokenizerService,
+    handlers: { prepare: service.prepare },
+    identity,
+    listen: config.tokenizer.listen,
+    callers: ['gateway'],
+    observer: serverCalls,
+    log,
+  })
+  return {
+    ports: { grpc: server.port },
+    ready: () => service.ready(),
+    drain: (limitMs) => server.close(limitMs),
+    close: () => service.close(),
+  }
+
+  async function load(): Promise<Service> {
+    try {
+      return await createTokenizerService({ models, log, metrics: createMetrics(registry) })
+    } catch (thrown) {
+      // The file won't get better by trying again.
+      if (thrown instanceof ModelLoadError) throw new FatalStartError(thrown.message)
+      throw thrown
+    }
+  }
+}
