@@ -59,7 +59,7 @@ interface Authority {
  * Throws when the CA's files are damaged: a new CA has to be asked for, since clients trust the old one.
  */
 export async function ensureCertificates(options: CertificateOptions): Promise<CertificateState> {
-  cryptoProvider.set(webcrypto as unknown as Crypto)
+  cryptoProvider.set(webcrypto)
   const { folder, now, leafLifetimeMs = 30 * day, caLifetimeMs = 3650 * day } = options
   await mkdir(folder, { recursive: true, mode: 0o700 })
   await chmod(folder, 0o700)

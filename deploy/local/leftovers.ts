@@ -2,6 +2,7 @@ import { execFile } from 'node:child_process'
 import { setTimeout as after } from 'node:timers/promises'
 import { promisify } from 'node:util'
 import type { Logger } from '../../services/shared/log.ts'
+import { isAlive } from './is-alive.ts'
 import { readPlatformFile, removePlatformFile } from './platform-file.ts'
 import { StartError } from './start-error.ts'
 
@@ -44,15 +45,6 @@ async function waitUntilGone(pids: number[], token: string, limitMs: number): Pr
     left = left.filter(isAlive)
   }
   return left
-}
-
-function isAlive(pid: number): boolean {
-  try {
-    process.kill(pid, 0)
-    return true
-  } catch (thrown) {
-    return thrown instanceof Error && 'code' in thrown && thrown.code === 'EPERM'
-  }
 }
 
 function kill(pid: number): void {

@@ -39,7 +39,7 @@ it('is refused while another process holds it, naming that process and what to d
   const startedAt = '2026-01-02T03:04:05.000Z'
   const address = 'https://localhost:8443'
   writePlatformFile(home, {
-    pid: 4711,
+    pid: process.pid,
     token: '0123456789abcdef',
     startedAt,
     version: '0',
@@ -49,8 +49,8 @@ it('is refused while another process holds it, naming that process and what to d
     children: [],
   })
   expect(() => lockHome(home)).toThrow(
-    `Intramuros is already running as process 4711 since ${startedAt} on the state folder ${home} (${address}): ` +
-      'stop it with Ctrl-C there or `kill 4711`, or use another state folder with INTRAMUROS_HOME (or --home).',
+    `Intramuros is already running as process ${process.pid} since ${startedAt} on the state folder ${home} (${address}): ` +
+      `stop it with Ctrl-C there or \`kill ${process.pid}\`, or use another state folder with INTRAMUROS_HOME (or --home).`,
   )
 })
 

@@ -1,6 +1,7 @@
 import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
+import { isAlive } from './is-alive.ts'
 import { readPlatformFile } from './platform-file.ts'
 import { StartError } from './start-error.ts'
 
@@ -30,7 +31,8 @@ export function lockHome(home: string): Lock {
 function alreadyRunning(home: string): string {
   const running = readPlatformFile(home)
   const elsewhere = 'use another state folder with INTRAMUROS_HOME (or --home)'
-  if (running === undefined) return `Another process is starting Intramuros on the state folder ${home}: wait for it, or ${elsewhere}.`
+  // A file of a launcher that was killed stays until the next one has taken over.
+  if (running === undefined || !isAlive(running.pid)) return `Another process is starting Intramuros on the state folder ${home}: wait for it, or ${elsewhere}.`
   return (
     `Intramuros is already running as process ${running.pid} since ${running.startedAt} on the state folder ${home} (${running.address}): ` +
     `stop it with Ctrl-C there or \`kill ${running.pid}\`, or ${elsewhere}.`

@@ -1,5 +1,5 @@
-import type { ChildProcess } from 'node:child_process'
 import { hostname } from 'node:os'
+import type { Readable } from 'node:stream'
 import { pino } from 'pino'
 import { describeError, type Logger, type LogLevel } from '../../services/shared/log.ts'
 import { createLineWriter } from './line-writer.ts'
@@ -14,11 +14,18 @@ export interface LogsOptions {
   terminal: boolean
 }
 
+/** As much of a child process as its output needs. */
+export interface Output {
+  stdout: Readable | null
+  stderr: Readable | null
+  once(event: 'close', listener: (status: number | null) => void): unknown
+}
+
 export interface Logs {
   /** The launcher's own log. */
   log: Logger
-  /** Passes a service's output on. `starting` tells whether it has had no request yet. */
-  attach(name: string, child: Pick<ChildProcess, 'stdout' | 'stderr' | 'once'>, starting: () => boolean): void
+  /** Passes a service's output on. `starting` tells whether it can't have had a request yet. */
+  attach(name: string, child: Output, starting: () => boolean): void
   /** Waits until all is written, a second at most. */
   flush(): Promise<void>
 }
@@ -45,7 +52,7 @@ export async function createLogs({ level, format, fd = 2, terminal }: LogsOption
     { write: (line: string) => put(line.trimEnd()) },
   )
 
-  function attach(name: string, child: Pick<ChildProcess, 'stdout' | 'stderr' | 'once'>, starting: () => boolean): void {
+  function attach(name: string, child: Output, starting: () => boolean): void {
     let lastText = ''
     const foreign = (bytes: number, text?: string): void => {
       if (text !== undefined && starting()) {
@@ -57,7 +64,7 @@ export async function createLogs({ level, format, fd = 2, terminal }: LogsOption
     const err = splitLines((line) => foreign(Buffer.byteLength(line), line), foreign)
     child.stdout?.on('data', out.push).once('end', out.end)
     child.stderr?.on('data', err.push).once('end', err.end)
-    child.once('close', (status: number | null) => {
+    child.once('close', (status) => {
       if (status !== 0 && starting() && lastText !== '') log.error({ from: name, text: lastText }, 'what a service wrote before it died')
     })
   }

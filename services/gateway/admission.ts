@@ -83,7 +83,7 @@ export function createAdmission(limits: AdmissionLimits): Admission {
           queue.delete(waiting)
           if (queue.size === 0 && queues.get(team) === queue) queues.delete(team)
           leaveQueue()
-          reject(reason as Error)
+          reject(reason)
         }
         const onAbort = (): void => giveUp(signal.reason)
         const timeout = setTimeout(() => giveUp(refusal('queue_timeout', 'The request waited too long for its turn. Try again later.')), limits.queueTimeoutMs)

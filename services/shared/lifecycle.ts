@@ -147,17 +147,8 @@ function tell(message: FromService): void {
   process.send?.(message)
 }
 
-function metricsPort(config: Config, name: ServiceName): number {
-  switch (name) {
-    case 'audit':
-      return config.audit.metricsPort
-    case 'tokenizer':
-      return config.tokenizer.metricsPort
-    case 'inference-worker':
-      return config.inferenceWorker.metricsPort
-    case 'gateway':
-      return config.gateway.metricsPort
-  }
+function metricsPort({ audit, tokenizer, inferenceWorker, gateway }: Config, name: ServiceName): number {
+  return { audit, tokenizer, 'inference-worker': inferenceWorker, gateway }[name].metricsPort
 }
 
 function isPortInUse(thrown: unknown): boolean {

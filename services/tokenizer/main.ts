@@ -9,7 +9,7 @@ import { createTokenizerService, type TokenizerService as Service } from './serv
 await runService('tokenizer', start)
 
 async function start({ config, log, registry, identity, serverCalls }: ServiceContext): Promise<RunningService> {
-  const models = servedModels(config).map(({ entry, path }) => ({ id: entry.id, path, contextLength: config.inferenceWorker.contextLength }))
+  const models = await Promise.all(servedModels(config).map(async (entry) => ({ id: entry.id, path: await modelPath(entry, config.home), contextLength: config.inferenceWorker.contextLength })))
   const service = await load()
   const server = await serveRpc({
     service: TokenizerService,

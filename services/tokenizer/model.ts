@@ -2,6 +2,7 @@ import type { Llama } from 'node-llama-cpp'
 import { ServiceError } from '../shared/errors.ts'
 import type { Logger } from '../shared/log.ts'
 import { createGuard, type Guard, renderGuarded } from './special-text.ts'
+import type { Piece } from './special-tokens.ts'
 import { type ChatTemplate, compileTemplate, type TemplateMessage } from './template.ts'
 import { tokenisePieces, type Tokens } from './tokenise.ts'
 import { loadVocabulary, ModelLoadError, type Vocabulary } from './vocabulary.ts'
@@ -22,8 +23,8 @@ export interface ServedModel {
   readonly contextLength: number
   readonly longestTokenBytes: number
   /**
-   * Token ids of a conversation with the assistant's turn next. `complete` is false for a long one that has more tokens than the context.
-   * Throws template_rejected, template_failed, CANCELLED.
+   * Token ids of a conversation with the assistant's turn next. `complete` is false for a long one that has more tokens than the
+   * context. Throws template_rejected, template_failed, CANCELLED.
    */
   tokenise(messages: readonly TemplateMessage[], signal: AbortSignal): Promise<Tokens>
   close(): Promise<void>
@@ -34,7 +35,9 @@ export async function loadModel(llama: Llama, { id, path, contextLength }: Serve
   const vocabulary = await loadVocabulary(llama, path)
   try {
     const trained = vocabulary.contextLength
-    if (contextLength !== undefined && contextLength > trained) log.warn({ model: id, contextLength, trained }, 'context length bounded by that of the model')
+    if (contextLength !== undefined && contextLength > trained) {
+      log.warn({ model: id, contextLength, trained }, 'context length bounded by that of the model')
+    }
     return await serve(vocabulary, path, Math.min(contextLength ?? trained, trained))
   } catch (thrown) {
     await vocabulary.dispose()
@@ -51,7 +54,7 @@ async function serve(vocabulary: Vocabulary, path: string, contextLength: number
   const fixed = fixedTexts(template, guard, vocabulary)
 
   const tokenise: ServedModel['tokenise'] = async (messages, signal) => {
-    const { pieces } = renderPrompt(messages, template, guard)
+    const pieces = renderPrompt(messages, template, guard)
     const tokens = await tokenisePieces(pieces, { vocabulary, fixed, limit: contextLength, signal })
     if (leading !== undefined) tokens.ids.unshift(leading.id)
     return tokens
@@ -71,23 +74,29 @@ function compile(path: string, options: Parameters<typeof compileTemplate>[0]): 
   }
 }
 
-function renderPrompt(messages: readonly TemplateMessage[], template: ChatTemplate, guard: Guard): ReturnType<typeof renderGuarded> {
-  const contents = messages.map(({ content }) => content)
-  return renderGuarded(contents, (strings) => template.render(messages.map(({ role }, i) => ({ role, content: strings[i] ?? '' }))), guard)
+function renderPrompt(messages: readonly TemplateMessage[], template: ChatTemplate, guard: Guard): Piece[] {
+  const render = (contents: readonly string[]): string => template.render(messages.map(({ role }, i) => ({ role, content: contents[i] ?? '' })))
+  return renderGuarded(
+    messages.map(({ content }) => content),
+    render,
+    guard,
+  )
 }
 
 /**
- * Token ids of the texts that the template puts between its special tokens whatever the conversation, such as a newline: each call of llama.cpp
- * costs 13 µs for the regular expressions that it compiles, and a short chat has as many of these texts as it has of the client's.
- * Filled once, from conversations of ours: no client's text comes in.
+ * Token ids of the texts that the template puts between its special tokens whatever the conversation, such as a newline: each
+ * call of llama.cpp costs 13 µs for the regular expressions that it compiles, and a short chat has as many of these texts as it
+ * has of the client's. Filled once, from conversations of ours: no client's text comes in.
  */
 function fixedTexts(template: ChatTemplate, guard: Guard, vocabulary: Vocabulary): Map<string, readonly number[]> {
   const content = '\u{fdd0}\u{fdd1}'
   const fixed = new Map<string, readonly number[]>()
   for (const roles of [['user'], ['system', 'user'], ['user', 'assistant', 'user'], ['system', 'user', 'assistant', 'user']]) {
     try {
-      const { pieces } = renderPrompt(roles.map((role) => ({ role, content })), template, guard)
-      for (const piece of pieces) if (typeof piece === 'string' && !piece.includes(content)) fixed.set(piece, vocabulary.tokenise(piece))
+      const messages = roles.map((role) => ({ role, content }))
+      for (const piece of renderPrompt(messages, template, guard)) {
+        if (typeof piece === 'string' && !piece.includes(content)) fixed.set(piece, vocabulary.tokenise(piece))
+      }
     } catch (thrown) {
       // Not every template knows every role.
       if (!(thrown instanceof ServiceError)) throw thrown

@@ -13,7 +13,10 @@ export interface PrepareOptions {
   metrics: TokenizerMetrics
 }
 
-/** The role that reaches the template. No other may: a role is part of what the template writes, so a client's own would be text outside the guard. */
+/**
+ * The role that reaches the template. No other may: a role is part of what the template writes, so a client's own would be text
+ * outside the guard.
+ */
 const roles: ReadonlyMap<string, string> = new Map([
   ['system', 'system'],
   ['developer', 'system'],
@@ -48,7 +51,9 @@ async function prepare(request: PrepareRequest, call: CallContext, models: Prepa
   const model = models.get(request.model)
   if (model === undefined) throw new ServiceError('NOT_FOUND', 'model_not_found', 'The model does not exist.', { param: 'model' })
   const messages = request.messages.map(templateMessage)
-  if (messages.length === 0) throw new ServiceError('INVALID_ARGUMENT', 'invalid_value', 'There must be at least one message.', { param: 'messages' })
+  if (messages.length === 0) {
+    throw new ServiceError('INVALID_ARGUMENT', 'invalid_value', 'There must be at least one message.', { param: 'messages' })
+  }
 
   const { contextLength } = model
   // No tokenising can bring so many bytes into the context; don't begin.
@@ -65,7 +70,9 @@ async function prepare(request: PrepareRequest, call: CallContext, models: Prepa
 
 function templateMessage({ role, content }: TemplateMessage): TemplateMessage {
   const known = roles.get(role)
-  if (known === undefined) throw new ServiceError('INVALID_ARGUMENT', 'invalid_value', 'A message has an unknown role.', { param: 'messages' })
+  if (known === undefined) {
+    throw new ServiceError('INVALID_ARGUMENT', 'invalid_value', 'A message has an unknown role.', { param: 'messages' })
+  }
   // Half of a surrogate pair has no UTF-8: llama.cpp would see something else than was looked at here.
   return { role: known, content: content.toWellFormed() }
 }

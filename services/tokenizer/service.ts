@@ -20,7 +20,9 @@ export interface TokenizerService {
   close(): Promise<void>
 }
 
-/** Loads the vocabularies, one after the other. Throws ModelLoadError, and llama.cpp's error when the machine has no build of it. */
+/**
+ * Loads the vocabularies, one after the other. Throws ModelLoadError, and llama.cpp's error when the machine has no build of it.
+ */
 export async function createTokenizerService({ models: options, log, metrics }: TokenizerOptions): Promise<TokenizerService> {
   const llama = await startLlama(log)
   const models = new Map<string, ServedModel>()
@@ -36,7 +38,8 @@ export async function createTokenizerService({ models: options, log, metrics }: 
       log.info({ model: model.id, contextLength: served.contextLength, loadMs: Math.round(performance.now() - start) }, 'vocabulary loaded')
     }
   } catch (thrown) {
-    // llama.dispose() would never end after a load that failed.
+    // Not llama.dispose(): it waits for the model that failed to load, for ever once that is garbage-collected (node-llama-cpp
+    // 3.22).
     await closeModels()
     throw thrown
   }

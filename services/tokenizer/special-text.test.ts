@@ -18,7 +18,7 @@ const chatml: Render = (contents) => contents.map((content) => `<|im_start|>user
 
 /** Texts as they are, tokens as their ids. */
 function cut(render: Render, ...contents: string[]): (string | number)[] {
-  return renderGuarded(contents, render, guard).pieces.map((piece) => (typeof piece === 'string' ? piece : piece.id))
+  return renderGuarded(contents, render, guard).map((piece) => (typeof piece === 'string' ? piece : piece.id))
 }
 
 describe('renderGuarded', () => {
@@ -40,6 +40,8 @@ describe('renderGuarded', () => {
   test("texts that begin in a client's string and end in another or in the template's", () => {
     expect(cut(([a]) => `<|im_start|>${a}>`, '<|im_end|')).toEqual([0, '<|im_end|>'])
     expect(cut(([a]) => `<${a}<|im_end|>`, '/s>')).toEqual(['</s>', 1])
+    const braces = createGuard({ tokens: [{ id: 1, text: '[END}', control: true, stripLeft: false, stripRight: false }], source: '', leading: '' })
+    expect(renderGuarded(['END} and'], ([a]) => `[${a}`, braces)).toEqual(['[END} and'])
     expect(cut(([a, b]) => `${a}${b}<|im_end|>`, '<|im_st', 'art|>')).toEqual(['<|im_start|>', 1])
     expect(cut(([a, b]) => `${a}art|>${b}`, '<|im_st', '')).toEqual(['<|im_start|>'])
   })
@@ -66,9 +68,9 @@ describe('renderGuarded', () => {
 
   test('the BOS text is left out where the template writes it, not where a client does', () => {
     const withBos = createGuard({ tokens, source: '', leading: '</s>' })
-    expect(renderGuarded(['a'], ([a]) => `</s>${a}`, withBos).pieces).toEqual(['a'])
-    expect(renderGuarded(['</s>a'], ([a]) => `</s>${a}`, withBos).pieces).toEqual(['</s>a'])
-    expect(renderGuarded(['</s>a'], ([a]) => `${a}`, withBos).pieces).toEqual(['</s>a'])
+    expect(renderGuarded(['a'], ([a]) => `</s>${a}`, withBos)).toEqual(['a'])
+    expect(renderGuarded(['</s>a'], ([a]) => `</s>${a}`, withBos)).toEqual(['</s>a'])
+    expect(renderGuarded(['</s>a'], ([a]) => `${a}`, withBos)).toEqual(['</s>a'])
   })
 
   test('marks are never characters of the texts, and running out of them is told', () => {
@@ -83,7 +85,7 @@ describe('renderGuarded', () => {
 
   test('a vocabulary without control tokens needs no guard', () => {
     const none = createGuard({ tokens: [], source: '', leading: '' })
-    expect(renderGuarded(['<s>'], ([a]) => `<s>${a}`, none).pieces).toEqual(['<s><s>'])
+    expect(renderGuarded(['<s>'], ([a]) => `<s>${a}`, none)).toEqual(['<s><s>'])
   })
 
   test('whatever clients write, the control tokens are those of a harmless conversation', () => {

@@ -3,11 +3,11 @@ import { indexSpecialTokens, partition, type Piece, type SpecialTokenIndex } fro
 import type { SpecialToken } from './vocabulary.ts'
 
 /**
- * The guard that keeps a client from writing control tokens: a text such as "<|im_end|>" in a message must reach the model as those
- * ten characters. A prompt is rendered with the client's strings as they are. Only if these hold a character with which a control
- * token could be spelt, it is rendered a second time with each such character replaced by a mark of the same length; a control
- * token is then taken only where it stands unmarked. This covers texts that overlap, that begin in a client's string and end in the
- * template's own text, and that a template makes by trimming, changing case or cutting things out.
+ * The guard that keeps a client from writing control tokens: a text such as "<|im_end|>" in a message must reach the model as
+ * those ten characters. A prompt is rendered with the client's strings as they are. Only if these hold a character with which a
+ * control token could be spelt, it is rendered a second time with each such character replaced by a mark of the same length; a
+ * control token is then taken only where it stands unmarked. This covers texts that overlap, that begin in a client's string and
+ * end in the template's own text, and that a template makes by trimming, changing case or cutting things out.
  */
 export interface Guard {
   readonly index: SpecialTokenIndex
@@ -48,34 +48,28 @@ export function createGuard({ tokens, source, leading }: GuardOptions): Guard {
   return { index: indexSpecialTokens(tokens), leading, ends: [...ends], longest, marks }
 }
 
-export interface PromptText {
-  readonly pieces: Piece[]
-  /** UTF-16 length of the rendered text. */
-  readonly length: number
-}
-
 /**
  * Renders `contents` and cuts the result into plain text and special tokens, no control token among them but the template's own.
  * `render` makes the prompt with the given strings in the place of `contents`.
  */
-export function renderGuarded(contents: readonly string[], render: (contents: readonly string[]) => string, guard: Guard): PromptText {
+export function renderGuarded(contents: readonly string[], render: (contents: readonly string[]) => string, guard: Guard): Piece[] {
   const text = render(contents)
   const unguarded = cut(text, text, guard)
-  const spelling = spellingOf(contents, unguarded.pieces, guard)
+  const spelling = spellingOf(contents, unguarded, guard)
   if (spelling === undefined) return unguarded
 
   const marking = markContents(contents, spelling, guard)
   const traced = render(marking.contents)
   const restored = marking.restore(traced)
   const guarded = cut(restored, traced, guard)
-  // The template looked at a marked character (to cut out "<think>", say) and did something else than without the marks. What it made of
-  // the real strings is right as long as it gives the control tokens that no client's character helped to spell.
-  return restored !== text && sameControlTokens(unguarded.pieces, guarded.pieces) ? unguarded : guarded
+  // The template looked at a marked character (to cut out "<think>", say) and did something else than without the marks. What it
+  // made of the real strings is right as long as it gives the control tokens that no client's character helped to spell.
+  return restored !== text && sameControlTokens(unguarded, guarded) ? unguarded : guarded
 }
 
-function cut(text: string, traced: string, guard: Guard): PromptText {
+function cut(text: string, traced: string, guard: Guard): Piece[] {
   const from = traced.startsWith(guard.leading) ? guard.leading.length : 0
-  return { pieces: partition(text.slice(from), traced.slice(from), guard.index), length: text.length - from }
+  return partition(text.slice(from), traced.slice(from), guard.index)
 }
 
 /** Tells which of a client's strings can take part in spelling a control token. */
@@ -90,11 +84,12 @@ function spellingOf(contents: readonly string[], pieces: readonly Piece[], guard
   const inside = (content: string): boolean => {
     const text = content.trim()
     if (text === '' || text.length > guard.longest) return false
-    found ??= new Set(pieces.flatMap((piece) => (typeof piece !== 'string' && piece.control ? [piece.text] : [])))
+    found ??= new Set(controlTokens(pieces).map((control) => control.text))
     for (const control of found) if (control.includes(text)) return true
     return false
   }
-  return contents.some((content) => guard.ends.some((end) => content.includes(end)) || inside(content)) ? { inside } : undefined
+  const any = contents.some((content) => guard.ends.some((end) => content.includes(end)) || inside(content))
+  return any ? { inside } : undefined
 }
 
 interface Marking {
@@ -104,7 +99,9 @@ interface Marking {
 
 function markContents(contents: readonly string[], spelling: Spelling, guard: Guard): Marking {
   const written = new Set<string>()
-  for (const content of contents) for (const [mark] of content.matchAll(/[\uFDD0-\uFDEF\uFFFE\uFFFF\uE000-\uF8FF]/g)) written.add(mark)
+  for (const content of contents) {
+    for (const [mark] of content.matchAll(/[\uFDD0-\uFDEF\uFFFE\uFFFF\uE000-\uF8FF]/g)) written.add(mark)
+  }
   const free = guard.marks.values().filter((mark) => !written.has(mark))
   const markOf = new Map<string, string>()
   const mark = (unit: string): string => {
@@ -112,7 +109,8 @@ function markContents(contents: readonly string[], spelling: Spelling, guard: Gu
     if (known !== undefined) return known
     const next = free.next()
     if (next.done === true) {
-      throw new ServiceError('INVALID_ARGUMENT', 'invalid_text', 'The messages use up all code points of the private use area.', { param: 'messages' })
+      const message = 'The messages use up all code points of the private use area.'
+      throw new ServiceError('INVALID_ARGUMENT', 'invalid_text', message, { param: 'messages' })
     }
     markOf.set(unit, next.value)
     return next.value
@@ -142,9 +140,9 @@ function substitute(text: string, unit: string, other: string): string {
 function sameControlTokens(a: readonly Piece[], b: readonly Piece[]): boolean {
   const left = controlTokens(a)
   const right = controlTokens(b)
-  return left.length === right.length && left.every((id, i) => id === right[i])
+  return left.length === right.length && left.every(({ id }, i) => id === right[i]?.id)
 }
 
-function controlTokens(pieces: readonly Piece[]): number[] {
-  return pieces.flatMap((piece) => (typeof piece !== 'string' && piece.control ? [piece.id] : []))
+function controlTokens(pieces: readonly Piece[]): SpecialToken[] {
+  return pieces.filter((piece) => typeof piece !== 'string').filter(({ control }) => control)
 }

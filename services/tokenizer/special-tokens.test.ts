@@ -47,6 +47,7 @@ describe('partition', () => {
   test('takes the longest first, wherever it stands', () => {
     expect(cut('abcd', [token(1, 'ab'), token(2, 'bcd')])).toEqual(['a', 2])
     expect(cut('abcde', [token(1, 'ab'), token(2, 'abc'), token(3, 'cdef'), token(4, 'cde')])).toEqual([2, 'de'])
+    expect(cut('aaacaaaaa', [token(1, 'aa'), token(2, 'aaac'), token(3, 'caaaaa')])).toEqual([1, 'a', 3])
     expect(cut('abcdef', [token(1, 'ab'), token(2, 'abc'), token(3, 'cdef')])).toEqual([1, 3])
   })
 

@@ -101,7 +101,14 @@ function candidates(text: string, traced: string, index: SpecialTokenIndex): Map
   return byLength
 }
 
-function addLongest(byLength: Map<number, Match[]>, text: string, at: number, below: number, traced: string, index: SpecialTokenIndex): void {
+function addLongest(
+  byLength: Map<number, Match[]>,
+  text: string,
+  at: number,
+  below: number,
+  traced: string,
+  index: SpecialTokenIndex,
+): void {
   let longest: Entry | undefined
   let node: Node | undefined = index.root
   for (let i = at; i < text.length; i++) {

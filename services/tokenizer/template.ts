@@ -9,8 +9,9 @@ export interface TemplateMessage {
 
 export interface ChatTemplate {
   /**
-   * The prompt, up to where the assistant's answer begins. Throws INVALID_ARGUMENT template_rejected when the template refuses the
-   * conversation, INTERNAL template_failed when it breaks on it or makes too long a text of it; neither tells anything of the messages.
+   * The prompt, up to where the assistant's answer begins. Throws INVALID_ARGUMENT template_rejected when the template refuses
+   * the conversation, INTERNAL template_failed when it breaks on it or makes too long a text of it; neither tells anything of the
+   * messages.
    */
   render(messages: readonly TemplateMessage[]): string
 }
@@ -27,8 +28,9 @@ export interface TemplateOptions {
 const growthLimit = 8
 
 /**
- * Puts our own functions in the place of those that the library gives each template: its raise_exception can't be told from its own errors,
- * and its strftime_now speaks the machine's language. A newline after a tag leaves no trace, and lets the template begin on a line of its own.
+ * Puts our own functions in the place of those that the library gives each template: its raise_exception can't be told from its
+ * own errors, and its strftime_now speaks the machine's language. A newline after a tag leaves no trace, and lets the template
+ * begin on a line of its own.
  */
 const prelude = '{% set raise_exception = refuse %}{% set strftime_now = format_now %}\n'
 
@@ -67,7 +69,8 @@ class Refusal extends Error {}
 
 function rejection(message: string, source: string): ServiceError {
   // A template may put a message into its exception's text: only what stands in the template as it is can be passed on.
-  const text = message.length <= 300 && source.includes(message) ? `The model's chat template refuses these messages: ${message}` : "The model's chat template refuses these messages."
+  const reason = message.length <= 300 && source.includes(message) ? `: ${message}` : '.'
+  const text = `The model's chat template refuses these messages${reason}`
   return new ServiceError('INVALID_ARGUMENT', 'template_rejected', text, { param: 'messages' })
 }
 
@@ -75,8 +78,8 @@ function failure(cause: unknown): ServiceError {
   return new ServiceError('INTERNAL', 'template_failed', "The model's chat template failed on these messages.", { cause })
 }
 
-const months = ['January', 'February', 'March', 'April', 'May', 'June', 'July', 'August', 'September', 'October', 'November', 'December']
-const days = ['Sunday', 'Monday', 'Tuesday', 'Wednesday', 'Thursday', 'Friday', 'Saturday']
+const months = 'January February March April May June July August September October November December'.split(' ')
+const days = 'Sunday Monday Tuesday Wednesday Thursday Friday Saturday'.split(' ')
 
 /** The part of C's strftime that chat templates use, in local time and always in English. */
 export function formatTime(time: Date, format: string): string {

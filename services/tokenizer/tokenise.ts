@@ -4,9 +4,9 @@ import type { Piece } from './special-tokens.ts'
 import type { Vocabulary } from './vocabulary.ts'
 
 /**
- * UTF-16 code units that llama.cpp gets at once: 2 to 6 ms of work. Not only for the event loop's sake: half of its pre-tokenizers (those of
- * DeepSeek, GPT-4o, Mistral's Tekken …) run std::regex, which recurses for each character of a word and overflows the stack between
- * 16,384 and 65,536 letters without a space.
+ * UTF-16 code units that llama.cpp gets at once: 2 to 6 ms of work. Not only for the event loop's sake: half of its
+ * pre-tokenizers (those of DeepSeek, GPT-4o, Mistral's Tekken …) run std::regex, which recurses for each character of a word and
+ * overflows the stack between 16,384 and 65,536 letters without a space.
  */
 const sliceLength = 8192
 /** How far back from there to look for a place between two words. */
@@ -30,9 +30,9 @@ export interface Tokens {
 }
 
 /**
- * Token ids of a partitioned prompt, as llama.cpp gives them for the whole. A text of more than 8,192 characters is cut between two words,
- * which changes nothing in vocabularies whose tokens lie within words; one without a space for 1,024 characters is cut there all the same.
- * Lets the event loop turn between slices. Throws CANCELLED when the signal aborts.
+ * Token ids of a partitioned prompt, as llama.cpp gives them for the whole. A text of more than 8,192 characters is cut between
+ * two words, which changes nothing in vocabularies whose tokens lie within words; one without a space for 1,024 characters is cut
+ * there all the same. Lets the event loop turn between slices. Throws CANCELLED when the signal aborts.
  */
 export async function tokenisePieces(pieces: readonly Piece[], { vocabulary, fixed, limit, signal }: TokeniseOptions): Promise<Tokens> {
   const ids: number[] = []

@@ -107,7 +107,7 @@ beforeAll(async () => {
 })
 
 afterAll(async () => {
-  // Not llama.dispose(): after a load that failed it never ends.
+  // Not llama.dispose(): after a load that failed it may never end (see service.ts).
   await rm(folder, { recursive: true })
 })
 

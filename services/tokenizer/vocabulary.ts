@@ -66,8 +66,8 @@ export async function startLlama(log: Logger): Promise<Llama> {
     skipDownload: true,
     maxThreads: 1,
     logLevel: LlamaLogLevel.error,
-    // Only while loading can these lines say anything: tokenising logs nothing.
-    logger: (level, text) => log.warn({ level, text: text.trim() }, 'llama.cpp'),
+    // Its errors on loading; tokenising logs nothing.
+    logger: (severity, text) => log.warn({ severity, text: text.trim() }, 'llama.cpp'),
   })
 }
 
@@ -90,10 +90,16 @@ export async function loadVocabulary(llama: Llama, path: string): Promise<Vocabu
 function describe(model: LlamaModel, path: string): Vocabulary {
   const tokenizer: unknown = model.fileInfo.metadata.tokenizer
   const architecture: unknown = model.fileInfo.architectureMetadata
-  if (!Check(TokenizerMetadata, tokenizer)) throw new ModelLoadError('bad_metadata', `${path} lacks the metadata of its tokenizer, or they are not as GGUF wants them.`)
-  if (!Check(ArchitectureMetadata, architecture)) throw new ModelLoadError('bad_metadata', `${path} does not tell its context length.`)
+  if (!Check(TokenizerMetadata, tokenizer)) {
+    throw new ModelLoadError('bad_metadata', `${path} lacks the metadata of its tokenizer, or they are not as GGUF wants them.`)
+  }
+  if (!Check(ArchitectureMetadata, architecture)) {
+    throw new ModelLoadError('bad_metadata', `${path} does not tell its context length.`)
+  }
   const { chat_template: chatTemplate, ggml } = tokenizer
-  if (chatTemplate === undefined || chatTemplate.trim() === '') throw new ModelLoadError('no_chat_template', `${path} has no chat template: it can't be served for chat.`)
+  if (chatTemplate === undefined || chatTemplate.trim() === '') {
+    throw new ModelLoadError('no_chat_template', `${path} has no chat template: it can't be served for chat.`)
+  }
 
   const specialTokens: SpecialToken[] = []
   let longestTokenBytes = 1
@@ -103,7 +109,8 @@ function describe(model: LlamaModel, path: string): Vocabulary {
     // From llama.cpp rather than from the file: it corrects the types of some well-known tokens.
     const attributes = model.getTokenAttributes(id)
     const control = attributes.control || attributes.unknown
-    if (control || attributes.userDefined) specialTokens.push({ id, text, control, stripLeft: attributes.lstrip, stripRight: attributes.rstrip })
+    if (!control && !attributes.userDefined) continue
+    specialTokens.push({ id, text, control, stripLeft: attributes.lstrip, stripRight: attributes.rstrip })
   }
   const { bos, bosString, eosString, shouldPrependBosToken } = model.tokens
   const vocabulary: Vocabulary = {

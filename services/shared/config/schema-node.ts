@@ -4,6 +4,7 @@
  */
 export interface SchemaNode {
   readonly type?: string
+  readonly title?: string
   readonly description?: string
   readonly default?: unknown
   readonly unit?: string
@@ -24,6 +25,7 @@ export interface SchemaNode {
 /** Every keyword above. A test holds the schema against it, so that no keyword is written down and then ignored. */
 export const understoodKeywords: readonly string[] = [
   'type',
+  'title',
   'description',
   'default',
   'unit',

@@ -1,15 +1,15 @@
-import { type AgentOptions, type IncomingMessage, Agent as HttpAgent, type RequestOptions, request as httpRequest } from 'node:http'
-import { Agent as HttpsAgent, request as httpsRequest } from 'node:https'
-import { isIP } from 'node:net'
+import { type ClientRequest, type IncomingMessage, request as httpRequest } from 'node:http'
+import { request as httpsRequest } from 'node:https'
+import type { Socket } from 'node:net'
 import type { SecureContext } from 'node:tls'
-import { Interrupted, SourceFailed, Unreachable, errorCode, networkReason } from './failures.ts'
+import { connect } from './connect.ts'
+import { Interrupted, SourceFailed, networkReason } from './failures.ts'
+import { type ProxySettings, proxyAuthorization, proxyFor } from './proxy.ts'
 import { type Trust, secureContext } from './trust.ts'
 
 const maxRedirects = 10
 
-export interface HttpClientOptions extends Trust {
-  /** Proxy for every host (pip's proxy setting) instead of HTTPS_PROXY, HTTP_PROXY and ALL_PROXY. NO_PROXY holds for both. */
-  proxy?: string | undefined
+export interface HttpClientOptions extends Trust, ProxySettings {
   /** `host` or `host:port` whose certificate is not checked and which may be spoken to without TLS (pip's trusted-host setting). */
   trustedHosts?: readonly string[] | undefined
   /** Value of the Authorization header for a URL. Asked anew at each redirect, so that no host gets another's credentials. */
@@ -32,132 +32,93 @@ export const defaultLimits: Limits = { connectMs: 10_000, stallMs: 30_000, attem
 
 export interface HttpClient {
   /**
-   * GET, through redirects. Resolves with a response of any status but a redirect, whose body the caller must read or destroy.
-   * Rejects with Unreachable, Interrupted or SourceFailed in plain words. A body that stalls is destroyed with Interrupted.
+   * GET, through redirects. Resolves with a response of any status but a redirect, whose body the caller must read or destroy, and the URL
+   * that gave it. Rejects with Unreachable, Interrupted or SourceFailed in plain words. A body that stalls is destroyed with Interrupted.
    */
   get(url: URL, headers: Record<string, string>, signal: AbortSignal): Promise<{ response: IncomingMessage; url: URL }>
   limits: Limits
 }
 
-/** A client for a handful of large downloads. Opens a connection for each request and leaves none open. */
+/** A client for a handful of large downloads: a connection for each request, and none kept. */
 export function createHttpClient(options: HttpClientOptions): HttpClient {
-  const proxyEnv = proxyEnvironment(options)
-  // Some 800 certificates take a while to parse: only once and only when TLS is spoken.
+  const { limits, authorize, trustedHosts } = options
   let context: Promise<SecureContext> | undefined
-  async function agentFor(url: URL): Promise<HttpAgent | HttpsAgent> {
-    const common: AgentOptions = { keepAlive: false, proxyEnv }
-    if (url.protocol === 'http:') return new HttpAgent(common)
-    context ??= secureContext(options)
-    return new HttpsAgent({ ...common, secureContext: await context, rejectUnauthorized: !isTrustedHost(url, options.trustedHosts) })
+
+  async function send(url: URL, headers: Record<string, string>, signal: AbortSignal): Promise<IncomingMessage> {
+    const proxy = proxyFor(url, options)
+    const socket = await connect(url, {
+      proxy,
+      context: () => (context ??= secureContext(options)),
+      verify: (host) => !isTrustedHost(host, trustedHosts),
+      connectMs: limits.connectMs,
+      signal,
+    })
+    const authorization = authorize?.(url)
+    const proxied = proxy !== undefined && url.protocol === 'http:' ? proxyAuthorization(proxy) : undefined
+    const all = {
+      ...headers,
+      host: url.host,
+      ...(authorization === undefined ? {} : { authorization }),
+      ...(proxied === undefined ? {} : { 'proxy-authorization': proxied }),
+    }
+    const path = proxy !== undefined && url.protocol === 'http:' ? `http://${url.host}${url.pathname}${url.search}` : `${url.pathname}${url.search}`
+    const given = { path, headers: all, createConnection: () => socket, agent: false, signal } as const
+    return await answer((url.protocol === 'https:' ? httpsRequest : httpRequest)(given), socket, limits.stallMs, signal)
   }
 
   return {
-    limits: options.limits,
+    limits,
     async get(start, headers, signal) {
       let url = start
       for (let hop = 0; hop <= maxRedirects; hop += 1) {
-        if (url.protocol !== 'https:' && url.protocol !== 'http:') throw new SourceFailed(`${url.protocol} addresses can't be fetched`)
-        const authorization = options.authorize?.(url)
-        const response = await send(
-          url,
-          { headers: { ...headers, ...(authorization === undefined ? {} : { authorization }) }, agent: await agentFor(url), signal },
-          options.limits,
-        )
-        const location = response.headers.location
-        if (![301, 302, 303, 307, 308].includes(response.statusCode ?? 0) || location === undefined) return { response, url }
+        if (url.protocol !== 'https:' && url.protocol !== 'http:') throw new SourceFailed(`addresses of kind ${url.protocol} can't be fetched`)
+        const response = await send(url, headers, signal)
+        const { location } = response.headers
+        if (location === undefined || ![301, 302, 303, 307, 308].includes(response.statusCode ?? 0)) return { response, url }
         response.destroy()
-        if (!URL.canParse(location, url)) throw new SourceFailed(`${url.host} redirects to something that is no address`)
-        const next = new URL(location, url)
-        next.username = ''
-        next.password = ''
-        if (url.protocol === 'https:' && next.protocol !== 'https:' && !isTrustedHost(next, options.trustedHosts)) {
-          throw new SourceFailed(`${url.host} redirects to ${next.host} without TLS`)
-        }
-        url = next
+        url = redirected(url, location, trustedHosts)
       }
       throw new SourceFailed(`${start.host} redirects more than ${maxRedirects} times`)
     },
   }
 }
 
-/** One request up to its response's headers. */
-async function send(url: URL, requestOptions: RequestOptions, limits: Limits): Promise<IncomingMessage> {
+/** The response to a request, once its headers are there. From then on a silence destroys the body with Interrupted. */
+async function answer(request: ClientRequest, socket: Socket, stallMs: number, signal: AbortSignal): Promise<IncomingMessage> {
   const { promise, resolve, reject } = Promise.withResolvers<IncomingMessage>()
-  const bare = new URL(url)
-  bare.username = ''
-  bare.password = ''
-  // Over a finished proxy tunnel 'finish' still waits for TLS: the request is only written out once the connection stands.
-  let connected = false
-  let request: ReturnType<typeof httpRequest>
-  try {
-    request = (url.protocol === 'https:' ? httpsRequest : httpRequest)(bare, requestOptions)
-  } catch (error) {
-    throw new SourceFailed(networkReason(error), { cause: error })
-  }
-  const timer = setTimeout(() => {
-    request.destroy(new Unreachable(`no connection within ${limits.connectMs / 1000} s`))
-  }, limits.connectMs)
-  request.once('finish', () => {
-    connected = true
-    clearTimeout(timer)
-    request.setTimeout(limits.stallMs, () => {
-      request.destroy(new Interrupted(`no answer within ${limits.stallMs / 1000} s`))
-    })
+  let response: IncomingMessage | undefined
+  socket.setTimeout(stallMs, () => {
+    if (response === undefined) request.destroy(new Interrupted(`no answer within ${stallMs / 1000} s`))
+    else response.destroy(new Interrupted(`nothing came for ${stallMs / 1000} s`))
   })
-  request.once('response', (response) => {
-    clearTimeout(timer)
-    response.setTimeout(limits.stallMs, () => {
-      response.destroy(new Interrupted(`nothing came for ${limits.stallMs / 1000} s`))
-    })
-    resolve(response)
+  request.once('response', (arrived) => {
+    response = arrived
+    // Until someone reads it: an error of an unread body must not be an unhandled one.
+    arrived.on('error', () => undefined)
+    resolve(arrived)
   })
   request.on('error', (error) => {
-    clearTimeout(timer)
-    if (error instanceof SourceFailed || requestOptions.signal?.aborted === true) reject(error)
-    else if (isPermanent(error)) reject(new SourceFailed(networkReason(error), { cause: error }))
-    else if (connected) reject(new Interrupted(networkReason(error), { cause: error }))
-    else reject(new Unreachable(networkReason(error), { cause: error }))
+    if (error instanceof SourceFailed) reject(error)
+    else if (signal.aborted) reject(signal.reason as Error)
+    else reject(new Interrupted(networkReason(error), { cause: error }))
   })
   request.end()
   return await promise
 }
 
-/** Certificates that don't fit won't fit in a second either. */
-function isPermanent(error: Error): boolean {
-  const code = errorCode(error) ?? ''
-  return code.includes('CERT') || code.startsWith('UNABLE_TO_') || code.startsWith('ERR_TLS') || code.startsWith('ERR_SSL') || code === 'EPROTO'
+function redirected(from: URL, location: string, trustedHosts: readonly string[] | undefined): URL {
+  if (!URL.canParse(location, from)) throw new SourceFailed(`${from.host} redirects to something that is no address`)
+  const to = new URL(location, from)
+  // Credentials that a redirect brings along are not ours to pass on.
+  to.username = ''
+  to.password = ''
+  if (from.protocol === 'https:' && to.protocol === 'http:' && !isTrustedHost(to, trustedHosts)) {
+    throw new SourceFailed(`${from.host} redirects to ${to.host} without TLS`)
+  }
+  return to
 }
 
 export function isTrustedHost(url: URL, trustedHosts: readonly string[] = []): boolean {
-  return trustedHosts.some((trusted) => trusted === url.hostname || trusted === url.host || trusted === `${url.hostname}:${portOf(url)}`)
-}
-
-function portOf(url: URL): string {
-  return url.port === '' ? (url.protocol === 'https:' ? '443' : '80') : url.port
-}
-
-/** The proxy variables in the form that Node's agents read. */
-function proxyEnvironment({ env, proxy }: HttpClientOptions): Record<string, string> {
-  const pick = (name: string): string | undefined => [env[name.toLowerCase()], env[name]].find((value) => value !== undefined && value !== '')
-  const everywhere = withScheme(proxy)
-  const all = withScheme(pick('ALL_PROXY'))
-  const https = everywhere ?? withScheme(pick('HTTPS_PROXY')) ?? all
-  const http = everywhere ?? withScheme(pick('HTTP_PROXY')) ?? all
-  const except = pick('NO_PROXY')
-  return {
-    ...(https === undefined ? {} : { HTTPS_PROXY: https }),
-    ...(http === undefined ? {} : { HTTP_PROXY: http }),
-    ...(except === undefined ? {} : { NO_PROXY: withSubdomains(except) }),
-  }
-}
-
-function withScheme(proxy: string | undefined): string | undefined {
-  if (proxy === undefined || proxy === '') return undefined
-  return proxy.includes('://') ? proxy : `http://${proxy}`
-}
-
-/** Node takes `example.com` in NO_PROXY for that host alone; curl, pip and whoever writes it mean its subdomains too. */
-function withSubdomains(noProxy: string): string {
-  const entries = noProxy.split(',').map((entry) => entry.trim()).filter((entry) => entry !== '')
-  return entries.flatMap((entry) => (/^[.*]/.test(entry) || isIP(entry) !== 0 || entry.includes(':') ? [entry] : [entry, `.${entry}`])).join(',')
+  const port = url.port === '' ? (url.protocol === 'https:' ? '443' : '80') : url.port
+  return trustedHosts.includes(url.hostname) || trustedHosts.includes(`${url.hostname}:${port}`)
 }

@@ -32,21 +32,17 @@ export function bindMethods<S extends Service>(service: S, handlers: HandlersOf<
   const bound = new Map<string, BoundMethod>()
   for (const [name, handler] of Object.entries(handlers)) {
     const definition: unknown = service[name]
-    if (isStream(definition)) {
-      bound.set(methodName(definition.path), bindStream(definition, handler as StreamHandler<unknown, unknown>, options))
-    } else if (isUnary(definition)) {
-      bound.set(methodName(definition.path), bindUnary(definition, handler as UnaryHandler<unknown, unknown>, options))
-    }
+    if (!isDefinition(definition)) continue
+    const method = definition.responseStream
+      ? bindStream(definition, handler as StreamHandler<unknown, unknown>, options)
+      : bindUnary(definition, handler as UnaryHandler<unknown, unknown>, options)
+    bound.set(methodName(definition.path), method)
   }
   return bound
 }
 
-function isUnary(definition: unknown): definition is UnaryDefinition<unknown, unknown> {
-  return typeof definition === 'object' && definition !== null && 'path' in definition
-}
-
-function isStream(definition: unknown): definition is StreamDefinition<unknown, unknown> {
-  return isUnary(definition) && (definition.responseStream as boolean)
+function isDefinition(definition: unknown): definition is UnaryDefinition<unknown, unknown> | StreamDefinition<unknown, unknown> {
+  return typeof definition === 'object' && definition !== null && 'responseStream' in definition
 }
 
 function bindUnary(definition: UnaryDefinition<unknown, unknown>, handler: UnaryHandler<unknown, unknown>, options: BindOptions): BoundMethod {

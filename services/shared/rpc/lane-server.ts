@@ -86,6 +86,7 @@ export function serveLane(stream: ServerDuplexStream<LaneFrame, LaneFrame>, meth
       case 'cancel':
         if (call !== undefined) stop(call, new ServiceError('CANCELLED', 'cancelled', 'The caller went away.'))
         break
+      default: // what only servers send, or nothing at all
     }
   }
 

@@ -234,11 +234,11 @@ describe('failures', () => {
     })
     const client = await upLane(TokenizerService, first.port)
     const pending = client.unary(TokenizerService.prepare, request, options())
-    const outcome = expect(pending).rejects.toMatchObject({ code: 'UNAVAILABLE' })
+    const failure = pending.catch((thrown: unknown) => thrown)
     await begun.promise
     const down = once(client.changes, 'down')
     await first.close(0)
-    await outcome
+    expect(await failure).toMatchObject({ code: 'UNAVAILABLE' })
     await down
     await expect(client.unary(TokenizerService.prepare, request, options())).rejects.toMatchObject({ code: 'UNAVAILABLE' })
     const up = once(client.changes, 'up')

@@ -1,3 +1,4 @@
+import type { EventEmitter } from 'node:events'
 import { isIP } from 'node:net'
 import {
   Metadata,
@@ -19,6 +20,9 @@ import { type HandlersOf, methodName } from './methods.ts'
 import { channelLimits, errorMetadata } from './wire.ts'
 
 export type Service = ServiceDefinition & { lane: ServiceDefinition[string] }
+
+/** What grpc-js's calls of every kind have in common. */
+type SurfaceCall = Pick<ServerUnaryCall<Buffer, Uint8Array>, 'metadata' | 'getAuthContext' | 'getDeadline'>
 
 export interface ServeOptions<S extends Service> extends BindOptions {
   service: S
@@ -130,7 +134,7 @@ function drainedOrAborted(call: ServerWritableStream<Buffer, Uint8Array>, signal
   })
 }
 
-function arrivalOf(call: ServerUnaryCall<Buffer, Uint8Array> | ServerWritableStream<Buffer, Uint8Array>): Arrival {
+function arrivalOf(call: SurfaceCall & EventEmitter): Arrival {
   const abort = new AbortController()
   call.on('cancelled', () => abort.abort(new ServiceError('CANCELLED', 'cancelled', 'The caller went away.')))
   const deadline = Number(call.getDeadline())
@@ -148,7 +152,7 @@ function textOf(metadata: Metadata, key: string): string {
   return typeof value === 'string' && /^[\w.-]{1,64}$/.test(value) ? value : ''
 }
 
-function peerOf(call: { getAuthContext(): { sslPeerCertificate?: unknown } | null }): string {
+function peerOf(call: Pick<SurfaceCall, 'getAuthContext'>): string {
   const certificate = call.getAuthContext()?.sslPeerCertificate
   return serviceNameOfPeer(certificate) ?? ''
 }

@@ -1,24 +1,26 @@
-import type { PeerCertificate } from 'node:tls'
-import { type ChannelCredentials, experimental, type ServerCredentials } from '@grpc/grpc-js'
-import type { Identity, Material } from './identity.ts'
+import { createSecureContext } from 'node:tls'
+import { CallCredentials, ChannelCredentials, type experimental, ServerCredentials } from '@grpc/grpc-js'
+import type { Identity } from './identity.ts'
+import type { Material } from './material.ts'
 
+/** Both ends are ours. */
+const minVersion = 'TLSv1.3'
 const domain = 'intramuros.internal'
+const serviceSan = /^DNS:([a-z][a-z0-9-]*)\.intramuros\.internal$/
 
 /** SAN of a service's certificate. */
 export function sanOf(service: string): string {
   return `${service}.${domain}`
 }
 
-/** For servers: asks each client for a certificate of ours. New handshakes use the identity as it is then. */
+/** For servers: asks each client for a certificate of ours. New handshakes use the identity as it is then, open connections go on. */
 export function serverCredentials(identity: Identity): ServerCredentials {
-  const provider = providerOf(identity)
-  return experimental.createCertificateProviderServerCredentials(provider, provider, true)
+  return new IdentityServerCredentials(identity)
 }
 
 /** For channels. New connections use the identity as it is then; open ones go on. */
 export function channelCredentials(identity: Identity): ChannelCredentials {
-  const provider = providerOf(identity)
-  return experimental.createCertificateProviderChannelCredentials(provider, provider)
+  return new IdentityChannelCredentials(identity)
 }
 
 /** Peers are dialled by address and checked by the name of the service: on current Node.js, TLS to a bare IP fails otherwise. */
@@ -26,28 +28,79 @@ export function channelOptions(service: string): Record<string, string> {
   return { 'grpc.ssl_target_name_override': sanOf(service), 'grpc.default_authority': sanOf(service) }
 }
 
-/** The service that a verified certificate names: exactly one DNS SAN of our domain; undefined for anything else. */
-export function serviceNameOfPeer(certificate: PeerCertificate | undefined): string | undefined {
-  const names = (certificate?.subjectaltname ?? '').split(', ')
-  const ours = names.map((name) => new RegExp(`^DNS:([a-z][a-z0-9-]*)\\.${domain.replaceAll('.', '\\.')}$`).exec(name)?.[1])
-  return names.length === 1 ? ours[0] : undefined
+/** The service that a verified certificate (a tls.PeerCertificate) names: its only SAN, a DNS name of our domain; undefined for anything else. */
+export function serviceNameOfPeer(certificate: unknown): string | undefined {
+  if (typeof certificate !== 'object' || certificate === null || !('subjectaltname' in certificate)) return undefined
+  return typeof certificate.subjectaltname === 'string' ? serviceSan.exec(certificate.subjectaltname)?.[1] : undefined
 }
 
-function providerOf(identity: Identity): experimental.CertificateProvider {
-  const stops = new Map<unknown, () => void>()
-  function follow<Update>(listener: (update: Update) => void, pick: (material: Material) => Update): void {
-    // Not at once: grpc-js passes an update on only after the call that subscribes has returned.
-    queueMicrotask(() => stops.has(listener) && listener(pick(identity.current())))
-    stops.set(listener, identity.onChange((material) => listener(pick(material))))
+// grpc-js has credentials that follow a provider (experimental.createCertificateProvider…), but they take no TLS version and a server of theirs has no
+// certificate until the provider's first update. Its base classes are public and need little more.
+
+class IdentityServerCredentials extends ServerCredentials {
+  readonly #identity: Identity
+  #unfollow: (() => void) | undefined
+
+  constructor(identity: Identity) {
+    super({ requestCert: true, rejectUnauthorized: true, minVersion })
+    this.#identity = identity
   }
-  function unfollow(listener: unknown): void {
-    stops.get(listener)?.()
-    stops.delete(listener)
+
+  override _getSecureContextOptions(): ReturnType<ServerCredentials['_getSecureContextOptions']> {
+    return contextOptions(this.#identity.current())
   }
-  return {
-    addCaCertificateListener: (listener) => follow(listener, ({ ca }) => ({ caCertificate: ca })),
-    removeCaCertificateListener: unfollow,
-    addIdentityCertificateListener: (listener) => follow(listener, ({ cert, key }) => ({ certificate: cert, privateKey: key })),
-    removeIdentityCertificateListener: unfollow,
+
+  override _addWatcher(watcher: Parameters<ServerCredentials['_addWatcher']>[0]): void {
+    super._addWatcher(watcher)
+    this.#unfollow ??= this.#identity.onChange((material) => this.updateSecureContextOptions(contextOptions(material)))
   }
+
+  override _removeWatcher(watcher: Parameters<ServerCredentials['_removeWatcher']>[0]): void {
+    super._removeWatcher(watcher)
+    if (this.getWatcherCount() > 0) return
+    this.#unfollow?.()
+    this.#unfollow = undefined
+  }
+
+  _equals(other: ServerCredentials): boolean {
+    return other instanceof IdentityServerCredentials && other.#identity === this.#identity
+  }
+}
+
+class IdentityChannelCredentials extends ChannelCredentials {
+  readonly #identity: Identity
+  #made: { of: Material; credentials: ChannelCredentials } | undefined
+
+  constructor(identity: Identity) {
+    super()
+    this.#identity = identity
+  }
+
+  _isSecure(): boolean {
+    return true
+  }
+
+  _equals(other: ChannelCredentials): boolean {
+    return other instanceof IdentityChannelCredentials && other.#identity === this.#identity
+  }
+
+  _createSecureConnector(...[target, options, given]: Parameters<ChannelCredentials['_createSecureConnector']>): experimental.SecureConnector {
+    const callCredentials = given ?? CallCredentials.createEmpty()
+    return {
+      connect: (socket) => this.#current()._createSecureConnector(target, options, callCredentials).connect(socket),
+      waitForReady: () => Promise.resolve(),
+      getCallCredentials: () => callCredentials,
+      destroy: () => undefined,
+    }
+  }
+
+  #current(): ChannelCredentials {
+    const of = this.#identity.current()
+    if (this.#made?.of !== of) this.#made = { of, credentials: ChannelCredentials.createFromSecureContext(createSecureContext(contextOptions(of))) }
+    return this.#made.credentials
+  }
+}
+
+function contextOptions({ key, cert, ca }: Material): { key: Buffer; cert: Buffer; ca: Buffer; minVersion: typeof minVersion } {
+  return { key, cert, ca, minVersion }
 }

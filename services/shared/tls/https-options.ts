@@ -1,13 +1,17 @@
 import type { Server, ServerOptions } from 'node:https'
 import type { Identity } from './identity.ts'
+import type { Material } from './material.ts'
 
-/** TLS of the public address. */
+/** TLS of the public address: for clients of any make, so TLS 1.2 too. */
 export function httpsOptions(identity: Identity): ServerOptions {
-  const { key, cert } = identity.current()
-  return { key, cert, minVersion: 'TLSv1.2' }
+  return contextOptions(identity.current())
 }
 
-/** Gives new handshakes the certificate as it changes. Returns a function that ends it. */
+/** Gives new handshakes the certificate as it changes; open connections go on. Returns a function that ends it. */
 export function keepCertificateCurrent(server: Server, identity: Identity): () => void {
-  return identity.onChange(({ key, cert }) => server.setSecureContext({ key, cert, minVersion: 'TLSv1.2' }))
+  return identity.onChange((material) => server.setSecureContext(contextOptions(material)))
+}
+
+function contextOptions({ key, cert }: Material): { key: Buffer; cert: Buffer; minVersion: 'TLSv1.2' } {
+  return { key, cert, minVersion: 'TLSv1.2' }
 }

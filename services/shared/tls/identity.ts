@@ -1,8 +1,8 @@
-import { X509Certificate, createPrivateKey } from 'node:crypto'
 import { type FSWatcher, watch } from 'node:fs'
 import { readFile } from 'node:fs/promises'
 import { basename, dirname } from 'node:path'
 import { describeError, type Logger } from '../log.ts'
+import { type Material, parseMaterial } from './material.ts'
 
 export interface IdentityOptions {
   /** PEM file with the private key and then the certificate chain: one file, so that they can't mismatch. */
@@ -12,29 +12,37 @@ export interface IdentityOptions {
   log: Logger
   /** How often the files are read in any case: some file systems tell nothing of changes. */
   pollMs?: number
-}
-
-export interface Material {
-  key: Buffer
-  cert: Buffer
-  ca: Buffer
+  now?: () => Date
 }
 
 /** A service's own certificate, kept up to date with its files. */
 export interface Identity {
+  /** What to use for the next handshake. The same object until something changes. */
   current(): Material
   /** Called after each change. Returns a function that ends it. */
   onChange(listener: (material: Material) => void): () => void
   close(): void
 }
 
-/** Reads a certificate and follows its files. Throws when it can't be used at the start; later, the last good one stays. */
-export async function watchIdentity({ file, caFile, log, pollMs = 5000 }: IdentityOptions): Promise<Identity> {
-  let material = await readMaterial(file, caFile)
+/** A replacement is several events on several files; one look after the last of them will do. */
+const settleMs = 20
+
+/**
+ * Reads a certificate and follows its files. Throws UnusableMaterial or the file system's error when it can't be used at the start. Later, what is
+ * mismatched, expired, half-written or of another CA is not taken up: the last good one stays, and a warning tells so once.
+ */
+export async function watchIdentity(options: IdentityOptions): Promise<Identity> {
+  const { file, caFile, log, pollMs = 5000, now = () => new Date() } = options
+  const name = basename(file)
+  let text = await readFiles(file, caFile)
+  let material = parseMaterial({ file, ...text, now: now() })
   const listeners = new Set<(material: Material) => void>()
   let closed = false
   let reading = false
   let again = false
+  let refused = ''
+  let toldExpiry: Date | undefined
+  let settle: NodeJS.Timeout | undefined
 
   async function refresh(): Promise<void> {
     if (reading) {
@@ -44,23 +52,55 @@ export async function watchIdentity({ file, caFile, log, pollMs = 5000 }: Identi
     reading = true
     do {
       again = false
-      try {
-        const read = await readMaterial(file, caFile)
-        if (closed || same(read, material)) continue
-        material = read
-        log.info({ file: basename(file), expires: new X509Certificate(read.cert).validTo }, 'certificate taken up')
-        for (const listener of listeners) listener(read)
-      } catch (thrown) {
-        if (!closed) log.warn({ file: basename(file), err: describeError(thrown) }, 'certificate not taken up: the last good one stays')
-      }
+      await readOnce()
     } while (again && !closed)
     reading = false
   }
 
+  async function readOnce(): Promise<void> {
+    try {
+      const found = await readFiles(file, caFile)
+      if (closed) return
+      if (found.pem !== text.pem || found.ca !== text.ca) {
+        takeUp(parseMaterial({ file, ...found, now: now() }))
+        text = found
+      }
+      refused = ''
+    } catch (thrown) {
+      const problem = describeError(thrown)
+      const what = problem.reason ?? problem.code ?? problem.type
+      if (!closed && what !== refused) log.warn({ file: name, err: problem }, 'certificate not taken up: the last good one stays')
+      refused = what
+    }
+    if (!closed && now() >= material.notAfter && toldExpiry !== material.notAfter) {
+      toldExpiry = material.notAfter
+      log.error({ file: name, expired: material.notAfter.toISOString() }, 'the certificate in use has expired: peers refuse it')
+    }
+  }
+
+  function takeUp(read: Material): void {
+    material = read
+    log.info({ file: name, expires: read.notAfter.toISOString() }, 'certificate taken up')
+    for (const listener of listeners) {
+      try {
+        listener(read)
+      } catch (thrown) {
+        log.error({ file: name, err: describeError(thrown) }, 'a listener did not take up the certificate')
+      }
+    }
+  }
+
+  function changed(): void {
+    clearTimeout(settle)
+    settle = setTimeout(() => void refresh(), settleMs)
+    settle.unref()
+  }
+
   const poll = setInterval(() => void refresh(), pollMs)
   poll.unref()
-  const folders = new Set([dirname(file), dirname(caFile)])
-  const watchers = [...folders].map((folder) => watchFolder(folder, () => void refresh()))
+  const watchers = [...new Set([dirname(file), dirname(caFile)])].map((folder) => watchFolder(folder, changed))
+  // For what changed between the first reading and the watch.
+  changed()
   return {
     current: () => material,
     onChange(listener) {
@@ -70,12 +110,14 @@ export async function watchIdentity({ file, caFile, log, pollMs = 5000 }: Identi
     close() {
       closed = true
       clearInterval(poll)
+      clearTimeout(settle)
       for (const watcher of watchers) watcher?.close()
       listeners.clear()
     },
   }
 }
 
+/** Watches the folder, not the file: a watch on a file stays with what was there before a rename or a link's swap. */
 function watchFolder(folder: string, changed: () => void): FSWatcher | undefined {
   try {
     const watcher = watch(folder, { persistent: false }, changed)
@@ -86,20 +128,8 @@ function watchFolder(folder: string, changed: () => void): FSWatcher | undefined
   }
 }
 
-async function readMaterial(file: string, caFile: string): Promise<Material> {
-  const [pem, ca] = await Promise.all([readFile(file), readFile(caFile)])
-  const text = pem.toString()
-  const at = text.indexOf('-----BEGIN CERTIFICATE-----')
-  if (at < 0) throw new Error(`${file} holds no certificate`)
-  const key = Buffer.from(text.slice(0, at))
-  const cert = Buffer.from(text.slice(at))
-  const leaf = new X509Certificate(cert)
-  if (!leaf.checkPrivateKey(createPrivateKey(key))) throw new Error(`the key and the certificate in ${file} do not match`)
-  if (leaf.validToDate.getTime() <= Date.now()) throw new Error(`the certificate in ${file} has expired`)
-  new X509Certificate(ca)
-  return { key, cert, ca }
-}
-
-function same(a: Material, b: Material): boolean {
-  return a.key.equals(b.key) && a.cert.equals(b.cert) && a.ca.equals(b.ca)
+async function readFiles(file: string, caFile: string): Promise<{ pem: string; ca: string }> {
+  // In this order: writers put the CA in place first, so the CA's file then knows the issuer of what was just read.
+  const pem = await readFile(file, 'utf8')
+  return { pem, ca: await readFile(caFile, 'utf8') }
 }

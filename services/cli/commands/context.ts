@@ -1,0 +1,39 @@
+import { type Command, CommanderError } from 'commander'
+import { DirectoryError } from '../../shared/directory/directory-error.ts'
+
+/** What the commands get from the program. Functions, as options of the program are known only once a command runs. */
+export interface CommandContext {
+  /** State folder. */
+  home(): string
+  /** Ids of all models that could be served: built-in and configured ones. */
+  knownModels(): readonly string[] | Promise<readonly string[]>
+  /** Folder of the audit log. */
+  auditFolder(): string | Promise<string>
+  /** For what was asked for: may be piped into another program. */
+  out: NodeJS.WritableStream
+  /** For what is said about it. */
+  err: NodeJS.WritableStream
+}
+
+const refused = 1
+const usage = 2
+
+/** Runs a command's body; a refusal by the directory ends the program with status 1 and its text. */
+export async function refusing(command: Command, body: () => void | Promise<void>): Promise<void> {
+  try {
+    await body()
+  } catch (thrown) {
+    if (!(thrown instanceof DirectoryError)) throw thrown
+    command.error(`error: ${thrown.message}`, { exitCode: refused, code: 'intramuros.refused' })
+  }
+}
+
+/** Ends the program with status 2 and an explanation. */
+export function misused(command: Command, explanation: string): never {
+  return command.error(`error: ${explanation}`, { exitCode: usage, code: 'intramuros.usage' })
+}
+
+/** The exit status for what `parseAsync` threw under `exitOverride()`: commander's own errors are all about usage, and it would end with 1. */
+export function exitStatusOf(error: CommanderError): number {
+  return error.code.startsWith('commander.') && error.exitCode !== 0 ? usage : error.exitCode
+}

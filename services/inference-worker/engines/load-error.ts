@@ -1,0 +1,22 @@
+export type EngineLoadReason =
+  | 'file_missing'
+  | 'file_unreadable'
+  | 'not_gguf'
+  | 'unsupported_gguf_version'
+  | 'file_damaged'
+  | 'unsupported_architecture'
+  | 'unsupported_vocabulary'
+  | 'out_of_memory'
+  | 'gpu_unavailable'
+  | 'load_failed'
+
+/** Why the engine can't serve the model; for the operator. Trying again changes nothing before somebody changes something. */
+export class EngineLoadError extends Error {
+  override readonly name = 'EngineLoadError'
+  readonly reason: EngineLoadReason
+
+  constructor(reason: EngineLoadReason, message: string, cause?: unknown) {
+    super(message, cause === undefined ? undefined : { cause })
+    this.reason = reason
+  }
+}

@@ -1,0 +1,91 @@
+import type { Detokeniser } from './engine.ts'
+
+/** Token types of GGUF (`tokenizer.ggml.token_type`). */
+const tokenType = { normal: 1, unknown: 2, control: 3, userDefined: 4, unused: 5, byte: 6 } as const
+
+export interface TokenTable {
+  /** `tokenizer.ggml.model`: "gpt2" is byte-level BPE; "llama" and "t5" are SentencePiece. */
+  model: string
+  tokens: readonly string[]
+  /** Empty: all normal. */
+  types: readonly number[]
+  /** True if the tokeniser puts a space before text that begins the prompt or follows a special token. */
+  addsSpace: boolean
+}
+
+export const knownVocabularies: readonly string[] = ['gpt2', 'llama', 't5']
+
+const none = new Uint8Array(0)
+const encoder = new TextEncoder()
+
+/**
+ * Tokens to bytes, as llama.cpp's `llama_token_to_piece` without special tokens. Not its `llama_detokenize`, which is for whole texts: it
+ * makes whole strings (an incomplete character becomes U+FFFD) and may remove spaces before punctuation.
+ */
+export function createTokenBytes({ model, tokens, types, addsSpace }: TokenTable): (prompt: readonly number[]) => Detokeniser {
+  const bytesOf = model === 'gpt2' ? bytesOfByteLevel : bytesOfSentencePiece
+  const known: (Uint8Array | undefined)[] = []
+
+  function bytes(token: number): Uint8Array {
+    let found = known[token]
+    if (found === undefined) {
+      found = bytesOf(tokens[token] ?? '', types[token] ?? tokenType.normal)
+      known[token] = found
+    }
+    return found
+  }
+
+  return (prompt) => {
+    // The model learned its answers with that space before them; it is not part of them.
+    const last = prompt.at(-1)
+    let skipsSpace = addsSpace && (last === undefined || bytes(last).length === 0)
+    return (token) => {
+      const piece = bytes(token)
+      if (!skipsSpace || piece.length === 0) return piece
+      skipsSpace = false
+      return piece[0] === 0x20 ? piece.subarray(1) : piece
+    }
+  }
+}
+
+function bytesOfSentencePiece(text: string, type: number): Uint8Array {
+  switch (type) {
+    case tokenType.normal:
+      return encoder.encode(text.replaceAll('\u2581', ' '))
+    case tokenType.userDefined:
+      return encoder.encode(text)
+    case tokenType.byte: {
+      const hexadecimal = /^<0x([0-9A-Fa-f]{2})>$/.exec(text)?.[1]
+      return hexadecimal === undefined ? none : Uint8Array.of(Number.parseInt(hexadecimal, 16))
+    }
+    default:
+      return none
+  }
+}
+
+function bytesOfByteLevel(text: string, type: number): Uint8Array {
+  if (type === tokenType.userDefined) return encoder.encode(text)
+  if (type !== tokenType.normal) return none
+  const bytes: number[] = []
+  for (const character of text) {
+    const byte = byteOfCharacter.get(character)
+    if (byte === undefined) bytes.push(...encoder.encode(character))
+    else bytes.push(byte)
+  }
+  return Uint8Array.from(bytes)
+}
+
+/**
+ * GPT-2's stand-ins for bytes (openai/gpt-2 `src/encoder.py`, bytes_to_unicode): printable Latin-1 bytes stand for themselves, the others, in
+ * order, for U+0100 and up.
+ */
+const byteOfCharacter: ReadonlyMap<string, number> = (() => {
+  const map = new Map<string, number>()
+  let next = 0x100
+  for (let byte = 0; byte < 256; byte += 1) {
+    const printable = (byte >= 0x21 && byte <= 0x7e) || (byte >= 0xa1 && byte <= 0xac) || byte >= 0xae
+    map.set(String.fromCodePoint(printable ? byte : next), byte)
+    if (!printable) next += 1
+  }
+  return map
+})()

@@ -1,0 +1,41 @@
+import { isIP } from 'node:net'
+import { isAbsolute } from 'node:path'
+
+interface Format {
+  /** What is allowed, to follow "allowed:". */
+  allowed: string
+  accepts(text: string): boolean
+}
+
+// RFC 1123 section 2.1: labels of letters, digits and hyphens, at most 63 long, at most 253 together.
+const hostName = /^(?=.{1,253}$)[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)*$/i
+
+/** An IP address or a host name. Text like "127.0.0" or "300.1.1.1" is neither: a name of digits alone is a mistyped address. */
+function isHost(text: string): boolean {
+  return isIP(text) !== 0 || (hostName.test(text) && !/^[\d.]+$/.test(text))
+}
+
+function isHostAndPort(text: string): boolean {
+  const match = /^(?:\[([^\]]*)\]|([^:]*)):(\d{1,5})$/.exec(text)
+  if (match === null) return false
+  const [, bracketed, plain, port] = match
+  const hostIsFine = bracketed === undefined ? isHost(plain ?? '') : isIP(bracketed) === 6
+  return hostIsFine && Number(port) <= 65_535
+}
+
+function isHttpUrl(text: string): boolean {
+  if (!/^https?:\/\/[^/]/i.test(text) || /\s/.test(text)) return false
+  return URL.canParse(text)
+}
+
+/** The formats that texts in the schema can have. */
+export const formats: Readonly<Record<string, Format>> = {
+  host: { allowed: 'a host name or an IP address', accepts: isHost },
+  'host:port': { allowed: 'an address as host:port, for example 127.0.0.1:50051 or [::1]:50051', accepts: isHostAndPort },
+  url: { allowed: 'a URL that begins with http:// or https://', accepts: isHttpUrl },
+  folder: { allowed: 'an absolute path, or one that begins with ~/', accepts: (text) => isAbsolute(text) || text.startsWith('~/') },
+  name: {
+    allowed: 'a name of 1 to 63 letters, digits, ".", "_" and "-" that begins with a letter or a digit',
+    accepts: (text) => /^[a-z0-9][a-z0-9._-]{0,62}$/i.test(text),
+  },
+}

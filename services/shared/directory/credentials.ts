@@ -1,0 +1,73 @@
+import type { DatabaseSync } from 'node:sqlite'
+import { isSecret } from './api-key.ts'
+import { blobOf, numberOf, textOf, transaction } from './database.ts'
+import { hmacOf } from './hmac-key.ts'
+import { modelsOf } from './models-column.ts'
+
+/** What a valid key stands for. */
+export interface Credential {
+  readonly team: string
+  /** Public id of the key; safe to log. */
+  readonly keyId: string
+  /** Ids of the models that the team may use; empty: every served one. */
+  readonly models: readonly string[]
+  mayUse(model: string): boolean
+}
+
+export interface Credentials {
+  /** The live key that this secret is; undefined when there is none. Synchronous, some microseconds. Throws SQLite's errors. */
+  find(secret: string): Credential | undefined
+  /** To be called after a commit of this very connection, which doesn't move its data_version. */
+  changed(): void
+}
+
+/**
+ * All live keys in memory, by HMAC. Each look-up asks SQLite for data_version, which moves when any other process has committed, and then reads the keys
+ * again: a key that was revoked a moment ago is refused, and while the file can't be read, so is every key.
+ *
+ * A Map may compare without constant time here: what it compares are HMACs under a key that the caller doesn't know, so that how far two of them
+ * agree says nothing about how far a guess was right.
+ */
+export function createCredentials(database: DatabaseSync, hmacKey: Uint8Array): Credentials {
+  const dataVersion = database.prepare('PRAGMA data_version')
+  const liveKeys = database.prepare(
+    'SELECT api_key.id, api_key.team, api_key.hmac, team.models FROM api_key JOIN team ON team.name = api_key.team WHERE revoked_at IS NULL',
+  )
+  let loadedVersion: number | undefined
+  let byHmac = new Map<string, Credential>()
+
+  function currentVersion(): number {
+    return numberOf(dataVersion.get(), 'data_version')
+  }
+
+  function load(): void {
+    transaction(database, 'read', () => {
+      const loaded = new Map<string, Credential>()
+      for (const row of liveKeys.iterate()) {
+        loaded.set(
+          Buffer.from(blobOf(row, 'hmac')).toString('hex'),
+          credential(textOf(row, 'team'), textOf(row, 'id'), modelsOf(row)),
+        )
+      }
+      byHmac = loaded
+      // Inside the transaction it is the version of what was read.
+      loadedVersion = currentVersion()
+    })
+  }
+
+  return {
+    find(secret) {
+      if (!isSecret(secret)) return undefined
+      if (loadedVersion === undefined || loadedVersion !== currentVersion()) load()
+      return byHmac.get(hmacOf(hmacKey, secret).toString('hex'))
+    },
+    changed() {
+      loadedVersion = undefined
+    },
+  }
+}
+
+function credential(team: string, keyId: string, models: readonly string[]): Credential {
+  const allowed = new Set(models)
+  return Object.freeze({ team, keyId, models, mayUse: (model: string) => allowed.size === 0 || allowed.has(model) })
+}

@@ -1,0 +1,151 @@
+import { chmodSync, closeSync, existsSync, mkdirSync, openSync } from 'node:fs'
+import { join } from 'node:path'
+import { DatabaseSync, type SQLOutputValue } from 'node:sqlite'
+import { DirectoryError } from './directory-error.ts'
+import { checkValueOf, createHmacKey, readHmacKey } from './hmac-key.ts'
+
+/** A row as SQLite gives it; columns are read with textOf and friends. */
+export type Row = Record<string, SQLOutputValue>
+
+export interface OpenDatabase {
+  database: DatabaseSync
+  file: string
+  hmacKey: Buffer
+}
+
+const schemaVersion = 1
+
+// A key's team is plain text: revoked keys stay, so that an id in an old audit record can still be told, also after their team was removed.
+const schema = `
+CREATE TABLE team (
+  name TEXT PRIMARY KEY,
+  models TEXT NOT NULL CHECK (json_valid(models)),
+  created_at TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE TABLE api_key (
+  id TEXT PRIMARY KEY,
+  team TEXT NOT NULL,
+  hmac BLOB NOT NULL UNIQUE CHECK (length(hmac) = 32),
+  label TEXT,
+  created_at TEXT NOT NULL,
+  revoked_at TEXT
+) STRICT, WITHOUT ROWID;
+CREATE TABLE hmac_key (check_value BLOB NOT NULL) STRICT;
+PRAGMA user_version = ${schemaVersion};
+`
+
+/** Waiting for another process stops the event loop: a writer is a short command, a reader may be a gateway. */
+const writerWaitMs = 5000
+const readerWaitMs = 500
+
+/** Opens `<home>/directory.sqlite` and `<home>/directory.key`; `create` makes what is missing. Throws DirectoryError and SQLite's errors. */
+export function openDatabase(home: string, { readOnly, create }: { readOnly: boolean; create: boolean }): OpenDatabase {
+  const file = join(home, 'directory.sqlite')
+  const keyFile = join(home, 'directory.key')
+  if (!existsSync(file)) {
+    if (!create) throw new DirectoryError(`There are no teams and keys in ${home} yet: the first start of the platform makes them.`)
+    mkdirSync(home, { recursive: true, mode: 0o700 })
+    createPrivately(file)
+  }
+  const database = new DatabaseSync(file, { readOnly, timeout: readOnly ? readerWaitMs : writerWaitMs })
+  try {
+    if (!readOnly) {
+      useWal(database)
+      // A revocation that was confirmed holds after a power cut; macOS needs the second to reach the disk itself.
+      database.exec('PRAGMA synchronous = FULL; PRAGMA fullfsync = ON')
+      for (const path of [file, `${file}-wal`, `${file}-shm`]) if (existsSync(path)) chmodSync(path, 0o600)
+      if (create && userVersion(database) === 0) createSchema(database, keyFile)
+    }
+    requireSchema(database, file)
+    const hmacKey = readHmacKey(keyFile)
+    if (!readOnly) chmodSync(keyFile, 0o600)
+    const stored = database.prepare('SELECT check_value FROM hmac_key').get()
+    if (stored === undefined || !checkValueOf(hmacKey).equals(blobOf(stored, 'check_value'))) {
+      throw new DirectoryError(`${keyFile} does not belong to ${file}: restore both from the same backup.`)
+    }
+    return { database, file, hmacKey }
+  } catch (thrown) {
+    database.close()
+    throw thrown
+  }
+}
+
+/** Runs `body` in one transaction, which an error undoes. `write` takes the write lock at once, so that what body read stays true until it commits. */
+export function transaction<T>(database: DatabaseSync, kind: 'read' | 'write', body: () => T): T {
+  database.exec(kind === 'write' ? 'BEGIN IMMEDIATE' : 'BEGIN')
+  try {
+    const result = body()
+    database.exec('COMMIT')
+    return result
+  } catch (thrown) {
+    if (database.isTransaction) database.exec('ROLLBACK')
+    throw thrown
+  }
+}
+
+export function textOf(row: Row, column: string): string {
+  const value = row[column]
+  if (typeof value !== 'string') throw new DirectoryError(`Column ${column} of the directory holds no text.`)
+  return value
+}
+
+export function optionalTextOf(row: Row, column: string): string | undefined {
+  return row[column] === null ? undefined : textOf(row, column)
+}
+
+export function blobOf(row: Row, column: string): Uint8Array {
+  const value = row[column]
+  if (!(value instanceof Uint8Array)) throw new DirectoryError(`Column ${column} of the directory holds no bytes.`)
+  return value
+}
+
+export function numberOf(row: Row | undefined, column: string): number {
+  const value = row?.[column]
+  if (typeof value !== 'number') throw new DirectoryError(`Column ${column} of the directory holds no number.`)
+  return value
+}
+
+/** An empty file readable by its owner alone is an empty database, and SQLite gives its -wal and -shm the same permissions. */
+function createPrivately(file: string): void {
+  try {
+    // 'wx': closing a descriptor of a file that this process has open already would drop SQLite's locks on it.
+    closeSync(openSync(file, 'wx', 0o600))
+  } catch (thrown) {
+    if (!(thrown instanceof Error && 'code' in thrown && thrown.code === 'EEXIST')) throw thrown
+  }
+}
+
+/** The switch to WAL doesn't honour the busy timeout when another process makes it at the same time. */
+function useWal(database: DatabaseSync): void {
+  const deadline = performance.now() + writerWaitMs
+  for (;;) {
+    try {
+      database.exec('PRAGMA journal_mode = WAL')
+      return
+    } catch (thrown) {
+      const busy = thrown instanceof Error && 'errcode' in thrown && typeof thrown.errcode === 'number' && (thrown.errcode & 0xff) === 5
+      if (!busy || performance.now() > deadline) throw thrown
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 10)
+    }
+  }
+}
+
+function createSchema(database: DatabaseSync, keyFile: string): void {
+  transaction(database, 'write', () => {
+    if (userVersion(database) !== 0) return
+    const hmacKey = createHmacKey(keyFile)
+    database.exec(schema)
+    database.prepare('INSERT INTO hmac_key (check_value) VALUES (?)').run(checkValueOf(hmacKey))
+  })
+}
+
+function requireSchema(database: DatabaseSync, file: string): void {
+  const version = userVersion(database)
+  if (version === schemaVersion) return
+  if (version === 0) throw new DirectoryError(`${file} is still empty: the first start of the platform fills it.`)
+  throw new DirectoryError(`${file} was made by a newer version (schema ${version}; this one knows ${schemaVersion}).`)
+}
+
+function userVersion(database: DatabaseSync): number {
+  return numberOf(database.prepare('PRAGMA user_version').get(), 'user_version')
+}

@@ -1,0 +1,171 @@
+import { ServiceError } from '../errors.ts'
+import { newKeyId, newSecret } from './api-key.ts'
+import { createCredentials, type Credential } from './credentials.ts'
+import { openDatabase, optionalTextOf, type Row, textOf, transaction } from './database.ts'
+import { DirectoryError, withDirectoryErrors } from './directory-error.ts'
+import { hmacOf } from './hmac-key.ts'
+import { modelsOf } from './models-column.ts'
+import { checkLabel, checkModels, checkTeamName, unknownKey, unknownTeam } from './names.ts'
+
+export interface Team {
+  name: string
+  /** Ids of the models that the team may use; empty: every served one. */
+  models: readonly string[]
+  /** RFC 3339, UTC. */
+  createdAt: string
+}
+
+export interface ApiKey {
+  id: string
+  team: string
+  label: string | undefined
+  /** RFC 3339, UTC. */
+  createdAt: string
+  /** RFC 3339, UTC; undefined while the key is live. */
+  revokedAt: string | undefined
+}
+
+export interface DirectoryOptions {
+  /** State folder: holds `directory.sqlite` and `directory.key`. */
+  home: string
+  /** For services, which only ask. The directory must exist. */
+  readOnly?: boolean
+  /** Make the directory when there is none. Default: unless readOnly. */
+  create?: boolean
+  now?: () => Date
+}
+
+/**
+ * Teams and their API keys. Every change is durable when its method returns, and counts at once in all processes that have the directory open.
+ * All methods are synchronous and, but for `authenticate`, throw DirectoryError.
+ */
+export interface Directory {
+  /** `models`: empty for every served model. Each must be among `knownModels` when that is given. */
+  addTeam(name: string, models: readonly string[], knownModels?: readonly string[]): Team
+  /** By name. */
+  listTeams(): Team[]
+  /** Refuses while the team has live keys, unless `force`, which revokes them. Answers with the keys that it revoked. */
+  removeTeam(name: string, options?: { force?: boolean }): ApiKey[]
+  /** `secret` is the API key itself. It is nowhere else: only its HMAC is stored. */
+  createKey(team: string, label?: string): ApiKey & { secret: string }
+  /** By time; revoked ones as well, of removed teams too. */
+  listKeys(team?: string): ApiKey[]
+  /** Revoking a revoked key changes nothing and answers with what it was. */
+  revokeKey(id: string): ApiKey
+  /** Undefined for a key that is unknown, revoked or misspelt. Throws ServiceError UNAVAILABLE directory_unavailable when the file can't be read. */
+  authenticate(secret: string): Credential | undefined
+  close(): void
+}
+
+/** Throws DirectoryError. */
+export function openDirectory({ home, readOnly = false, create = !readOnly, now = () => new Date() }: DirectoryOptions): Directory {
+  const { database, file, hmacKey } = withDirectoryErrors(home, () => openDatabase(home, { readOnly, create: create && !readOnly }))
+  const selectTeams = database.prepare('SELECT name, models, created_at FROM team ORDER BY name')
+  const selectTeam = database.prepare('SELECT name FROM team WHERE name = ?')
+  const insertTeam = database.prepare('INSERT INTO team (name, models, created_at) VALUES (?, ?, ?)')
+  const deleteTeam = database.prepare('DELETE FROM team WHERE name = ?')
+  const selectKeys = database.prepare('SELECT id, team, label, created_at, revoked_at FROM api_key ORDER BY created_at, id')
+  const selectKey = database.prepare('SELECT id, team, label, created_at, revoked_at FROM api_key WHERE id = ?')
+  const insertKey = database.prepare('INSERT INTO api_key (id, team, hmac, label, created_at) VALUES (?, ?, ?, ?, ?)')
+  const updateRevoked = database.prepare('UPDATE api_key SET revoked_at = ? WHERE id = ?')
+  const credentials = createCredentials(database, hmacKey)
+
+  function reading<T>(body: () => T): T {
+    return withDirectoryErrors(file, () => transaction(database, 'read', body))
+  }
+
+  function writing<T>(body: () => T): T {
+    try {
+      return withDirectoryErrors(file, () => transaction(database, 'write', body))
+    } finally {
+      credentials.changed()
+    }
+  }
+
+  const teams = (): Team[] => selectTeams.all().map(teamOf)
+  const keys = (): ApiKey[] => selectKeys.all().map(keyOf)
+
+  function requireTeam(name: string): void {
+    if (selectTeam.get(name) === undefined) throw unknownTeam(name, teams().map((team) => team.name))
+  }
+
+  function revoke(key: ApiKey): ApiKey {
+    if (key.revokedAt !== undefined) return key
+    const revokedAt = now().toISOString()
+    updateRevoked.run(revokedAt, key.id)
+    return { ...key, revokedAt }
+  }
+
+  return {
+    addTeam(name, models, knownModels) {
+      checkTeamName(name)
+      checkModels(models, knownModels)
+      return writing(() => {
+        if (selectTeam.get(name) !== undefined) throw new DirectoryError(`Team "${name}" already exists.`)
+        const team = { name, models: [...new Set(models)], createdAt: now().toISOString() }
+        insertTeam.run(name, JSON.stringify(team.models), team.createdAt)
+        return team
+      })
+    },
+    listTeams: () => reading(teams),
+    removeTeam(name, { force = false } = {}) {
+      return writing(() => {
+        requireTeam(name)
+        const live = keys().filter((key) => key.team === name && key.revokedAt === undefined)
+        if (live.length > 0 && !force) {
+          const ids = live.map((key) => key.id).join(', ')
+          throw new DirectoryError(`Team "${name}" has live keys (${ids}): revoke them first, or force the removal, which revokes them.`)
+        }
+        deleteTeam.run(name)
+        return live.map(revoke)
+      })
+    },
+    createKey(team, label) {
+      if (label !== undefined) checkLabel(label)
+      const secret = newSecret()
+      return writing(() => {
+        requireTeam(team)
+        const key: ApiKey = { id: newKeyId(), team, label, createdAt: now().toISOString(), revokedAt: undefined }
+        insertKey.run(key.id, team, hmacOf(hmacKey, secret), label ?? null, key.createdAt)
+        return { ...key, secret }
+      })
+    },
+    listKeys(team) {
+      return reading(() => {
+        if (team === undefined) return keys()
+        const own = keys().filter((key) => key.team === team)
+        if (own.length === 0) requireTeam(team)
+        return own
+      })
+    },
+    revokeKey(id) {
+      return writing(() => {
+        const row = selectKey.get(id)
+        if (row === undefined) throw unknownKey(id)
+        return revoke(keyOf(row))
+      })
+    },
+    authenticate(secret) {
+      try {
+        return credentials.find(secret)
+      } catch (thrown) {
+        throw new ServiceError('UNAVAILABLE', 'directory_unavailable', 'API keys cannot be checked at the moment.', { cause: thrown })
+      }
+    },
+    close: () => database.close(),
+  }
+}
+
+function teamOf(row: Row): Team {
+  return { name: textOf(row, 'name'), models: modelsOf(row), createdAt: textOf(row, 'created_at') }
+}
+
+function keyOf(row: Row): ApiKey {
+  return {
+    id: textOf(row, 'id'),
+    team: textOf(row, 'team'),
+    label: optionalTextOf(row, 'label'),
+    createdAt: textOf(row, 'created_at'),
+    revokedAt: optionalTextOf(row, 'revoked_at'),
+  }
+}
