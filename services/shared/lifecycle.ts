@@ -51,7 +51,7 @@ const orphanDrainMs = 1000
 export async function runService(name: ServiceName, start: (context: ServiceContext) => Promise<RunningService>): Promise<void> {
   let config: Config
   try {
-    config = loadConfig({ env: process.env })
+    config = loadConfig({ env: process.env, service: name })
   } catch (thrown) {
     fatal(thrown instanceof ConfigError ? thrown.message : 'The configuration could not be read.')
     return

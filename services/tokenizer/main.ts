@@ -1,6 +1,6 @@
 import { TokenizerService } from '../../proto/gen/intramuros/v1/tokenizer.ts'
 import { FatalStartError, type RunningService, runService, type ServiceContext } from '../shared/lifecycle.ts'
-import { servedModels } from '../shared/models/served.ts'
+import { modelPath, servedModels } from '../shared/models/served.ts'
 import { serveRpc } from '../shared/rpc/serve.ts'
 import { createMetrics } from './metrics.ts'
 import { ModelLoadError } from './model.ts'
@@ -9,7 +9,10 @@ import { createTokenizerService, type TokenizerService as Service } from './serv
 await runService('tokenizer', start)
 
 async function start({ config, log, registry, identity, serverCalls }: ServiceContext): Promise<RunningService> {
-  const models = await Promise.all(servedModels(config).map(async (entry) => ({ id: entry.id, path: await modelPath(entry, config.home), contextLength: config.inferenceWorker.contextLength })))
+  const { contextLength } = config.inferenceWorker
+  const models = await Promise.all(
+    servedModels(config).map(async (entry) => ({ id: entry.id, path: await modelPath(entry, config.home), ...(contextLength === 0 ? {} : { contextLength }) })),
+  )
   const service = await load()
   const server = await serveRpc({
     service: TokenizerService,

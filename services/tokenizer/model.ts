@@ -31,7 +31,8 @@ export interface ServedModel {
 }
 
 /** Throws ModelLoadError. Resolves when the model has tokenised a conversation. */
-export async function loadModel(llama: Llama, { id, path, contextLength }: ServedModelOptions, log: Logger): Promise<ServedModel> {
+export async function loadModel(llama: Llama, options: ServedModelOptions, log: Logger): Promise<ServedModel> {
+  const { id, path, contextLength } = options
   const vocabulary = await loadVocabulary(llama, path)
   try {
     const trained = vocabulary.contextLength
@@ -62,7 +63,9 @@ async function serve(vocabulary: Vocabulary, path: string, contextLength: number
   const { ids } = await tokenise([{ role: 'user', content: 'Hello.' }], AbortSignal.timeout(10_000)).catch((thrown: unknown) => {
     throw new ModelLoadError('bad_chat_template', `The chat template of ${path} fails on the simplest conversation.`, thrown)
   })
-  if (ids.length === 0) throw new ModelLoadError('bad_chat_template', `The chat template of ${path} makes nothing of a conversation.`)
+  if (ids.length === 0) {
+    throw new ModelLoadError('bad_chat_template', `The chat template of ${path} makes nothing of a conversation.`)
+  }
   return { contextLength, longestTokenBytes: vocabulary.longestTokenBytes, tokenise, close: () => vocabulary.dispose() }
 }
 
@@ -70,17 +73,16 @@ function compile(path: string, options: Parameters<typeof compileTemplate>[0]): 
   try {
     return compileTemplate(options)
   } catch (thrown) {
-    throw new ModelLoadError('bad_chat_template', `The chat template of ${path} can't be parsed.`, thrown)
+    const why = thrown instanceof Error ? thrown.message : 'unknown error'
+    throw new ModelLoadError('bad_chat_template', `The chat template of ${path} can't be parsed: ${why}`, thrown)
   }
 }
 
 function renderPrompt(messages: readonly TemplateMessage[], template: ChatTemplate, guard: Guard): Piece[] {
-  const render = (contents: readonly string[]): string => template.render(messages.map(({ role }, i) => ({ role, content: contents[i] ?? '' })))
-  return renderGuarded(
-    messages.map(({ content }) => content),
-    render,
-    guard,
-  )
+  const contents = messages.map(({ content }) => content)
+  const render = (strings: readonly string[]): string =>
+    template.render(messages.map(({ role }, i) => ({ role, content: strings[i] ?? '' })))
+  return renderGuarded(contents, render, guard)
 }
 
 /**

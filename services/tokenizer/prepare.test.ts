@@ -21,7 +21,10 @@ function setUp(model: Partial<ServedModel> = {}) {
   const served: ServedModel = {
     contextLength: 100,
     longestTokenBytes: 4,
-    tokenise: (messages) => Promise.resolve({ ids: Array.from(messages.map(({ role, content }) => role.charAt(0) + content).join(''), (_, i) => i), complete: true }),
+    tokenise(messages) {
+      const text = messages.map(({ role, content }) => role.charAt(0) + content).join('')
+      return Promise.resolve({ ids: Array.from(text, (_, i) => i), complete: true })
+    },
     close: () => Promise.resolve(),
     ...model,
   }
@@ -60,7 +63,10 @@ describe('prepare', () => {
     }
     await expect(prepare(request('a'.repeat(401)), call)).rejects.toMatchObject(refusal)
     await expect(prepare(request('é'.repeat(201)), call)).rejects.toMatchObject(refusal)
+    const many = Array.from({ length: 101 }, () => ({ role: 'user', content: '' }))
+    await expect(prepare(request('', { messages: many }), call)).rejects.toMatchObject(refusal)
     await expect(prepare(request('é'.repeat(200)), call)).rejects.toMatchObject({ reason: 'internal_error' })
+    await expect(prepare(request('', { messages: many.slice(1) }), call)).rejects.toMatchObject({ reason: 'internal_error' })
   })
 
   test('one that was given up at the limit is not counted', async () => {
@@ -70,13 +76,20 @@ describe('prepare', () => {
 
   test('an unknown model, an unknown role, no messages', async () => {
     const { prepare } = setUp()
-    await expect(prepare(request('a', { model: 'other' }), call)).rejects.toMatchObject({ code: 'NOT_FOUND', reason: 'model_not_found', param: 'model' })
+    await expect(prepare(request('a', { model: 'other' }), call)).rejects.toMatchObject({
+      code: 'NOT_FOUND',
+      reason: 'model_not_found',
+      param: 'model',
+    })
     await expect(prepare(request('a', { messages: [{ role: 'canary', content: 'a' }] }), call)).rejects.toMatchObject({
       code: 'INVALID_ARGUMENT',
       param: 'messages',
       message: 'A message has an unknown role.',
     })
-    await expect(prepare(request('a', { messages: [] }), call)).rejects.toMatchObject({ code: 'INVALID_ARGUMENT', param: 'messages' })
+    await expect(prepare(request('a', { messages: [] }), call)).rejects.toMatchObject({
+      code: 'INVALID_ARGUMENT',
+      param: 'messages',
+    })
   })
 
   test('"developer" reaches the template as "system", half a surrogate pair as a replacement character', async () => {
@@ -96,7 +109,10 @@ describe('prepare', () => {
     const refusing = setUp({ tokenise: () => Promise.reject(refusal) })
     await expect(refusing.prepare(request('canary'), call)).rejects.toBe(refusal)
     const broken = setUp({ tokenise: () => Promise.reject(new TypeError('canary')) })
-    await expect(broken.prepare(request('canary'), call)).rejects.toMatchObject({ code: 'INTERNAL', message: 'Something failed inside the service.' })
+    await expect(broken.prepare(request('canary'), call)).rejects.toMatchObject({
+      code: 'INTERNAL',
+      message: 'Something failed inside the service.',
+    })
     expect(await refusing.registry.metrics()).toContain('intramuros_tokenizer_prepare_errors_total{reason="template_rejected"} 1')
     expect(await broken.registry.metrics()).toContain('intramuros_tokenizer_prepare_errors_total{reason="internal_error"} 1')
   })

@@ -56,10 +56,10 @@ async function prepare(request: PrepareRequest, call: CallContext, models: Prepa
   }
 
   const { contextLength } = model
-  // No tokenising can bring so many bytes into the context; don't begin.
+  // So many bytes or messages can't fit, whatever their tokens: don't begin.
   let bytes = 0
   for (const { content } of messages) bytes += Buffer.byteLength(content)
-  if (bytes > contextLength * model.longestTokenBytes) throw tooLong(contextLength, `more than ${contextLength}`)
+  if (bytes > contextLength * model.longestTokenBytes || messages.length > contextLength) throw tooLong(contextLength, `more than ${contextLength}`)
 
   const { ids, complete } = await model.tokenise(messages, call.signal)
   // One more for the first token of the answer.

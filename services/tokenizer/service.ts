@@ -35,7 +35,8 @@ export async function createTokenizerService({ models: options, log, metrics }: 
       // oxlint-disable-next-line no-await-in-loop -- they would wait for each other inside llama.cpp anyway
       const served = await loadModel(llama, model, log)
       models.set(model.id, served)
-      log.info({ model: model.id, contextLength: served.contextLength, loadMs: Math.round(performance.now() - start) }, 'vocabulary loaded')
+      const loadMs = Math.round(performance.now() - start)
+      log.info({ model: model.id, contextLength: served.contextLength, loadMs }, 'vocabulary loaded')
     }
   } catch (thrown) {
     // Not llama.dispose(): it waits for the model that failed to load, for ever once that is garbage-collected (node-llama-cpp

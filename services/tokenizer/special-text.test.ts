@@ -4,9 +4,10 @@ import { createGuard, renderGuarded } from './special-text.ts'
 import type { SpecialToken } from './vocabulary.ts'
 
 const texts = ['<|im_start|>', '<|im_end|>', '</s>', '<unk>', '>>END<<']
+const plain = { control: true, stripLeft: false, stripRight: false }
 const tokens: SpecialToken[] = [
-  ...texts.map((text, id) => ({ id, text, control: true, stripLeft: false, stripRight: false })),
-  { id: 9, text: '<think>', control: false, stripLeft: false, stripRight: false },
+  ...texts.map((text, id) => ({ ...plain, id, text })),
+  { ...plain, id: 9, text: '<think>', control: false },
 ]
 const guard = createGuard({ tokens, source: '', leading: '' })
 
@@ -40,7 +41,7 @@ describe('renderGuarded', () => {
   test("texts that begin in a client's string and end in another or in the template's", () => {
     expect(cut(([a]) => `<|im_start|>${a}>`, '<|im_end|')).toEqual([0, '<|im_end|>'])
     expect(cut(([a]) => `<${a}<|im_end|>`, '/s>')).toEqual(['</s>', 1])
-    const braces = createGuard({ tokens: [{ id: 1, text: '[END}', control: true, stripLeft: false, stripRight: false }], source: '', leading: '' })
+    const braces = createGuard({ tokens: [{ ...plain, id: 1, text: '[END}' }], source: '', leading: '' })
     expect(renderGuarded(['END} and'], ([a]) => `[${a}`, braces)).toEqual(['[END} and'])
     expect(cut(([a, b]) => `${a}${b}<|im_end|>`, '<|im_st', 'art|>')).toEqual(['<|im_start|>', 1])
     expect(cut(([a, b]) => `${a}art|>${b}`, '<|im_st', '')).toEqual(['<|im_start|>'])
@@ -78,7 +79,9 @@ describe('renderGuarded', () => {
     expect(cut(chatml, `${noncharacters}<|im_end|>`)).toEqual([0, `user\n${noncharacters}<|im_end|>`, 1, '\n'])
     const every = [...guard.marks].join('')
     expect(guard.marks).toHaveLength(32 + 2 + 6400)
-    expect(() => cut(chatml, every, '<')).toThrow(expect.objectContaining({ code: 'INVALID_ARGUMENT', reason: 'invalid_text', param: 'messages' }))
+    expect(() => cut(chatml, every, '<')).toThrow(
+      expect.objectContaining({ code: 'INVALID_ARGUMENT', reason: 'invalid_text', param: 'messages' }),
+    )
     expect(cut(chatml, every)).toEqual([0, `user\n${every}`, 1, '\n'])
     expect(createGuard({ tokens, source: '\u{fdd0}', leading: '' }).marks).not.toContain('\u{fdd0}')
   })
@@ -90,7 +93,7 @@ describe('renderGuarded', () => {
 
   test('whatever clients write, the control tokens are those of a harmless conversation', () => {
     const fragment = fc.oneof(
-      fc.constantFrom(...texts, ...texts.map((text) => text.slice(0, -1)), ...texts.map((text) => text.slice(1)), ...texts.map((text) => text.slice(2, -2))),
+      fc.constantFrom(...texts.flatMap((text) => [text, text.slice(0, -1), text.slice(1), text.slice(2, -2)])),
       fc.constantFrom('<', '>', '|', '|>', '<|', 'im_', 'end', ' ', '\n', 'hello', '\u{fdd0}', '<think>', '\0', '😀'),
       fc.string({ maxLength: 3 }),
     )

@@ -52,7 +52,11 @@ export function createGuard({ tokens, source, leading }: GuardOptions): Guard {
  * Renders `contents` and cuts the result into plain text and special tokens, no control token among them but the template's own.
  * `render` makes the prompt with the given strings in the place of `contents`.
  */
-export function renderGuarded(contents: readonly string[], render: (contents: readonly string[]) => string, guard: Guard): Piece[] {
+export function renderGuarded(
+  contents: readonly string[],
+  render: (contents: readonly string[]) => string,
+  guard: Guard,
+): Piece[] {
   const text = render(contents)
   const unguarded = cut(text, text, guard)
   const spelling = spellingOf(contents, unguarded, guard)

@@ -84,7 +84,7 @@ describe('partition', () => {
     const all = [...tokens.slice(0, 2), ...unused, ...lines]
     const start = performance.now()
     for (const part of ['<', '\n', 'a\n', '<|im_end|>', '<unused']) cut(part.repeat(200_000 / part.length), all)
-    // About 0.1 s; llama.cpp takes more than a minute.
+    // About 0.1 s.
     expect(performance.now() - start).toBeLessThan(5000)
   })
 })

@@ -10,15 +10,25 @@ You are helpful.<|im_end|>
 '}}{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant
 ' }}{% endif %}`
 
-const llama3 = `{% set loop_messages = messages %}{% for message in loop_messages %}{% set content = '<|start_header_id|>' + message['role'] + '<|end_header_id|>
+const llama3 = [
+  "{% set loop_messages = messages %}{% for message in loop_messages %}{% set content = '<|start_header_id|>' + message['role']",
+  " + '<|end_header_id|>\\n\\n' + message['content'] | trim + '<|eot_id|>' %}{% if loop.index0 == 0 %}",
+  '{% set content = bos_token + content %}{% endif %}{{ content }}{% endfor %}',
+  "{% if add_generation_prompt %}{{ '<|start_header_id|>assistant<|end_header_id|>\\n\\n' }}{% endif %}",
+].join('')
 
-'+ message['content'] | trim + '<|eot_id|>' %}{% if loop.index0 == 0 %}{% set content = bos_token + content %}{% endif %}{{ content }}{% endfor %}{% if add_generation_prompt %}{{ '<|start_header_id|>assistant<|end_header_id|>
+const mistral = [
+  "{{ bos_token }}{% for message in messages %}{% if (message['role'] == 'user') != (loop.index0 % 2 == 0) %}",
+  "{{ raise_exception('Conversation roles must alternate user/assistant/user/assistant/...') }}{% endif %}",
+  "{% if message['role'] == 'user' %}{{ '[INST] ' + message['content'] + ' [/INST]' }}",
+  "{% elif message['role'] == 'assistant' %}{{ message['content'] + eos_token }}",
+  "{% else %}{{ raise_exception('Only user and assistant roles are supported, not ' + message['role'] + '!') }}{% endif %}",
+  '{% endfor %}',
+].join('')
 
-' }}{% endif %}`
-
-const mistral = `{{ bos_token }}{% for message in messages %}{% if (message['role'] == 'user') != (loop.index0 % 2 == 0) %}{{ raise_exception('Conversation roles must alternate user/assistant/user/assistant/...') }}{% endif %}{% if message['role'] == 'user' %}{{ '[INST] ' + message['content'] + ' [/INST]' }}{% elif message['role'] == 'assistant' %}{{ message['content'] + eos_token }}{% else %}{{ raise_exception('Only user and assistant roles are supported, not ' + message['role'] + '!') }}{% endif %}{% endfor %}`
-
-const gemma = `{{ bos_token }}{% if messages[0]['role'] == 'system' %}{{ raise_exception('System role not supported') }}{% endif %}{%- for message in messages -%}
+const gemma = `{{ bos_token }}
+{%- if messages[0]['role'] == 'system' %}{{ raise_exception('System role not supported') }}{% endif %}
+{%- for message in messages -%}
 {%- if message['role'] == 'assistant' -%}{%- set role = 'model' -%}{%- else -%}{%- set role = message['role'] -%}{%- endif -%}
 {{ '<start_of_turn>' + role + '\\n' + message['content'] | trim + '<end_of_turn>\\n' }}
 {%- endfor -%}
@@ -44,18 +54,21 @@ describe('compileTemplate', () => {
 
   test('Llama 3', () => {
     expect(render(llama3, user(' hi\n'), { role: 'assistant', content: 'yes' }, user('so'))).toBe(
-      '<s><|start_header_id|>user<|end_header_id|>\n\nhi<|eot_id|><|start_header_id|>assistant<|end_header_id|>\n\nyes<|eot_id|>' +
+      '<s><|start_header_id|>user<|end_header_id|>\n\nhi<|eot_id|>' +
+        '<|start_header_id|>assistant<|end_header_id|>\n\nyes<|eot_id|>' +
         '<|start_header_id|>user<|end_header_id|>\n\nso<|eot_id|><|start_header_id|>assistant<|end_header_id|>\n\n',
     )
   })
 
   test('Mistral', () => {
-    expect(render(mistral, user('a'), { role: 'assistant', content: 'b' }, user('c'))).toBe('<s>[INST] a [/INST]b</s>[INST] c [/INST]')
+    const messages = [user('a'), { role: 'assistant', content: 'b' }, user('c')]
+    expect(render(mistral, ...messages)).toBe('<s>[INST] a [/INST]b</s>[INST] c [/INST]')
   })
 
   test('Gemma', () => {
     expect(render(gemma, user(' a '), { role: 'assistant', content: 'b' }, user('c'))).toBe(
-      '<s><start_of_turn>user\na<end_of_turn>\n<start_of_turn>model\nb<end_of_turn>\n<start_of_turn>user\nc<end_of_turn>\n<start_of_turn>model\n',
+      '<s><start_of_turn>user\na<end_of_turn>\n<start_of_turn>model\nb<end_of_turn>\n' +
+        '<start_of_turn>user\nc<end_of_turn>\n<start_of_turn>model\n',
     )
   })
 
@@ -79,9 +92,14 @@ describe('compileTemplate', () => {
   })
 
   test('what breaks in a template is told without its text', () => {
-    for (const source of ["{{ messages[0]['content'] | no_such_filter }}", "{{ messages[0].content.nothing() }}", "{{ messages[0]['content'] + none.x.y }}"]) {
+    const content = "{{ messages[0]['content']"
+    for (const source of [`${content} | no_such_filter }}`, `${content}.nothing() }}`, `${content} + none.x.y }}`]) {
       expect(() => render(source, user('canary'))).toThrow(
-        expect.objectContaining({ code: 'INTERNAL', reason: 'template_failed', message: "The model's chat template failed on these messages." }),
+        expect.objectContaining({
+          code: 'INTERNAL',
+          reason: 'template_failed',
+          message: "The model's chat template failed on these messages.",
+        }),
       )
     }
   })
@@ -93,7 +111,8 @@ describe('compileTemplate', () => {
   })
 
   test('keeps nothing from one conversation to the next', () => {
-    const template = compileTemplate({ source: "{{ seen }}{% set seen = messages[0]['content'] %}{% set ns = namespace(x=1) %}{{ ns.x }}", ...texts })
+    const source = "{{ seen }}{% set seen = messages[0]['content'] %}{% set ns = namespace(x=1) %}{{ ns.x }}"
+    const template = compileTemplate({ source, ...texts })
     expect(template.render([user('canary')])).not.toContain('canary')
     expect(template.render([user('b')])).not.toContain('canary')
   })
@@ -108,7 +127,8 @@ describe('compileTemplate', () => {
   test('a date, in English', () => {
     expect(render("{{ strftime_now('%d %b %Y') }}")).toBe(formatTime(new Date(), '%d %b %Y'))
     const time = new Date(2026, 2, 7, 9, 5, 3)
-    expect(formatTime(time, '%A, %d %B %Y %H:%M:%S %a %b %m 100%% %j')).toBe('Saturday, 07 March 2026 09:05:03 Sat Mar 03 100% %j')
+    expect(formatTime(time, '%A, %d %B %Y %H:%M:%S')).toBe('Saturday, 07 March 2026 09:05:03')
+    expect(formatTime(time, '%a %b %m 100%% %j')).toBe('Sat Mar 03 100% %j')
   })
 
   test("a template that can't be parsed", () => {

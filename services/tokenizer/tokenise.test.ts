@@ -13,7 +13,13 @@ function vocabulary(addsSpace = false): { asked: string[]; options: (more?: Part
   }
   return {
     asked,
-    options: (more = {}) => ({ vocabulary: { tokenise, addsSpace }, fixed: new Map(), limit: Infinity, signal: new AbortController().signal, ...more }),
+    options: (more = {}) => ({
+      vocabulary: { tokenise, addsSpace },
+      fixed: new Map(),
+      limit: Infinity,
+      signal: new AbortController().signal,
+      ...more,
+    }),
   }
 }
 
@@ -21,7 +27,8 @@ describe('tokenisePieces', () => {
   test('texts, special tokens and the texts known beforehand', async () => {
     const { asked, options } = vocabulary()
     const fixed = new Map([['\n', [100, 101]]])
-    expect(await tokenisePieces(['ab', end, '\n', end, 'c'], options({ fixed }))).toEqual({ ids: [97, 98, 7, 100, 101, 7, 99], complete: true })
+    const tokens = await tokenisePieces(['ab', end, '\n', end, 'c'], options({ fixed }))
+    expect(tokens).toEqual({ ids: [97, 98, 7, 100, 101, 7, 99], complete: true })
     expect(asked).toEqual(['ab', 'c'])
   })
 

@@ -34,7 +34,8 @@ export interface Tokens {
  * two words, which changes nothing in vocabularies whose tokens lie within words; one without a space for 1,024 characters is cut
  * there all the same. Lets the event loop turn between slices. Throws CANCELLED when the signal aborts.
  */
-export async function tokenisePieces(pieces: readonly Piece[], { vocabulary, fixed, limit, signal }: TokeniseOptions): Promise<Tokens> {
+export async function tokenisePieces(pieces: readonly Piece[], options: TokeniseOptions): Promise<Tokens> {
+  const { vocabulary, fixed, limit, signal } = options
   const ids: number[] = []
   let work = 0
   for (const piece of pieces) {

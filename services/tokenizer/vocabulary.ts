@@ -77,7 +77,8 @@ export async function loadVocabulary(llama: Llama, path: string): Promise<Vocabu
   try {
     model = await llama.loadModel({ modelPath: path, vocabOnly: true })
   } catch (thrown) {
-    throw new ModelLoadError('unreadable_model', `${path} can't be read as a GGUF model.`, thrown)
+    const why = thrown instanceof Error ? thrown.message : 'unknown error'
+    throw new ModelLoadError('unreadable_model', `${path} can't be read as a GGUF model: ${why}`, thrown)
   }
   try {
     return describe(model, path)

@@ -3,7 +3,7 @@ import { once } from 'node:events'
 import { cpus } from 'node:os'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
-import { type Platform, type Role, startPlatform } from '../support/platform.ts'
+import { type Platform, startPlatform } from '../support/platform.ts'
 import type { LoadPlan, LoadResult } from './load.ts'
 
 /**
@@ -16,7 +16,8 @@ import type { LoadPlan, LoadResult } from './load.ts'
 const { values } = parseArgs({ options: { quick: { type: 'boolean', default: false } } })
 const tokens = 64
 const levels = values.quick ? [1, 16] : [1, 16, 64, 256]
-const roles: Role[] = ['gateway', 'tokenizer', 'worker-0', 'audit']
+const roles = ['gateway', 'tokenizer', 'worker-0', 'audit'] as const
+type Cpu = Record<(typeof roles)[number], number>
 
 const platform = await startPlatform({
   workers: [{ tokens: 1 + tokens, slots: 256 }],
@@ -39,7 +40,7 @@ try {
     const long = await measure(platform.url, concurrency, requests, 1 + tokens)
     const bareShort = await measureBare(bareUrl, concurrency, requests, 1)
     const bareLong = await measureBare(bareUrl, concurrency, requests, 1 + tokens)
-    const perToken = (role: Role): number => (long.cpu[role] - short.cpu[role]) / tokens
+    const perToken = (role: keyof Cpu): number => (long.cpu[role] - short.cpu[role]) / tokens
     const sum = roles.reduce((total, role) => total + short.cpu[role], 0)
     const bareToken = (bareLong.cpu - bareShort.cpu) / tokens
     const gatewayToken = perToken('gateway')
@@ -64,12 +65,12 @@ try {
   await platform.stop()
 }
 
-async function measure(url: string, concurrency: number, requests: number, answerTokens: number): Promise<{ result: LoadResult; cpu: Record<Role, number> }> {
+async function measure(url: string, concurrency: number, requests: number, answerTokens: number): Promise<{ result: LoadResult; cpu: Cpu }> {
   const before = await cpuOf(platform)
   const result = await send({ url, ca: platform.ca, key: platform.key, model: platform.model, concurrency, requests, tokens: answerTokens })
   const after = await cpuOf(platform)
   if (result.errors > 0) throw new Error(`${result.errors} of ${requests} requests failed`)
-  const cpu = Object.fromEntries(roles.map((role) => [role, ((after[role] ?? 0) - (before[role] ?? 0)) / requests])) as Record<Role, number>
+  const cpu = Object.fromEntries(roles.map((role) => [role, (after[role] - before[role]) / requests])) as Cpu
   return { result, cpu }
 }
 
@@ -86,8 +87,8 @@ async function send(plan: LoadPlan): Promise<LoadResult> {
 }
 
 /** Microseconds of CPU that each service has used, from its own metrics. The scrape itself is in it: some milliseconds, once. */
-async function cpuOf(of: Platform): Promise<Partial<Record<Role, number>>> {
-  const used: Partial<Record<Role, number>> = {}
+async function cpuOf(of: Platform): Promise<Cpu> {
+  const used: Cpu = { gateway: 0, tokenizer: 0, 'worker-0': 0, audit: 0 }
   for (const role of roles) {
     const text = await (await fetch(`${of.monitor(role)}/metrics`)).text()
     used[role] = 1e6 * Number(/^process_cpu_seconds_total\S* (\S+)/m.exec(text)?.[1] ?? Number.NaN)

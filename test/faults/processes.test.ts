@@ -110,7 +110,7 @@ test('a client that goes away stops the decoding and is recorded as cancelled', 
   expect(end).toMatchObject({ outcome: 'cancelled' })
   expect(end?.['outputTokens']).toBeGreaterThan(0)
   expect(end?.['outputTokens']).toBeLessThan(3000)
-  await until(async () => /^intramuros_inference_worker_slots_busy\S* 0$/m.test(await (await fetch(`${platform.monitor('worker-0')}/metrics`)).text()), 'the slot to be free')
+  await until(async () => /^intramuros_worker_busy_slots\S* 0$/m.test(await (await fetch(`${platform.monitor('worker-0')}/metrics`)).text()), 'the slot to be free')
 })
 
 test('overload: what does not fit the queue gets 429 with Retry-After, the rest is answered', async () => {

@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdtemp, readFile, rm } from 'node:fs/promises'
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { ensureCertificates } from '../../deploy/local/certificates.ts'
@@ -62,6 +62,7 @@ interface Running {
 export async function startPlatform(options: PlatformOptions = {}): Promise<Platform> {
   const home = await mkdtemp(join(tmpdir(), 'intramuros-test-'))
   await ensureCertificates({ folder: join(home, 'tls'), now: () => new Date(), httpsNames: [] })
+  await writeFile(join(home, 'intramuros.yaml'), catalogueWith(process.env['INTRAMUROS_TEST_MODEL'] ?? ''))
   const directory = openDirectory({ home })
   directory.addTeam('default', [])
   const key = directory.createKey('default').secret
@@ -179,10 +180,23 @@ export async function startPlatform(options: PlatformOptions = {}): Promise<Plat
   }
 }
 
+/** The default model under its id, but from the file that the tests have, whose digest they have checked already. */
+function catalogueWith(path: string): string {
+  const entry = {
+    id: model,
+    file: 'model.gguf',
+    licence: 'Apache-2.0',
+    contextLength: 8192,
+    openness: { weights: true, code: true, data: true, paper: true },
+    from: { path },
+  }
+  return JSON.stringify({ models: [entry] })
+}
+
 /** The caller's environment without its settings of an Intramuros of its own. */
 function environment(home: string): NodeJS.ProcessEnv {
   const inherited = Object.entries(process.env).filter(([name]) => !name.startsWith('INTRAMUROS_') && !name.startsWith('OTEL_'))
-  return { ...Object.fromEntries(inherited), INTRAMUROS_HOME: home, INTRAMUROS_MODELS: '' }
+  return { ...Object.fromEntries(inherited), INTRAMUROS_HOME: home }
 }
 
 /** Polls until a condition holds. For conditions outside this process, where there is no event to wait for. */

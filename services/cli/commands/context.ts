@@ -1,4 +1,5 @@
-import { type Command, CommanderError } from 'commander'
+import type { Command, CommanderError } from 'commander'
+import { type Directory, type DirectoryOptions, openDirectory } from '../../shared/directory/directory.ts'
 import { DirectoryError } from '../../shared/directory/directory-error.ts'
 
 /** What the commands get from the program. Functions, as options of the program are known only once a command runs. */
@@ -18,10 +19,16 @@ export interface CommandContext {
 const refused = 1
 const usage = 2
 
-/** Runs a command's body; a refusal by the directory ends the program with status 1 and its text. */
-export async function refusing(command: Command, body: () => void | Promise<void>): Promise<void> {
+/** Opens the directory for a command and closes it after it. A refusal ends the program with status 1 and its text. */
+export function withDirectory(command: Command, options: Pick<DirectoryOptions, 'home' | 'readOnly'>, body: (directory: Directory) => void): void {
   try {
-    await body()
+    // A mistyped state folder must not become a new platform's.
+    const directory = openDirectory({ ...options, create: false })
+    try {
+      body(directory)
+    } finally {
+      directory.close()
+    }
   } catch (thrown) {
     if (!(thrown instanceof DirectoryError)) throw thrown
     command.error(`error: ${thrown.message}`, { exitCode: refused, code: 'intramuros.refused' })

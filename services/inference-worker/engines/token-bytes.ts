@@ -1,14 +1,13 @@
 import type { Detokeniser } from './engine.ts'
 
-/** Token types of GGUF (`tokenizer.ggml.token_type`). */
-const tokenType = { normal: 1, unknown: 2, control: 3, userDefined: 4, unused: 5, byte: 6 } as const
+/** What a token stands for: ordinary text in the vocabulary's own spelling, text as it is, a byte (SentencePiece), or nothing that is text. */
+export type TokenKind = 'text' | 'literal' | 'byte' | 'special'
 
 export interface TokenTable {
   /** `tokenizer.ggml.model`: "gpt2" is byte-level BPE; "llama" and "t5" are SentencePiece. */
   model: string
   tokens: readonly string[]
-  /** Empty: all normal. */
-  types: readonly number[]
+  kindOf(token: number): TokenKind
   /** True if the tokeniser puts a space before text that begins the prompt or follows a special token. */
   addsSpace: boolean
 }
@@ -22,14 +21,14 @@ const encoder = new TextEncoder()
  * Tokens to bytes, as llama.cpp's `llama_token_to_piece` without special tokens. Not its `llama_detokenize`, which is for whole texts: it
  * makes whole strings (an incomplete character becomes U+FFFD) and may remove spaces before punctuation.
  */
-export function createTokenBytes({ model, tokens, types, addsSpace }: TokenTable): (prompt: readonly number[]) => Detokeniser {
+export function createTokenBytes({ model, tokens, kindOf, addsSpace }: TokenTable): (prompt: readonly number[]) => Detokeniser {
   const bytesOf = model === 'gpt2' ? bytesOfByteLevel : bytesOfSentencePiece
   const known: (Uint8Array | undefined)[] = []
 
   function bytes(token: number): Uint8Array {
     let found = known[token]
     if (found === undefined) {
-      found = bytesOf(tokens[token] ?? '', types[token] ?? tokenType.normal)
+      found = bytesOf(tokens[token] ?? '', kindOf(token))
       known[token] = found
     }
     return found
@@ -48,24 +47,24 @@ export function createTokenBytes({ model, tokens, types, addsSpace }: TokenTable
   }
 }
 
-function bytesOfSentencePiece(text: string, type: number): Uint8Array {
-  switch (type) {
-    case tokenType.normal:
+function bytesOfSentencePiece(text: string, kind: TokenKind): Uint8Array {
+  switch (kind) {
+    case 'text':
       return encoder.encode(text.replaceAll('\u2581', ' '))
-    case tokenType.userDefined:
+    case 'literal':
       return encoder.encode(text)
-    case tokenType.byte: {
+    case 'byte': {
       const hexadecimal = /^<0x([0-9A-Fa-f]{2})>$/.exec(text)?.[1]
       return hexadecimal === undefined ? none : Uint8Array.of(Number.parseInt(hexadecimal, 16))
     }
-    default:
+    case 'special':
       return none
   }
 }
 
-function bytesOfByteLevel(text: string, type: number): Uint8Array {
-  if (type === tokenType.userDefined) return encoder.encode(text)
-  if (type !== tokenType.normal) return none
+function bytesOfByteLevel(text: string, kind: TokenKind): Uint8Array {
+  if (kind === 'literal') return encoder.encode(text)
+  if (kind !== 'text') return none
   const bytes: number[] = []
   for (const character of text) {
     const byte = byteOfCharacter.get(character)

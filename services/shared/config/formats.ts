@@ -4,11 +4,15 @@ import { isAbsolute } from 'node:path'
 interface Format {
   /** What is allowed, to follow "allowed:". */
   allowed: string
+  /** What an editor can check: a pattern that at least every accepted text matches. */
+  pattern: string
   accepts(text: string): boolean
 }
 
 // RFC 1123 section 2.1: labels of letters, digits and hyphens, at most 63 long, at most 253 together.
 const hostName = /^(?=.{1,253}$)[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)*$/i
+
+const name = /^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/
 
 /** An IP address or a host name. Text like "127.0.0" or "300.1.1.1" is neither: a name of digits alone is a mistyped address. */
 function isHost(text: string): boolean {
@@ -30,12 +34,17 @@ function isHttpUrl(text: string): boolean {
 
 /** The formats that texts in the schema can have. */
 export const formats: Readonly<Record<string, Format>> = {
-  host: { allowed: 'a host name or an IP address', accepts: isHost },
-  'host:port': { allowed: 'an address as host:port, for example 127.0.0.1:50051 or [::1]:50051', accepts: isHostAndPort },
-  url: { allowed: 'a URL that begins with http:// or https://', accepts: isHttpUrl },
-  folder: { allowed: 'an absolute path, or one that begins with ~/', accepts: (text) => isAbsolute(text) || text.startsWith('~/') },
-  name: {
-    allowed: 'a name of 1 to 63 letters, digits, ".", "_" and "-" that begins with a letter or a digit',
-    accepts: (text) => /^[a-z0-9][a-z0-9._-]{0,62}$/i.test(text),
+  host: { allowed: 'a host name or an IP address', pattern: '^[A-Za-z0-9.:%-]+$', accepts: isHost },
+  'host:port': {
+    allowed: 'an address as host:port, for example 127.0.0.1:50051 or [::1]:50051',
+    pattern: '^([A-Za-z0-9.-]+|\\[[0-9A-Za-z:.%]+\\]):[0-9]{1,5}$',
+    accepts: isHostAndPort,
   },
+  url: { allowed: 'a URL that begins with http:// or https://', pattern: '^[hH][tT][tT][pP][sS]?://[^/\\s]', accepts: isHttpUrl },
+  folder: {
+    allowed: 'an absolute path, or one that begins with ~/',
+    pattern: '^(~?/|[A-Za-z]:[/\\\\]|\\\\)',
+    accepts: (text) => isAbsolute(text) || text.startsWith('~/'),
+  },
+  name: { allowed: 'a name of 1 to 63 letters, digits, ".", "_" and "-" that begins with a letter or a digit', pattern: name.source, accepts: (text) => name.test(text) },
 }

@@ -57,7 +57,7 @@ export function loadConfig({ env, file: namedFile, overrides = {}, service }: Lo
   if (fileLayer.readable) problems.push(...crossCheck({ settings, originOf, isSound: (path) => !broken.has(path), service }))
   const traces = resolveTracesUrl(settings.telemetry.endpoint, env)
   problems.push(...traces.problems)
-  if (problems.length > 0) throw new ConfigError(problems)
+  if (problems.length > 0) throw new ConfigError(problems.toSorted(byPlace))
 
   return deepFreeze({
     ...settings,
@@ -101,6 +101,13 @@ function checkSetting({ field, value, originOf }: Setting): Problem[] {
     allowed,
     suggestion,
   }))
+}
+
+/** The file's problems in the order of its lines, then the others. */
+function byPlace(one: Problem, other: Problem): number {
+  const [a, b] = [one, other].map(({ source }) => /:(\d+):(\d+)$/.exec(source)?.slice(1).map(Number))
+  if (a === undefined || b === undefined) return Number(a === undefined) - Number(b === undefined)
+  return (a[0] ?? 0) - (b[0] ?? 0) || (a[1] ?? 0) - (b[1] ?? 0)
 }
 
 /** The tree of all settings: what was set, and defaults for the rest. */

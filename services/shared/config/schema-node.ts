@@ -18,7 +18,7 @@ export interface SchemaNode {
   readonly minItems?: number
   readonly items?: SchemaNode
   readonly properties?: Readonly<Record<string, SchemaNode>>
-  readonly required?: readonly string[]
+  readonly required?: readonly string[] | undefined
   readonly additionalProperties?: boolean
 }
 

@@ -1,13 +1,13 @@
 /**
- * The candidate that a misspelt name most likely stands for, or undefined. Case, "_" and "-" don't count, up to a third of the letters may differ, and
- * the beginning of exactly one candidate stands for it. Of equally near ones the first wins.
+ * The candidate that a misspelt name most likely stands for, or undefined. Case, "_" and "-" don't count, and up to a third of the letters may
+ * differ; else the only candidate that begins with the name, or with which the name begins. Of equally near ones the first wins.
  */
 export function suggest(name: string, candidates: Iterable<string>): string | undefined {
   const wanted = fold(name)
   if (wanted === '' || wanted.length > 100) return undefined
   let nearest: string | undefined
   let least = Math.max(1, Math.floor(wanted.length / 3)) + 1
-  const longer: string[] = []
+  const alike: string[] = []
   for (const candidate of candidates) {
     const folded = fold(candidate)
     const distance = editDistance(wanted, folded)
@@ -16,9 +16,10 @@ export function suggest(name: string, candidates: Iterable<string>): string | un
       nearest = candidate
       least = distance
     }
-    if (wanted.length >= 3 && folded.startsWith(wanted)) longer.push(candidate)
+    const beginsAlike = folded.startsWith(wanted) || wanted.startsWith(folded)
+    if (beginsAlike && Math.min(wanted.length, folded.length) >= 3) alike.push(candidate)
   }
-  return nearest ?? (longer.length === 1 ? longer[0] : undefined)
+  return nearest ?? (alike.length === 1 ? alike[0] : undefined)
 }
 
 function fold(name: string): string {

@@ -13,7 +13,7 @@ export function allowedText(schema: SchemaNode): string {
     case 'integer':
       return `a whole number${rangeText(schema)}${schema.unit === undefined ? '' : ` (${schema.unit})`}`
     case 'array':
-      return `a list of ${schema.minItems === undefined ? '' : `at least ${schema.minItems}, each `}${allowedText(schema.items ?? {})}`
+      return `a list${schema.minItems === undefined ? '' : ` of at least ${schema.minItems}`}, each item ${allowedText(schema.items ?? {})}`
     case 'object':
       return `a map of ${oneOf(Object.keys(schema.properties ?? {}), 'and')}`
     default:

@@ -5,8 +5,7 @@ import { type Problem, pathText } from './config-error.ts'
 import { type Field, isSection } from './fields.ts'
 import type { Layer, Setting } from './layer.ts'
 import type { SchemaNode } from './schema-node.ts'
-import { suggest } from './suggest.ts'
-import { allowedText, foundText } from './wording.ts'
+import { allowedText, foundText, oneOf } from './wording.ts'
 
 /** A configuration file is some kilobytes; what is larger is another file. */
 const largestFile = 1_048_576
@@ -101,18 +100,20 @@ function collect(root: SchemaNode, tree: unknown, fields: readonly Field[], wher
 
   function unknownSetting(key: string, siblings: readonly string[], segments: readonly string[]): Problem {
     const { at, found, allowed, suggestion } = unknownKey(key, siblings, segments)
-    const elsewhere = suggestion === undefined ? placeElsewhere(key, fields) : undefined
-    const advice = elsewhere === undefined ? suggestion : `Did you mean "${elsewhere}"?`
-    return { path: pathText(at), source: where(at, true), found, allowed, suggestion: advice }
+    return { path: pathText(at), source: where(at, true), found, allowed, suggestion: placeElsewhere(key, fields) ?? suggestion }
   }
 
   section(root, tree, [])
   return { settings, problems }
 }
 
-/** Path of the setting that has a key's name in another section, or that is written as a path in one key ("gateway.port: 1"). */
+/** For a setting that was put in the wrong section, or written as a path in one key ("gateway.port: 1"). */
 function placeElsewhere(key: string, fields: readonly Field[]): string | undefined {
-  return fields.find(({ segments }) => segments.at(-1) === key)?.path ?? (key.includes('.') ? suggest(key, fields.map(({ path }) => path)) : undefined)
+  const name = key.split('.').at(-1)
+  const found = fields.filter(({ path, segments }) => path === key || segments.at(-1) === key)
+  if (found.length === 0) return undefined
+  const sections = found.map(({ segments }) => segments.slice(0, -1).join('.'))
+  return sections.includes('') ? `"${name}" stands at the top level.` : `"${name}" stands in the section ${oneOf(sections)}.`
 }
 
 /** Where a value, or its key, begins in the text. What has no place of its own (a missing key) has that of what should hold it. */

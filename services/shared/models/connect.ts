@@ -21,35 +21,41 @@ export interface ConnectOptions {
  * TLS inside it stalls. Rejects with Unreachable when nobody answers, with SourceFailed when the answer is final.
  */
 export async function connect(url: URL, { proxy, context, verify, connectMs, signal }: ConnectOptions): Promise<Socket> {
-  const limit = AbortSignal.timeout(connectMs)
-  const either = AbortSignal.any([signal, limit])
+  const limit = new AbortController()
+  const timer = setTimeout(() => {
+    limit.abort()
+  }, connectMs)
+  const either = AbortSignal.any([signal, limit.signal])
   let socket: Socket | undefined
+  async function secured(over: Socket, peer: URL): Promise<Socket> {
+    const tls = connectTls({ socket: over, ...serverName(peer), secureContext: await context(), rejectUnauthorized: verify(peer) })
+    return await established(tls, 'secureConnect', either)
+  }
   try {
     const hop = proxy ?? url
-    socket = await established(
-      hop.protocol === 'https:'
-        ? connectTls({ ...address(hop), ...serverName(hop), secureContext: await context(), rejectUnauthorized: verify(hop) })
-        : connectTcp(address(hop)),
-      hop.protocol === 'https:' ? 'secureConnect' : 'connect',
-      either,
-    )
-    if (proxy === undefined || url.protocol === 'http:') return socket
-    await tunnel(url, proxy, socket, either)
-    const secure = connectTls({ socket, ...serverName(url), secureContext: await context(), rejectUnauthorized: verify(url) })
-    return await established(secure, 'secureConnect', either)
+    // TCP first, also where TLS follows: certificates are only read once somebody is there.
+    socket = await established(connectTcp(address(hop)), 'connect', either)
+    if (hop.protocol === 'https:') socket = await secured(socket, hop)
+    if (proxy !== undefined && url.protocol === 'https:') {
+      await tunnel(url, proxy, socket, either)
+      socket = await secured(socket, url)
+    }
+    return socket
   } catch (error) {
     socket?.destroy()
     signal.throwIfAborted()
     const through = proxy === undefined ? '' : ` (through the proxy ${proxy.host})`
-    if (limit.aborted) throw new Unreachable(`no connection within ${connectMs / 1000} s${through}`)
+    if (limit.signal.aborted) throw new Unreachable(`no connection within ${connectMs / 1000} s${through}`)
     if (error instanceof SourceFailed) throw error
     const reason = `${networkReason(error)}${through}`
     throw isFinal(error) ? new SourceFailed(reason, { cause: error }) : new Unreachable(reason, { cause: error })
+  } finally {
+    clearTimeout(timer)
   }
 }
 
 async function established(socket: Socket, event: 'connect' | 'secureConnect', signal: AbortSignal): Promise<Socket> {
-  const { promise, resolve, reject } = Promise.withResolvers<Socket>()
+  const { promise, resolve, reject } = Promise.withResolvers<void>()
   const abort = (): void => {
     socket.destroy()
     reject(signal.reason as Error)
@@ -61,7 +67,8 @@ async function established(socket: Socket, event: 'connect' | 'secureConnect', s
   signal.addEventListener('abort', abort)
   if (signal.aborted) abort()
   try {
-    return await promise
+    await promise
+    return socket
   } finally {
     signal.removeEventListener('abort', abort)
     socket.off(event, resolve).off('error', reject).off('close', close)
@@ -76,7 +83,7 @@ async function tunnel(url: URL, proxy: URL, socket: Socket, signal: AbortSignal)
   const authority = `${isIP(host) === 6 ? `[${host}]` : host}:${port}`
   const authorization = proxyAuthorization(proxy)
   const headers = { host: authority, ...(authorization === undefined ? {} : { 'proxy-authorization': authorization }) }
-  request({ method: 'CONNECT', path: authority, headers, createConnection: () => socket, agent: false, signal })
+  request({ method: 'CONNECT', path: authority, headers, createConnection: () => socket, signal })
     .once('connect', (response) => {
       if (response.statusCode === 200) resolve()
       else reject(new SourceFailed(`the proxy ${proxy.host} refused the connection (HTTP ${response.statusCode})`))

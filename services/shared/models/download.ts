@@ -1,11 +1,10 @@
-import { createHash } from 'node:crypto'
-import { createReadStream } from 'node:fs'
 import { type FileHandle, mkdir, open, readFile, rm, stat, statfs, writeFile } from 'node:fs/promises'
 import type { IncomingMessage } from 'node:http'
 import { dirname } from 'node:path'
 import { setTimeout as wait } from 'node:timers/promises'
 import Type, { type Static } from 'typebox'
 import { Value } from 'typebox/value'
+import { sha256OfFile } from './digest.ts'
 import { Interrupted, LocalFailure, SourceFailed, Unreachable, diskFailure, networkReason } from './failures.ts'
 import type { HttpClient } from './http-client.ts'
 
@@ -34,7 +33,7 @@ export async function download(request: Download, client: HttpClient): Promise<v
   await mkdir(dirname(request.to), { recursive: true, mode: 0o700 })
   for (let clean = false; ; clean = true) {
     const { resumed } = await transferAll(request, client)
-    const problem = await problemOf(request)
+    const problem = await problemOf(request.to, request, request.signal)
     if (problem === undefined) return
     await discard(request.to)
     if (!resumed || clean) throw new SourceFailed(problem)
@@ -162,13 +161,12 @@ async function writeAll(file: FileHandle, bytes: Buffer, position: number): Prom
   }
 }
 
-async function problemOf({ to, size, sha256, signal }: Download): Promise<string | undefined> {
-  const found = await sizeOf(to)
+/** What is wrong with a file that was fetched, in plain words; undefined when size and digest, where given, are right. */
+export async function problemOf(path: string, { size, sha256 }: Pick<Download, 'size' | 'sha256'>, signal: AbortSignal): Promise<string | undefined> {
+  const found = await sizeOf(path)
   if (size !== undefined && found !== size) return `gave ${found} bytes instead of ${size}`
   if (sha256 === undefined) return undefined
-  const hash = createHash('sha256')
-  for await (const chunk of createReadStream(to, { highWaterMark: 1 << 20, signal })) hash.update(chunk as Buffer)
-  const digest = hash.digest('hex')
+  const digest = await sha256OfFile(path, signal)
   return digest === sha256 ? undefined : `gave a file with the SHA-256 ${digest} instead of ${sha256}; it was deleted`
 }
 

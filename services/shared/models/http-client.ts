@@ -62,7 +62,7 @@ export function createHttpClient(options: HttpClientOptions): HttpClient {
       ...(proxied === undefined ? {} : { 'proxy-authorization': proxied }),
     }
     const path = proxy !== undefined && url.protocol === 'http:' ? `http://${url.host}${url.pathname}${url.search}` : `${url.pathname}${url.search}`
-    const given = { path, headers: all, createConnection: () => socket, agent: false, signal } as const
+    const given = { path, headers: all, createConnection: () => socket, signal }
     return await answer((url.protocol === 'https:' ? httpsRequest : httpRequest)(given), socket, limits.stallMs, signal)
   }
 

@@ -1,8 +1,17 @@
 import type { Config } from '../config/load.ts'
+import { FatalStartError } from '../lifecycle.ts'
 import { catalogueOf, type ModelEntry } from './catalogue.ts'
+import { placesOf, presentPath } from './store.ts'
 
 /** The catalogue entries of the models that the configuration serves; it has been checked that each id is one. */
 export function servedModels(config: Pick<Config, 'models' | 'serve'>): ModelEntry[] {
   const catalogue = catalogueOf(config.models)
   return config.serve.flatMap((id) => catalogue.get(id) ?? [])
+}
+
+/** Where the checked file of a model lies. Throws FatalStartError when it is not here: services fetch nothing. */
+export async function modelPath(entry: ModelEntry, home: string): Promise<string> {
+  const path = await presentPath(entry, home)
+  if (path !== undefined) return path
+  throw new FatalStartError(`The file of the model "${entry.id}" is not here, or not the one that the catalogue names. Looked for: ${placesOf(entry, home).join(', ')}.`)
 }

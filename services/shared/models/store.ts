@@ -1,10 +1,10 @@
 import { createHash } from 'node:crypto'
-import { createReadStream } from 'node:fs'
 import { mkdir, open, readFile, rename, rm, stat, writeFile } from 'node:fs/promises'
 import { dirname, join, resolve } from 'node:path'
 import Type, { type Static } from 'typebox'
 import { Value } from 'typebox/value'
 import type { ModelEntry } from './catalogue.ts'
+import { sha256OfFile } from './digest.ts'
 
 /** Where a fetched or hand-placed file of this model lies. The digest in the name keeps two files of one name apart. */
 export function storedPath(home: string, entry: ModelEntry & { sha256: string }): string {
@@ -43,18 +43,16 @@ type Marker = Static<typeof Marker>
 export async function digestOf(path: string, home: string, signal?: AbortSignal): Promise<FileDigest> {
   const absolute = resolve(path)
   const before = await describe(absolute)
-  const markerPath = join(home, 'models', 'checked', `${createHash('sha256').update(absolute).digest('hex').slice(0, 24)}.json`)
-  const marker = await readMarker(markerPath)
+  const marker = await readMarker(markerPath(absolute, home))
   if (marker !== undefined && same(marker, before)) return { size: Number(before.size), sha256: marker.sha256 }
-
-  const hash = createHash('sha256')
-  for await (const chunk of createReadStream(absolute, { highWaterMark: 1 << 20, ...(signal === undefined ? {} : { signal }) })) {
-    hash.update(chunk as Buffer)
-  }
-  const sha256 = hash.digest('hex')
+  const sha256 = await sha256OfFile(absolute, signal)
   // A file that changes while it is read gets no marker: its digest belongs to no one moment.
-  if (same({ ...before, sha256 }, await describe(absolute))) await writeMarker(markerPath, { ...before, sha256 })
+  if (same({ ...before, sha256 }, await describe(absolute))) await writeMarker(markerPath(absolute, home), { ...before, sha256 })
   return { size: Number(before.size), sha256 }
+}
+
+function markerPath(path: string, home: string): string {
+  return join(home, 'models', 'checked', `${createHash('sha256').update(path).digest('hex').slice(0, 24)}.json`)
 }
 
 /** Where this model's file lies, if one of the right size and digest is here: in the store, else at from.path. Nothing is fetched. */
@@ -92,8 +90,8 @@ export async function objection(entry: ModelEntry, path: string, home: string, s
   return found.sha256 === entry.sha256 ? undefined : `has the SHA-256 ${found.sha256} instead of ${entry.sha256}`
 }
 
-/** Moves a checked file to its place so that after a crash it is there whole or not at all. */
-export async function putInPlace(from: string, to: string): Promise<void> {
+/** Moves a file just checked, of this digest, to its place, so that after a crash it is there whole or not at all. */
+export async function putInPlace(from: string, to: string, home: string, sha256: string): Promise<void> {
   const file = await open(from, 'r+')
   try {
     await file.chmod(0o600)
@@ -103,6 +101,8 @@ export async function putInPlace(from: string, to: string): Promise<void> {
   }
   await rename(from, to)
   await syncFolder(dirname(to))
+  const path = resolve(to)
+  await writeMarker(markerPath(path, home), { ...(await describe(path)), sha256 })
 }
 
 async function syncFolder(path: string): Promise<void> {

@@ -2,16 +2,12 @@ import { createSecureContext } from 'node:tls'
 import { CallCredentials, ChannelCredentials, type experimental, ServerCredentials } from '@grpc/grpc-js'
 import type { Identity } from './identity.ts'
 import type { Material } from './material.ts'
+import { sanOf } from './service-name.ts'
+
+export { serviceNameOfPeer } from './service-name.ts'
 
 /** Both ends are ours. */
 const minVersion = 'TLSv1.3'
-const domain = 'intramuros.internal'
-const serviceSan = /^DNS:([a-z][a-z0-9-]*)\.intramuros\.internal$/
-
-/** SAN of a service's certificate. */
-export function sanOf(service: string): string {
-  return `${service}.${domain}`
-}
 
 /** For servers: asks each client for a certificate of ours. New handshakes use the identity as it is then, open connections go on. */
 export function serverCredentials(identity: Identity): ServerCredentials {
@@ -26,12 +22,6 @@ export function channelCredentials(identity: Identity): ChannelCredentials {
 /** Peers are dialled by address and checked by the name of the service: on current Node.js, TLS to a bare IP fails otherwise. */
 export function channelOptions(service: string): Record<string, string> {
   return { 'grpc.ssl_target_name_override': sanOf(service), 'grpc.default_authority': sanOf(service) }
-}
-
-/** The service that a verified certificate (a tls.PeerCertificate) names: its only SAN, a DNS name of our domain; undefined for anything else. */
-export function serviceNameOfPeer(certificate: unknown): string | undefined {
-  if (typeof certificate !== 'object' || certificate === null || !('subjectaltname' in certificate)) return undefined
-  return typeof certificate.subjectaltname === 'string' ? serviceSan.exec(certificate.subjectaltname)?.[1] : undefined
 }
 
 // grpc-js has credentials that follow a provider (experimental.createCertificateProvider…), but they take no TLS version and a server of theirs has no

@@ -43,7 +43,7 @@ export async function readPipConfig(machine: Machine): Promise<PipConfig> {
     .filter(([name]) => name.startsWith('PIP_'))
     .map(([name, value]): [string, string] => [normalisedKey(name.slice(4)), value ?? ''])
   // An empty value counts as none, and doesn't hide a fuller one of less weight.
-  const settings = new Map([...[...bySection.values()].flatMap((values) => [...values]), ...environment].filter(([, value]) => value.trim() !== ''))
+  const settings = new Map([...bySection.values(), environment].flatMap((values) => [...values].filter(([, value]) => value.trim() !== '')))
   const list = (key: string): string[] => settings.get(key)?.trim().split(/\s+/) ?? []
   return {
     indexUrl: settings.get('index-url') ?? settings.get('pypi-url'),

@@ -1,4 +1,3 @@
-import type { Logger } from '../../log.ts'
 import type { ModelEntry } from '../catalogue.ts'
 import type { Limits } from '../http-client.ts'
 
@@ -17,5 +16,4 @@ export interface SourceContext {
   onBytes: (received: number, total: number | undefined) => void
   limits: Limits
   signal: AbortSignal
-  log: Pick<Logger, 'info' | 'warn'> | undefined
 }

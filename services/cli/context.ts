@@ -1,0 +1,34 @@
+import { parseArgs } from 'node:util'
+import { type Config, loadConfig, stateFolder } from '../shared/config/load.ts'
+import type { CommandContext } from './commands/context.ts'
+
+/** What commands work on. Nothing is read before it is asked for: commands that don't need the configuration work beside a broken one. */
+export interface ProgramContext extends CommandContext {
+  env: NodeJS.ProcessEnv
+  /** Configuration file that was named. */
+  file: string | undefined
+  config(): Config
+}
+
+/** Takes `--home` and `--config` from wherever they stand on the command line; commander checks the whole of it later. */
+export function createContext(args: string[], environment: NodeJS.ProcessEnv): ProgramContext {
+  const { values } = parseArgs({ args, options: { home: { type: 'string' }, config: { type: 'string' } }, strict: false })
+  const env = typeof values['home'] === 'string' ? { ...environment, INTRAMUROS_HOME: values['home'] } : environment
+  const file = typeof values['config'] === 'string' ? values['config'] : undefined
+
+  const config = (): Config => loadConfig({ env, file })
+
+  return {
+    env,
+    file,
+    config,
+    home: () => stateFolder(env),
+    async knownModels() {
+      const { catalogueOf } = await import('../shared/models/catalogue.ts')
+      return [...catalogueOf(config().models).keys()]
+    },
+    auditFolder: () => config().audit.folder,
+    out: process.stdout,
+    err: process.stderr,
+  }
+}

@@ -1,0 +1,23 @@
+import { CommanderError } from 'commander'
+import { exitStatusOf } from './commands/context.ts'
+
+/** Errors whose messages are written for the person at the terminal. */
+const forPeople = new Set(['StartError', 'ConfigError', 'ModelUnavailable', 'DirectoryError'])
+
+/** Tells why a command failed and sets the exit status: 1 refused, 2 used wrongly. */
+export function fail(thrown: unknown): void {
+  if (thrown instanceof CommanderError) {
+    // It has printed its message, or the help or version that was asked for.
+    process.exitCode = exitStatusOf(thrown)
+    return
+  }
+  process.exitCode = 1
+  if (!(thrown instanceof Error)) process.stderr.write('intramuros: failed without an error.\n')
+  else if (forPeople.has(thrown.name)) process.stderr.write(`${thrown.message}\n`)
+  else process.stderr.write(`intramuros: ${systemError(thrown) ?? thrown.stack ?? thrown.message}\n`)
+}
+
+/** In one line what the operating system refused, for example a folder that can't be written. */
+function systemError(error: Error): string | undefined {
+  return 'syscall' in error && 'code' in error && typeof error.code === 'string' ? error.message : undefined
+}

