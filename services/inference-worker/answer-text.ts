@@ -4,20 +4,19 @@ import { createTextStream } from './text-stream.ts'
 
 /** The text of one answer, from its tokens: whole characters, up to the first stop sequence. */
 export interface AnswerText {
-  push(token: number): StopMatch
-  /** The rest, when the answer ends without a stop sequence in it. */
-  end(): StopMatch
+  /** The text that a token brings, or, for an end-of-generation token, undefined. With `last` also what was held back, unless a stop sequence came. */
+  push(token: number | undefined, last: boolean): StopMatch
 }
 
 export function createAnswerText(detokenise: Detokeniser, stops: readonly string[]): AnswerText {
   const characters = createTextStream()
   const stop = createStopSequences(stops)
   return {
-    push: (token) => stop.push(characters.push(detokenise(token))),
-    end() {
-      // A stop sequence may hold U+FFFD, and so end with a broken character.
-      const last = stop.push(characters.end())
-      return last.stopped ? last : { text: last.text + stop.end(), stopped: false }
+    push(token, last) {
+      let text = token === undefined ? '' : characters.push(detokenise(token))
+      if (last) text += characters.end()
+      const match = stop.push(text)
+      return last && !match.stopped ? { text: match.text + stop.end(), stopped: false } : match
     },
   }
 }

@@ -1,7 +1,7 @@
 import { randomInt } from 'node:crypto'
 import { FinishReason, type GenerateEvent, type GenerateRequest } from '../../proto/gen/intramuros/v1/inference.ts'
 import { ServiceError } from '../shared/errors.ts'
-import type { Logger } from '../shared/log.ts'
+import { describeError, type Logger } from '../shared/log.ts'
 import type { CallContext } from '../shared/rpc/handler.ts'
 import { createAnswerText } from './answer-text.ts'
 import type { Engine } from './engines/engine.ts'
@@ -14,91 +14,131 @@ export interface GenerateContext {
   slots: Slots
   log: Logger
   metrics: WorkerMetrics
-}
-
-/** Milliseconds, by performance.now(). */
-interface Times {
-  begin: number
-  slot?: number
-  firstToken?: number
-  lastToken?: number
+  /** Throws while no new request is taken. */
+  admit(): void
+  /** Told when the engine threw. */
+  onEngineFailure(): void
 }
 
 interface Tally {
   outcome: Outcome
-  reason?: string
   outputTokens: number
-  times: Times
+  /** Milliseconds by performance.now(); undefined for what has not come. */
+  begin: number
+  gotSlot: number | undefined
+  firstToken: number | undefined
+  lastToken: number | undefined
 }
 
 /**
- * One answer: waits for a slot, decodes, and yields at most one event for each decode step, then the finish. The slot is free again when the
- * generator has ended, whatever ended it. Errors: those of the contract, and the signal's reason when it aborts.
+ * One answer: waits for a slot, decodes, yields at most one delta for each decode step, then the finish. The slot is free again before the
+ * finish is out, and whenever the generator ends, whatever ends it. Throws the errors of the contract; the signal's reason when it aborts.
  */
 export async function* generate(context: GenerateContext, request: GenerateRequest, call: CallContext): AsyncGenerator<GenerateEvent, void, undefined> {
-  const tally: Tally = { outcome: 'cancelled', outputTokens: 0, times: { begin: performance.now() } }
+  // What it stays when the consumer stops reading.
+  const tally: Tally = { outcome: 'cancelled', outputTokens: 0, begin: performance.now(), gotSlot: undefined, firstToken: undefined, lastToken: undefined }
+  let failure: ServiceError | undefined
   try {
+    context.admit()
     validateRequest(request, context.engine)
     const slot = await context.slots.acquire(call.signal)
+    tally.gotSlot = performance.now()
+    let reason: FinishReason
     try {
-      tally.times.slot = performance.now()
-      yield* answer(context, request, slot.index, tally, call.signal)
+      reason = yield* decode(context, request, slot.index, tally, call.signal)
     } finally {
       slot.release()
     }
+    tally.outcome = reason === FinishReason.STOP ? 'stop' : 'length'
+    yield { event: { $case: 'finish', value: { reason, inputTokens: request.tokens.length, outputTokens: tally.outputTokens, ...microseconds(tally) } } }
   } catch (thrown) {
-    const failure = call.signal.aborted ? aborted(call.signal) : asEngineFailure(thrown)
-    tally.reason = failure.reason
+    failure = call.signal.aborted ? abortError(call.signal) : engineError(thrown)
     tally.outcome = outcomeOf(failure, call.signal)
+    if (tally.outcome === 'failed') context.onEngineFailure()
     throw failure
   } finally {
-    report(context, request, call, tally)
+    report(context, request, call, tally, failure)
   }
 }
 
-async function* answer(
+/** Decodes in one slot and yields the deltas; returns why the answer is complete. */
+async function* decode(
   { engine, metrics }: GenerateContext,
   request: GenerateRequest,
   slot: number,
   tally: Tally,
   signal: AbortSignal,
-): AsyncGenerator<GenerateEvent, void, undefined> {
+): AsyncGenerator<GenerateEvent, FinishReason, undefined> {
   const text = createAnswerText(engine.createDetokeniser(request.tokens), request.stop)
-  const { times } = tally
-  let pending: number[] = []
-  let reason: FinishReason = FinishReason.UNSPECIFIED
+  const { tokens, temperature, topP, maxTokens, seed = randomInt(2 ** 32) } = request
+  let unsent: number[] = []
 
-  const { tokens, temperature, topP, seed = randomInt(2 ** 32) } = request
   for await (const token of engine.decode({ slot, tokens, temperature, topP, seed }, signal)) {
-    // A cancel comes through here even when the token was already on its way.
     if (signal.aborted) break
-    tally.outputTokens += 1
-    const now = performance.now()
-    if (times.lastToken === undefined) times.firstToken = now
-    else metrics.interToken.observe((now - times.lastToken) / 1000)
-    times.lastToken = now
-
-    pending.push(token)
+    countToken(tally, metrics)
+    unsent.push(token)
     const ended = engine.isEndOfGeneration(token)
-    const piece = ended ? { text: '', stopped: true } : text.push(token)
-    if (piece.stopped) reason = FinishReason.STOP
-    else if (tally.outputTokens >= request.maxTokens) reason = FinishReason.LENGTH
-
-    if (piece.text !== '' && (reason === FinishReason.UNSPECIFIED || !ended)) {
-      yield { event: { $case: 'delta', value: { text: piece.text, tokens: pending } } }
-      pending = []
+    const last = ended || tally.outputTokens >= maxTokens
+    const piece = text.push(ended ? undefined : token, last)
+    if (piece.text !== '') {
+      yield { event: { $case: 'delta', value: { text: piece.text, tokens: unsent } } }
+      unsent = []
     }
-    if (reason !== FinishReason.UNSPECIFIED) {
-      if (ended || !piece.stopped) {
-        const rest = text.end()
-        if (rest.stopped) reason = FinishReason.STOP
-        if (rest.text !== '') yield { event: { $case: 'delta', value: { text: rest.text, tokens: pending } } }
-      }
-      break
-    }
+    if (ended || piece.stopped) return FinishReason.STOP
+    if (last) return FinishReason.LENGTH
   }
-  if (signal.aborted) throw signal.reason
-  if (reason === FinishReason.UNSPECIFIED) throw new Error('the engine ended without an end')
-  tally.outcome = reason === FinishReason.STOP ? 'stop' : 'length'
-  yield { event: { $case: 'finish', value: finish(request, reason, tally) } }
+  throw signal.aborted ? abortError(signal) : new Error('the engine stopped in the middle of an answer')
+}
+
+function countToken(tally: Tally, metrics: WorkerMetrics): void {
+  const now = performance.now()
+  tally.outputTokens += 1
+  tally.firstToken ??= now
+  if (tally.lastToken !== undefined) metrics.interToken.observe((now - tally.lastToken) / 1000)
+  tally.lastToken = now
+}
+
+function abortError(signal: AbortSignal): ServiceError {
+  return signal.reason instanceof ServiceError ? signal.reason : new ServiceError('CANCELLED', 'cancelled', 'The caller went away.')
+}
+
+function engineError(thrown: unknown): ServiceError {
+  if (thrown instanceof ServiceError) return thrown
+  return new ServiceError('UNAVAILABLE', 'engine_failed', 'The model failed in the middle of the answer. Try again.', { cause: thrown })
+}
+
+function outcomeOf(failure: ServiceError, signal: AbortSignal): Outcome {
+  if (signal.aborted) return 'cancelled'
+  return failure.cause === undefined ? 'refused' : 'failed'
+}
+
+/** The three phases; one that was not reached is 0. */
+function microseconds({ begin, gotSlot, firstToken, lastToken }: Tally): { queueUs: bigint; prefillUs: bigint; decodeUs: bigint } {
+  const between = (from: number | undefined, to: number | undefined): bigint => BigInt(from === undefined || to === undefined ? 0 : Math.round((to - from) * 1000))
+  return { queueUs: between(begin, gotSlot), prefillUs: between(gotSlot, firstToken), decodeUs: between(firstToken, lastToken) }
+}
+
+/** The business event: one line and the counters. Counts and times only. */
+function report({ log, metrics }: GenerateContext, request: GenerateRequest, call: CallContext, tally: Tally, failure: ServiceError | undefined): void {
+  const { outcome, outputTokens } = tally
+  const { queueUs, prefillUs, decodeUs } = microseconds(tally)
+  metrics.requests.inc({ outcome })
+  if (tally.gotSlot !== undefined) metrics.queue.observe(Number(queueUs) / 1e6)
+  if (tally.firstToken !== undefined) {
+    metrics.prefill.observe(Number(prefillUs) / 1e6)
+    metrics.tokens.inc({ direction: 'input' }, request.tokens.length)
+    metrics.tokens.inc({ direction: 'output' }, outputTokens)
+  }
+  const fields = {
+    requestId: call.requestId,
+    outcome,
+    ...(failure === undefined ? {} : { reason: failure.reason }),
+    inputTokens: request.tokens.length,
+    outputTokens,
+    queueUs: Number(queueUs),
+    prefillUs: Number(prefillUs),
+    decodeUs: Number(decodeUs),
+  }
+  if (outcome === 'failed') log.error({ ...fields, err: describeError(failure) }, 'generate')
+  else log.info(fields, 'generate')
 }

@@ -11,7 +11,7 @@ await runService('tokenizer', start)
 async function start({ config, log, registry, identity, serverCalls }: ServiceContext): Promise<RunningService> {
   const { contextLength } = config.inferenceWorker
   const models = await Promise.all(
-    servedModels(config).map(async (entry) => ({ id: entry.id, path: await modelPath(entry, config.home), ...(contextLength === 0 ? {} : { contextLength }) })),
+    servedModels(config).map(async (entry) => ({ id: entry.id, path: await modelPath(entry, config.home), contextLength: contextLength || undefined })),
   )
   const service = await load()
   const server = await serveRpc({

@@ -4,7 +4,7 @@ import type { Piece } from './special-tokens.ts'
 import type { Vocabulary } from './vocabulary.ts'
 
 /**
- * UTF-16 code units that llama.cpp gets at once: 2 to 6 ms of work. Not only for the event loop's sake: half of its
+ * UTF-16 code units that llama.cpp gets at once: 2 to 6 ms of work. Not only for the event loop's sake: many of its
  * pre-tokenizers (those of DeepSeek, GPT-4o, Mistral's Tekken …) run std::regex, which recurses for each character of a word and
  * overflows the stack between 16,384 and 65,536 letters without a space.
  */

@@ -45,7 +45,7 @@ export async function open(target: Target, body: unknown, { method = 'POST', pat
 }
 
 export function chatBody(target: Target, extra: object = {}): object {
-  return { model: target.model, messages: [{ role: 'user', content: 'Say something.' }], ...extra }
+  return { model: target.model, messages: [{ role: 'user', content: 'Say something.' }], temperature: 0, ...extra }
 }
 
 /** Data of each server-sent event, parsed; "[DONE]" as it is. Ends when the stream ends or breaks. */

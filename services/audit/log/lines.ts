@@ -27,7 +27,7 @@ export async function* readLines(file: FileHandle, from = 0): AsyncGenerator<Lin
   const take = (end: number, piece: Buffer, whole: boolean): Line => {
     const bytes = end - start
     const line = carried.length === 0 ? piece : Buffer.concat([carried, piece])
-    const text = line.latin1Slice(0, Math.min(whole ? line.length - 1 : line.length, maxLineBytes))
+    const text = line.toString('latin1', 0, Math.min(whole ? line.length - 1 : line.length, maxLineBytes))
     const taken: Line = { text, start, bytes, hash: bytes > maxLineBytes ? '' : hashLine(line), whole }
     start = end
     carried = Buffer.alloc(0)

@@ -67,9 +67,11 @@ async function scanFile(file: FileHandle, headFile: Head | 'missing' | 'malforme
     log.bytes += line.bytes
     log.hash = line.hash
     before = record
+    if (head?.count === log.count && head.bytes !== log.bytes) return { ok: false, log, ...headUnusable('malformed', log.count) }
   }
-  const fault = head === undefined ? headUnusable(headFile === 'missing', log.count) : endFault(head, log)
-  if (fault !== undefined || head === undefined) return { ok: false, log, ...fault }
+  if (head === undefined) return { ok: false, log, ...headUnusable(headFile === 'missing' ? 'removed' : 'malformed', log.count) }
+  const fault = endFault(head, log)
+  if (fault !== undefined) return { ok: false, log, ...fault }
   return { ok: true, log: { ...log, closed: head.closed }, head, tornBytes }
 }
 
@@ -98,11 +100,18 @@ async function differsFromHead(file: FileHandle, head: Head, position: number, l
 }
 
 function endFault(head: Head, log: Head): Fault | undefined {
-  if (head.count > log.count) {
-    const many = head.count - log.count
-    const which = many === 1 ? `Record ${log.count} was` : `Records ${log.count} to ${head.count - 1} were`
-    return { kind: 'removed', position: log.count, message: `${which} removed: the log ends before.` }
+  if (head.count === 0 && (head.bytes !== 0 || head.hash !== noHash)) return headUnusable('malformed', log.count)
+  if (head.count <= log.count) return undefined
+  // What the head says of the last record fits the log as it is: its count is what's wrong.
+  if (head.bytes === log.bytes && head.hash === log.hash) return headUnusable('malformed', log.count)
+  const which = head.count === log.count + 1 ? `Record ${log.count} was` : `Records ${log.count} to ${head.count - 1} were`
+  return { kind: 'removed', position: log.count, message: `${which} removed: the log ends before.` }
+}
+
+function headUnusable(kind: 'removed' | 'malformed', records: number): Fault {
+  return {
+    kind,
+    position: records,
+    message: `The chain of ${records} records holds, but head.json was ${kind === 'removed' ? 'removed' : 'changed'}: records may be missing from the log's end.`,
   }
-  if (head.count === 0 && (head.bytes !== 0 || head.hash !== noHash)) return headUnusable(false, 0)
-  return undefined
 }

@@ -1,6 +1,5 @@
 import type { Command, CommanderError } from 'commander'
 import { type Directory, type DirectoryOptions, openDirectory } from '../../shared/directory/directory.ts'
-import { DirectoryError } from '../../shared/directory/directory-error.ts'
 
 /** What the commands get from the program. Functions, as options of the program are known only once a command runs. */
 export interface CommandContext {
@@ -16,22 +15,16 @@ export interface CommandContext {
   err: NodeJS.WritableStream
 }
 
-const refused = 1
 const usage = 2
 
-/** Opens the directory for a command and closes it after it. A refusal ends the program with status 1 and its text. */
-export function withDirectory(command: Command, options: Pick<DirectoryOptions, 'home' | 'readOnly'>, body: (directory: Directory) => void): void {
+/** Opens the directory for a command and closes it after it. Throws DirectoryError. */
+export function withDirectory(options: Pick<DirectoryOptions, 'home' | 'readOnly'>, body: (directory: Directory) => void): void {
+  // A mistyped state folder must not become a new platform's.
+  const directory = openDirectory({ ...options, create: false })
   try {
-    // A mistyped state folder must not become a new platform's.
-    const directory = openDirectory({ ...options, create: false })
-    try {
-      body(directory)
-    } finally {
-      directory.close()
-    }
-  } catch (thrown) {
-    if (!(thrown instanceof DirectoryError)) throw thrown
-    command.error(`error: ${thrown.message}`, { exitCode: refused, code: 'intramuros.refused' })
+    body(directory)
+  } finally {
+    directory.close()
   }
 }
 

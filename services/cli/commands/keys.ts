@@ -15,7 +15,7 @@ export function registerKeys(program: Command, { home, out, err }: CommandContex
     .option('--label <text>', 'what it is for, to tell it from others')
     .option('--json', 'print JSON')
     .action((options: { team: string; label?: string; json?: true }, command: Command) =>
-      withDirectory(command, { home: home() }, (directory) => {
+      withDirectory({ home: home() }, (directory) => {
         const key = directory.createKey(options.team, options.label)
         if (options.json) {
           out.write(`${JSON.stringify({ ...plain(key), secret: key.secret })}\n`)
@@ -32,7 +32,7 @@ export function registerKeys(program: Command, { home, out, err }: CommandContex
     .option('--team <name>', 'only those of this team')
     .option('--json', 'print JSON')
     .action((options: { team?: string; json?: true }, command: Command) =>
-      withDirectory(command, { home: home(), readOnly: true }, (directory) => {
+      withDirectory({ home: home(), readOnly: true }, (directory) => {
         const list = directory.listKeys(options.team)
         if (options.json) {
           out.write(`${JSON.stringify(list.map(plain))}\n`)
@@ -54,7 +54,7 @@ export function registerKeys(program: Command, { home, out, err }: CommandContex
       const { team } = options
       if (options.all && (team === undefined || ids.length > 0)) misused(command, '--all goes with --team, and without ids.')
       if (!options.all && ids.length === 0) misused(command, 'give the ids of the keys to revoke, or --team and --all.')
-      withDirectory(command, { home: home() }, (directory) => {
+      withDirectory({ home: home() }, (directory) => {
         const chosen = options.all ? liveKeys(directory, team) : ids
         if (team !== undefined) requireOwner(directory, team, chosen)
         const revoked = chosen.map((id) => directory.revokeKey(id))

@@ -16,7 +16,7 @@ export function registerTeams(program: Command, { home, knownModels, out, err }:
       const models = options.models === undefined ? [] : modelIds(command, options.models)
       // Without a list there is nothing to check, and no need of a configuration that may be broken.
       const known = models.length === 0 ? undefined : await knownModels()
-      withDirectory(command, { home: home() }, (directory) => {
+      withDirectory({ home: home() }, (directory) => {
         const team = directory.addTeam(name, models, known)
         if (options.json) {
           out.write(`${JSON.stringify(team)}\n`)
@@ -32,9 +32,14 @@ export function registerTeams(program: Command, { home, knownModels, out, err }:
     .description('list the teams')
     .option('--json', 'print JSON')
     .action((options: { json?: true }, command: Command) =>
-      withDirectory(command, { home: home(), readOnly: true }, (directory) => {
+      withDirectory({ home: home(), readOnly: true }, (directory) => {
         const live = directory.listKeys().filter((key) => key.revokedAt === undefined)
-        const list = directory.listTeams().map((team) => ({ ...team, liveKeys: live.filter((key) => key.team === team.name).length }))
+        const list = directory.listTeams().map(({ name, models, createdAt }) => ({
+          name,
+          models,
+          createdAt,
+          liveKeys: live.filter((key) => key.team === name).length,
+        }))
         if (options.json) {
           out.write(`${JSON.stringify(list)}\n`)
           return
@@ -51,7 +56,7 @@ export function registerTeams(program: Command, { home, knownModels, out, err }:
     .option('--force', 'revoke its live keys')
     .option('--json', 'print JSON')
     .action((name: string, options: { force?: true; json?: true }, command: Command) =>
-      withDirectory(command, { home: home() }, (directory) => {
+      withDirectory({ home: home() }, (directory) => {
         const revoked = directory.removeTeam(name, { force: options.force ?? false }).map((key) => key.id)
         if (options.json) out.write(`${JSON.stringify({ name, revoked })}\n`)
         else out.write(`Removed team "${name}"${revoked.length === 0 ? '' : ` and revoked ${revoked.join(', ')}`}.\n`)

@@ -29,8 +29,8 @@ test('every setting has a description, and a default within its own bounds', () 
   }
 })
 
-/** The schema without formats, which JSON Schema leaves to each program, and with the empty text allowed where it is the default, as a pattern. */
-function plain({ format, properties, items, ...node }: SchemaNode): SchemaNode {
+/** The schema without formats, which JSON Schema leaves to each program; they have tests of their own. */
+function plain({ format: _, properties, items, ...node }: SchemaNode): SchemaNode {
   return {
     ...node,
     ...(items === undefined ? {} : { items: plain(items) }),

@@ -1,3 +1,5 @@
+import { shownName } from './wording.ts'
+
 /** One thing that is wrong with the configuration. */
 export interface Problem {
   /** The setting, for example "gateway.port" or "models[0].sha256"; empty when it is about the file as a whole. */
@@ -39,5 +41,6 @@ function messageOf(problems: readonly Problem[]): string {
 
 /** ['models', 0, 'sha256'] → "models[0].sha256". */
 export function pathText(segments: readonly (string | number)[]): string {
-  return segments.map((segment, index) => (typeof segment === 'number' ? `[${segment}]` : index === 0 ? segment : `.${segment}`)).join('')
+  const parts = segments.map((segment) => (typeof segment === 'number' ? `[${segment}]` : `.${shownName(segment)}`))
+  return parts.join('').replace(/^\./, '')
 }

@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs'
-import { type Document, isMap, isNode, isScalar, isSeq, LineCounter, parseDocument, type YAMLError } from 'yaml'
+import { type Document, isMap, isNode, isScalar, isSeq, LineCounter, parseDocument, visit, type YAMLError } from 'yaml'
 import { isMap as isPlainMap, unknownKey } from './check-value.ts'
 import { type Problem, pathText } from './config-error.ts'
 import { type Field, isSection } from './fields.ts'
@@ -35,6 +35,13 @@ export function readYamlFile(file: string, mustExist: boolean, schema: SchemaNod
   // After a key that stands twice all the rest is still certain, and worth checking in the same go.
   if (document.errors.some((error) => error.code !== 'DUPLICATE_KEY')) return unreadable(syntax)
 
+  const unset = unsetAliases(document)
+  if (unset.length > 0) {
+    return unreadable([
+      ...syntax,
+      ...unset.map((offset) => ({ path: '', source: positionOf(offset), found: 'an alias without its anchor', allowed: 'an alias after its anchor' })),
+    ])
+  }
   let tree: unknown
   try {
     tree = document.toJS({ maxAliasCount: mostAliases })
@@ -72,6 +79,17 @@ function syntaxProblem(error: YAMLError, source: string): Problem {
   // What follows a colon quotes the file.
   const [message = ''] = error.message.split(/[:\n]/)
   return { path: '', source, found: `a syntax error: ${message}`, allowed: 'YAML 1.2' }
+}
+
+/** Where aliases stand whose anchor is nowhere before them. */
+function unsetAliases(document: Document): number[] {
+  const offsets: number[] = []
+  visit(document, {
+    Alias(_, alias) {
+      if (alias.resolve(document) === undefined) offsets.push(alias.range?.[0] ?? 0)
+    },
+  })
+  return offsets
 }
 
 /** The settings of a file, and what is wrong with its sections. */

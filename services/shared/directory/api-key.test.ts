@@ -32,7 +32,7 @@ test('the form does not change: keys that are out there stay valid', () => {
 
 test('one wrong character, two swapped ones or a cut is a typo', () => {
   fc.assert(
-    fc.property(secrets, fc.nat({ max: 48 }), fc.constantFrom(...alphabet), (secret, at, digit) => {
+    fc.property(secrets, fc.nat({ max: 48 }), fc.constantFrom(...alphabet.split('')), (secret, at, digit) => {
       const place = 'sk-im-'.length + at
       const wrong = secret.slice(0, place) + digit + secret.slice(place + 1)
       expect(isSecret(wrong)).toBe(wrong === secret)
@@ -45,7 +45,7 @@ test('one wrong character, two swapped ones or a cut is a typo', () => {
 })
 
 test('any other text is no key', () => {
-  fc.assert(fc.property(fc.string({ unit: 'binary', maxLength: 200 }), (text) => expect(isSecret(text)).toBe(false)))
+  fc.assert(fc.property(fc.string({ unit: 'binary', maxLength: 200 }), (text) => !isSecret(text)))
   const secret = newSecret()
   for (const text of [`${secret}\n`, ` ${secret}`, secret.toUpperCase(), secret.slice(3)]) expect(isSecret(text)).toBe(false)
 })
