@@ -40,6 +40,10 @@ async function passed(output: { stdout?: string; stderr?: string; status?: numbe
   return readFileSync(file, 'utf8')
 }
 
+function linesOf(text: string): unknown[] {
+  return text.trim().split('\n').map((one): unknown => JSON.parse(one))
+}
+
 const line = '{"level":"info","time":"2026-01-01T00:00:00.000Z","service":"audit","pid":1,"msg":"listening"}'
 
 it('passes JSON log lines on as they are', async () => {
@@ -55,7 +59,7 @@ it('renders them for a person', async () => {
 it('tells only the length of foreign text, as it might quote content', async () => {
   const text = await passed({ stdout: 'my secret prompt\n{"secret": "prompt"}\n', stderr: 'secret', status: 1 }, false)
   expect(text).not.toContain('secret')
-  expect(text.trim().split('\n').map((one) => JSON.parse(one))).toMatchObject([
+  expect(linesOf(text)).toMatchObject([
     { level: 'debug', service: 'launcher', from: 'audit', bytes: 16 },
     { level: 'debug', bytes: 20 },
     { level: 'debug', bytes: 6 },
@@ -64,7 +68,7 @@ it('tells only the length of foreign text, as it might quote content', async () 
 
 it('tells what a service wrote when it dies while starting', async () => {
   const text = await passed({ stderr: 'SyntaxError: oops\n  at main.ts\n', status: 1 }, true, { level: 'info' })
-  expect(text.trim().split('\n').map((one) => JSON.parse(one))).toMatchObject([
+  expect(linesOf(text)).toMatchObject([
     { level: 'error', from: 'audit', text: 'SyntaxError: oops\n  at main.ts\n' },
   ])
 })

@@ -47,7 +47,10 @@ beforeEach(() => {
   writeFileSync(join(folder, 'tiny.gguf'), 'tiny')
   const entry = { file: 'tiny.gguf', licence: 'MIT', contextLength: 8, openness: { weights: true, code: true, data: true, paper: true } }
   const from = { path: join(folder, 'tiny.gguf') }
-  const models = ['tiny', 'small'].map((id) => ({ id, ...entry, from }))
+  const models = [
+    { id: 'tiny', ...entry, from },
+    { id: 'small', ...entry, from },
+  ]
   // YAML holds JSON.
   writeFileSync(join(folder, 'settings.yaml'), JSON.stringify({ models, serve: ['tiny', 'small'] }))
   started = []

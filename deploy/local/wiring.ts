@@ -91,7 +91,8 @@ export async function wire(config: Config, env: NodeJS.ProcessEnv, token: string
     }),
   ]
   // All see the same ports, as each checks the whole configuration; a further worker has its own in place of the first one's.
-  const shared = Object.assign({}, ...places.filter(({ name, service }) => name === service).map((each) => each.env))
+  const shared: NodeJS.ProcessEnv = {}
+  for (const { name, service, env: own } of places) if (name === service) Object.assign(shared, own)
   return {
     specs: places.map(({ name, service, binds, env: own }) => ({
       name,

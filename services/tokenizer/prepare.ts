@@ -32,7 +32,7 @@ export function createPrepare({ models, log, metrics }: PrepareOptions): UnaryHa
     try {
       const response = await prepare(request, call, models)
       metrics.promptTokens.inc(response.tokens.length)
-      log.debug({ requestId: call.requestId, tokens: response.tokens.length, maxTokens: response.maxTokens }, 'prompt prepared')
+      log.info({ requestId: call.requestId, tokens: response.tokens.length, maxTokens: response.maxTokens }, 'prompt prepared')
       return response
     } catch (thrown) {
       const error = asServiceError(thrown)

@@ -1,5 +1,4 @@
 import { join } from 'node:path'
-import type { TestProject } from 'vitest/node'
 import { builtinModels } from '../../services/shared/models/catalogue.ts'
 import { fetchModel } from '../../services/shared/models/fetch.ts'
 import { createProgress } from '../../services/shared/models/progress.ts'
@@ -8,8 +7,7 @@ import { createProgress } from '../../services/shared/models/progress.ts'
  * Fetches the default model once into node_modules/.cache and tells every test where it is: some need a real one. Set
  * INTRAMUROS_TEST_MODEL to a GGUF of that model to use it instead.
  */
-export default async function setup(project: TestProject): Promise<void> {
-  void project
+export default async function setup(): Promise<void> {
   const [model] = builtinModels
   if (model === undefined) throw new Error('the catalogue is empty')
   process.env['INTRAMUROS_TEST_MODEL'] ??= await fetchModel(model, {

@@ -14,7 +14,7 @@ export function registerKeys(program: Command, { home, out, err }: CommandContex
     .requiredOption('--team <name>', 'the team that it is for')
     .option('--label <text>', 'what it is for, to tell it from others')
     .option('--json', 'print JSON')
-    .action((options: { team: string; label?: string; json?: true }, command: Command) =>
+    .action((options: { team: string; label?: string; json?: true }) =>
       withDirectory({ home: home() }, (directory) => {
         const key = directory.createKey(options.team, options.label)
         if (options.json) {
@@ -31,7 +31,7 @@ export function registerKeys(program: Command, { home, out, err }: CommandContex
     .description('list the keys, revoked ones too')
     .option('--team <name>', 'only those of this team')
     .option('--json', 'print JSON')
-    .action((options: { team?: string; json?: true }, command: Command) =>
+    .action((options: { team?: string; json?: true }) =>
       withDirectory({ home: home(), readOnly: true }, (directory) => {
         const list = directory.listKeys(options.team)
         if (options.json) {

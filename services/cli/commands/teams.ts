@@ -31,7 +31,7 @@ export function registerTeams(program: Command, { home, knownModels, out, err }:
     .command('list')
     .description('list the teams')
     .option('--json', 'print JSON')
-    .action((options: { json?: true }, command: Command) =>
+    .action((options: { json?: true }) =>
       withDirectory({ home: home(), readOnly: true }, (directory) => {
         const live = directory.listKeys().filter((key) => key.revokedAt === undefined)
         const list = directory.listTeams().map(({ name, models, createdAt }) => ({
@@ -55,7 +55,7 @@ export function registerTeams(program: Command, { home, knownModels, out, err }:
     .argument('<name>')
     .option('--force', 'revoke its live keys')
     .option('--json', 'print JSON')
-    .action((name: string, options: { force?: true; json?: true }, command: Command) =>
+    .action((name: string, options: { force?: true; json?: true }) =>
       withDirectory({ home: home() }, (directory) => {
         const revoked = directory.removeTeam(name, { force: options.force ?? false }).map((key) => key.id)
         if (options.json) out.write(`${JSON.stringify({ name, revoked })}\n`)

@@ -48,18 +48,10 @@ export function createTokenBytes({ model, tokens, kindOf, addsSpace }: TokenTabl
 }
 
 function bytesOfSentencePiece(text: string, kind: TokenKind): Uint8Array {
-  switch (kind) {
-    case 'text':
-      return encoder.encode(text.replaceAll('\u2581', ' '))
-    case 'literal':
-      return encoder.encode(text)
-    case 'byte': {
-      const hexadecimal = /^<0x([0-9A-Fa-f]{2})>$/.exec(text)?.[1]
-      return hexadecimal === undefined ? none : Uint8Array.of(Number.parseInt(hexadecimal, 16))
-    }
-    case 'special':
-      return none
-  }
+  if (kind === 'text') return encoder.encode(text.replaceAll('\u2581', ' '))
+  if (kind === 'literal') return encoder.encode(text)
+  const hexadecimal = kind === 'byte' ? /^<0x([0-9A-Fa-f]{2})>$/.exec(text)?.[1] : undefined
+  return hexadecimal === undefined ? none : Uint8Array.of(Number.parseInt(hexadecimal, 16))
 }
 
 function bytesOfByteLevel(text: string, kind: TokenKind): Uint8Array {

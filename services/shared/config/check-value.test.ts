@@ -29,15 +29,6 @@ test('every setting has a description, and a default within its own bounds', () 
   }
 })
 
-/** The schema without formats, which JSON Schema leaves to each program; they have tests of their own. */
-function plain({ format: _, properties, items, ...node }: SchemaNode): SchemaNode {
-  return {
-    ...node,
-    ...(items === undefined ? {} : { items: plain(items) }),
-    ...(properties === undefined ? {} : { properties: Object.fromEntries(Object.entries(properties).map(([key, value]) => [key, plain(value)])) }),
-  }
-}
-
 /** Values near what a schema allows, and on both sides of it. */
 function near(schema: SchemaNode): fc.Arbitrary<unknown> {
   const anything = fc.constantFrom<unknown>(null, true, false, 0, -1, 1.5, 1e20, '', 'x', '8443', 'true', [], [1], {}, { x: 1 }, { constructor: 1 })
@@ -60,17 +51,17 @@ function near(schema: SchemaNode): fc.Arbitrary<unknown> {
   return fc.oneof({ weight: 8, arbitrary: fitting }, { weight: 1, arbitrary: anything })
 }
 
-test.each(fieldsOf(configSchema).map(({ path, schema }) => ({ path, schema: plain(schema) })))(
-  '$path: finds something wrong exactly when typebox does',
-  ({ schema }) => {
-    const reference: XSchema = schema
-    fc.assert(
-      fc.property(near(schema), (value) => {
-        expect(checkValue(schema, value).length === 0).toBe(Check(reference, value))
-      }),
-    )
-  },
-)
+// Formats are ours: they have tests of their own.
+const standard = fieldsOf(configSchema).filter(({ schema }) => schema.format === undefined && schema.items?.format === undefined)
+
+test.each(standard)('$path: finds something wrong exactly when typebox does', ({ schema }) => {
+  const reference: XSchema = schema
+  fc.assert(
+    fc.property(near(schema), (value) => {
+      expect(checkValue(schema, value).length === 0).toBe(Check(reference, value))
+    }),
+  )
+})
 
 test('finds everything that is wrong inside a value, each with its place', () => {
   const entry = { id: 'x', size: -1, licnce: 'MIT', openness: { weights: 'yes' } }

@@ -26,7 +26,17 @@ export function readYamlFile(file: string, mustExist: boolean, schema: SchemaNod
   if (read?.text === undefined) return unreadable([{ path: '', source: file, found: read?.reason ?? 'no such file', allowed: 'a YAML file' }])
 
   const lineCounter = new LineCounter()
-  const document = parseDocument(read.text, { version: '1.2', schema: 'core', strict: true, uniqueKeys: true, prettyErrors: false, lineCounter })
+  const document = parseDocument(read.text, {
+    version: '1.2',
+    schema: 'core',
+    strict: true,
+    stringKeys: true,
+    uniqueKeys: true,
+    lineCounter,
+    // Both would quote the file.
+    prettyErrors: false,
+    logLevel: 'error',
+  })
   const positionOf = (offset: number): string => {
     const { line, col } = lineCounter.linePos(offset)
     return `${file}:${line}:${col}`

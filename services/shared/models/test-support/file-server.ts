@@ -5,9 +5,7 @@ import { type AddressInfo } from 'node:net'
 export interface Behaviour {
   status?: number
   headers?: Record<string, string>
-  /** Bytes of the body after which the connection is cut. */
-  cutAfter?: number
-  /** Bytes of the body after which nothing more comes. */
+  /** Bytes of the body after which nothing more comes; cutAt() may break the connection then. */
   stallAfter?: number
   /** Ignores Range. */
   noRanges?: boolean
@@ -29,6 +27,8 @@ export interface FileServer {
   /** Taken one by one, by requests for `path`; then requests are served right. */
   behaviours: Behaviour[]
   requests: ServedRequest[]
+  /** Breaks the connections once `received` bytes of the file are what the stalled answer was to give. Fits `onBytes`. */
+  cutAt(received: number): void
   close(): Promise<void>
 }
 
@@ -37,15 +37,19 @@ export async function startFileServer(): Promise<FileServer> {
   const files: FileServer['files'] = new Map()
   const behaviours: Behaviour[] = []
   const requests: ServedRequest[] = []
+  let stalledAt: number | undefined
   const server = createServer((request, response) => {
     requests.push({ path: request.url ?? '', headers: request.headers })
     const file = files.get(request.url ?? '')
     const behaviour = behaviours.shift() ?? {}
     if (file === undefined && behaviour.status === undefined) response.writeHead(404).end()
-    else serve(request, response, file?.body ?? Buffer.alloc(0), file?.etag, file?.type, behaviour)
+    else stalledAt = serve(request, response, file?.body ?? Buffer.alloc(0), file?.etag, file?.type, behaviour)
   })
   const url = await listen(server)
-  return { url, files, behaviours, requests, close: async () => await closeServer(server) }
+  const cutAt = (received: number): void => {
+    if (received === stalledAt) server.closeAllConnections()
+  }
+  return { url, files, behaviours, requests, cutAt, close: async () => await closeServer(server) }
 }
 
 /** Listens on a free port of 127.0.0.1 and tells the address. */
@@ -65,6 +69,7 @@ export async function startServer(listener: RequestListener): Promise<{ url: URL
   return { url: await listen(server), close: async () => await closeServer(server) }
 }
 
+/** Answers; returns the offset in the file at which the answer stalls, if it does. */
 function serve(
   request: IncomingMessage,
   response: ServerResponse,
@@ -72,14 +77,14 @@ function serve(
   etag: string | undefined,
   type: string | undefined,
   behaviour: Behaviour,
-): void {
+): number | undefined {
   const [, from] = /^bytes=(\d+)-$/.exec(request.headers.range ?? '') ?? []
   const ifRange = request.headers['if-range']
   const ranged = from !== undefined && behaviour.noRanges !== true && (behaviour.ignoreIfRange === true || ifRange === undefined || ifRange === etag)
   const start = ranged ? Number(from) : 0
   if (ranged && start >= whole.length) {
     response.writeHead(416, { 'content-range': `bytes */${whole.length}` }).end()
-    return
+    return undefined
   }
   const body = whole.subarray(start)
   response.writeHead(behaviour.status ?? (ranged ? 206 : 200), {
@@ -90,13 +95,10 @@ function serve(
     ...behaviour.headers,
   })
   if (behaviour.noLength === true) response.useChunkedEncodingByDefault = false
-  const end = behaviour.cutAfter ?? behaviour.stallAfter
-  if (end === undefined) {
+  if (behaviour.stallAfter === undefined) {
     response.end(body)
-    return
+    return undefined
   }
-  response.write(body.subarray(0, end), () => {
-    // Half a close first, so that the bytes written before it arrive.
-    if (behaviour.cutAfter !== undefined) response.socket?.end()
-  })
+  response.write(body.subarray(0, behaviour.stallAfter))
+  return start + behaviour.stallAfter
 }
