@@ -13,6 +13,11 @@ export interface BannerFacts {
   notes: readonly string[]
 }
 
+const question = 'Why is the sky blue?'
+
+/** A very small model may not find an end by itself. */
+const maxTokens = 64
+
 /** What a person reads when the platform is ready: where it is and how to talk to it, ready to paste. */
 export function banner({ address, caFile, key, models, metrics, home, configFile, notes }: BannerFacts): string {
   const model = models[0] ?? ''
@@ -47,8 +52,10 @@ export function banner({ address, caFile, key, models, metrics, home, configFile
 
 /** One command line for sh, bash and zsh. */
 export function curlCommand(address: string, caFile: string, key: string | undefined, model: string): string {
-  const body = JSON.stringify({ model, messages: [{ role: 'user', content: 'What is the capital of France?' }], stream: true })
-  const authorization = key === undefined ? '"Authorization: Bearer $INTRAMUROS_API_KEY"' : shellQuoted(`Authorization: Bearer ${key}`)
+  const messages = [{ role: 'user', content: question }]
+  const body = JSON.stringify({ model, messages, max_tokens: maxTokens, temperature: 0, stream: true })
+  const authorization =
+    key === undefined ? '"Authorization: Bearer $INTRAMUROS_API_KEY"' : shellQuoted(`Authorization: Bearer ${key}`)
   return [
     `curl --no-buffer --cacert ${shellQuoted(caFile)} ${shellQuoted(`${address}/v1/chat/completions`)}`,
     `-H ${authorization} -H 'Content-Type: application/json'`,
@@ -56,20 +63,25 @@ export function curlCommand(address: string, caFile: string, key: string | undef
   ].join(' \\\n  ')
 }
 
-/** Lines for a script or the prompt of python3, which wants an empty line after each block: so there is none. */
+/**
+ * Works with every version of the library: DefaultHttpxClient is its own name for whichever HTTP library it uses.
+ * Lines for a script or the prompt of python3, which wants an empty line after each block: so there is none.
+ */
 export function pythonSnippet(address: string, caFile: string, key: string | undefined, model: string): string {
   const secret = key === undefined ? 'os.environ["INTRAMUROS_API_KEY"]' : pythonString(key)
   return `${key === undefined ? 'import os, ssl' : 'import ssl'}
-import httpx, openai
+import openai
 
 client = openai.OpenAI(
     base_url=${pythonString(`${address}/v1`)},
     api_key=${secret},
-    http_client=httpx.Client(verify=ssl.create_default_context(cafile=${pythonString(caFile)})),
+    http_client=openai.DefaultHttpxClient(verify=ssl.create_default_context(cafile=${pythonString(caFile)})),
 )
 answer = client.chat.completions.create(
     model=${pythonString(model)},
-    messages=[{"role": "user", "content": "What is the capital of France?"}],
+    messages=[{"role": "user", "content": "${question}"}],
+    max_tokens=${maxTokens},
+    temperature=0,
 )
 print(answer.choices[0].message.content)`
 }

@@ -6,10 +6,11 @@ import { moveFile, readIfThere, replaceFile, restrictToOwner } from './secret-fi
 import { StartError } from './start-error.ts'
 
 /**
- * The CA in three files. `ca.crt` is the bundle that everybody trusts; `ca.key` signs, and its certificate is the one in the bundle that it matches.
- * When a third of the CA's life is left, the key of the next one is written to `ca-next.key` and its certificate is added to the bundle; when a sixth
- * is left it takes over: `ca-next.key` becomes `ca.key`. By then the services have long read the new bundle, and people outside had time to fetch it. The
- * old certificate stays in the bundle until it expires. Each step is one rename, and a key counts for nothing until its certificate is in the bundle.
+ * The CA in three files. `ca.crt` is the bundle that everybody trusts; `ca.key` signs, and its certificate is the one in the
+ * bundle that it matches. When a third of the CA's life is left, the key of the next one is written to `ca-next.key` and its
+ * certificate is added to the bundle; when a sixth is left it takes over: `ca-next.key` becomes `ca.key`. By then the services
+ * have long read the new bundle, and people outside had time to fetch it. The old certificate stays in the bundle until it
+ * expires. Each step is one rename, and a key counts for nothing until its certificate is in the bundle.
  */
 
 export interface AuthorityOptions {
@@ -54,8 +55,9 @@ export async function ensureAuthority(options: AuthorityOptions): Promise<Author
   let authority = current(folder, bundle, keyText)
   await restrictToOwner(paths.key)
   if (now < authority.certificate.validFromDate) {
+    const made = authority.certificate.validFromDate.toISOString()
     throw new StartError(
-      `The clock says ${now.toISOString()}, but the certificate authority in ${folder} was made at ${authority.certificate.validFromDate.toISOString()}. ` +
+      `The clock says ${now.toISOString()}, but the certificate authority in ${folder} was made at ${made}. ` +
         `Set the clock, or ${newAuthority(folder)}`,
     )
   }
@@ -153,10 +155,8 @@ async function inUse({ folder, leafFiles }: AuthorityOptions): Promise<boolean> 
 }
 
 function damaged(folder: string, file: string, cause?: unknown): StartError {
-  return new StartError(
-    `The certificate authority can't be used: ${join(folder, file)} is missing or damaged. Restore it from a copy, or ${newAuthority(folder)}`,
-    { cause },
-  )
+  const what = `The certificate authority can't be used: ${join(folder, file)} is missing or damaged.`
+  return new StartError(`${what} Restore it from a copy, or ${newAuthority(folder)}`, { cause })
 }
 
 function newAuthority(folder: string): string {

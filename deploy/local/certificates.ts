@@ -8,7 +8,10 @@ import type { KeyPair, Leaf } from './issue-certificate.ts'
 import { readIfThere, replaceFile, restrictToOwner } from './secret-files.ts'
 
 export interface CertificateOptions {
-  /** Folder of all of them, made if missing, for the owner alone. Nobody else writes there at the same time: the launcher's lock sees to it. */
+  /**
+   * Folder of all of them, made if missing, for the owner alone. Nobody else writes there at the same time: the launcher's lock
+   * sees to it.
+   */
   folder: string
   now: () => Date
   /** DNS names and IP addresses of the public address, beside localhost, 127.0.0.1 and ::1. */
@@ -36,9 +39,10 @@ const shortestWaitMs = 1000
 const retryMs = 60_000
 
 /**
- * Makes or renews the CA and one certificate for each service and for the public address, as needed: ca.key, ca.crt (what to trust), and for each
- * of them a `<name>.pem` with the private key and then its certificate, replaced in one step, so that the two always match. After a crash at any
- * point, running it again does the rest. Throws a StartError when the CA's files are damaged: clients trust the old CA, so a new one has to be asked for.
+ * Makes or renews the CA and one certificate for each service and for the public address, as needed: ca.key, ca.crt (what to
+ * trust), and for each of them a `<name>.pem` with the private key and then its certificate, replaced in one step, so that the
+ * two always match. After a crash at any point, running it again does the rest. Throws a StartError when the CA's files are
+ * damaged: clients trust the old CA, so a new one has to be asked for.
  */
 export async function ensureCertificates(options: CertificateOptions): Promise<CertificateState> {
   const { folder, leafLifetimeMs = 30 * day, caLifetimeMs = 3650 * day } = options
@@ -72,8 +76,8 @@ export async function ensureCertificates(options: CertificateOptions): Promise<C
 }
 
 /**
- * Runs ensureCertificates when something is due, and hourly in case the clock was moved or the machine slept; a minute after a failure. `report` gets the
- * state or the failure each time. Does not keep the process alive. Stops with the returned function.
+ * Runs ensureCertificates when something is due, and hourly in case the clock was moved or the machine slept; a minute after a
+ * failure. `report` gets the state or the failure each time. Does not keep the process alive. Stops with the returned function.
  */
 export function keepCertificatesFresh(
   options: CertificateOptions,

@@ -54,7 +54,8 @@ export function startChildren(specs: ChildSpec[], { log, attach, onChange, timin
             return
           case 'died':
             if (waiting.has(spec.name) && event.deaths >= maxDeathsAtStart) {
-              all.reject(new StartError(`${spec.name} died ${event.deaths} times while starting, last with ${event.how}: see its log above.`))
+              const { deaths, how } = event
+              all.reject(new StartError(`${spec.name} died ${deaths} times while starting, last with ${how}: see its log above.`))
             }
             return
           case 'failed':
@@ -78,8 +79,8 @@ export function startChildren(specs: ChildSpec[], { log, attach, onChange, timin
       const limit = AbortSignal.any([signal, AbortSignal.timeout(limitMs)])
       const aborted = Promise.withResolvers<never>()
       const onAbort = (): void => {
-        if (signal.aborted) aborted.reject(signal.reason)
-        else aborted.reject(new StartError(`${[...waiting].join(', ')} did not become ready within ${Math.round(limitMs / 1000)} s: see the log above.`))
+        const late = `${[...waiting].join(', ')} did not become ready within ${Math.round(limitMs / 1000)} s: see the log above.`
+        aborted.reject(signal.aborted ? signal.reason : new StartError(late))
       }
       limit.addEventListener('abort', onAbort)
       if (limit.aborted) onAbort()

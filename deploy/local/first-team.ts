@@ -2,7 +2,10 @@ import { openDirectory } from '../../services/shared/directory/directory.ts'
 
 export const firstTeam = 'default'
 
-/** Makes the first team where there has been none yet. The services only read the directory, so it has to be there before them. */
+/**
+ * Makes the first team where there has been none yet. The services only read the directory, so it has to be there
+ * before them.
+ */
 export function ensureFirstTeam(home: string): void {
   const directory = openDirectory({ home })
   try {
@@ -13,8 +16,8 @@ export function ensureFirstTeam(home: string): void {
 }
 
 /**
- * The first team's first key, made now if that team never had one; undefined otherwise. Made only when it can be shown at once: after a start that failed
- * the next one still has a key to show.
+ * The first team's first key, made now if that team never had one; undefined otherwise. Made only when it can be
+ * shown at once: after a start that failed the next one still has a key to show.
  */
 export function firstKey(home: string): string | undefined {
   const directory = openDirectory({ home })

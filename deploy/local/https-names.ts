@@ -6,8 +6,8 @@ import { StartError } from './start-error.ts'
 const label = /^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/
 
 /**
- * DNS names and IP addresses as a certificate holds them: lower case, punycode, IPv6 in its short form; each once. A name may begin with "*.".
- * Throws a StartError for what is neither, and for the names of our own services.
+ * DNS names and IP addresses as a certificate holds them: lower case, punycode, IPv6 in its short form; each once. A name may
+ * begin with "*.". Throws a StartError for what is neither, and for the names of our own services.
  */
 export function canonicalNames(names: readonly string[]): string[] {
   return [...new Set(names.map(canonicalName))]
@@ -25,6 +25,8 @@ function canonicalName(given: string): string {
   if (ascii.length > 253 || !labels.every((part) => label.test(part)) || /^\d+$/.test(labels.at(-1) ?? '')) {
     throw new StartError(`"${given}" can't stand in the HTTPS certificate: it is neither a DNS name nor an IP address.`)
   }
-  if (`.${ascii}`.endsWith(sanOf(''))) throw new StartError(`"${given}" can't stand in the HTTPS certificate: names under ${sanOf('').slice(1)} are the services' own.`)
+  if (`.${ascii}`.endsWith(sanOf(''))) {
+    throw new StartError(`"${given}" can't stand in the HTTPS certificate: the services' own names end so.`)
+  }
   return ascii
 }

@@ -72,7 +72,7 @@ export async function issueLeaf(authority: KeyPair, leaf: Leaf, { notBefore, not
       new BasicConstraintsExtension(false, undefined, true),
       new KeyUsagesExtension(KeyUsageFlags.digitalSignature, true),
       new ExtendedKeyUsageExtension([...leaf.usages]),
-      new SubjectAlternativeNameExtension(leaf.sans.map((san) => ({ type: isIP(san) === 0 ? ('dns' as const) : ('ip' as const), value: san }))),
+      new SubjectAlternativeNameExtension(leaf.sans.map((value) => ({ type: isIP(value) === 0 ? 'dns' : 'ip', value }))),
       await SubjectKeyIdentifierExtension.create(keys.publicKey),
       await AuthorityKeyIdentifierExtension.create(issuer.publicKey),
     ],

@@ -16,8 +16,8 @@ export interface LeftoverTiming {
 const defaultTiming: LeftoverTiming = { patienceMs: 10_000, killMs: 5000 }
 
 /**
- * Waits for the children of a launcher that was killed, then kills those that stay. They hold the ports and files that the new ones need. Call it with
- * the state folder locked: then nobody else owns them.
+ * Waits for the children of a launcher that was killed, then kills those that stay. They hold the ports and files
+ * that the new ones need. Call it with the state folder locked: then nobody else owns them.
  */
 export async function waitForLeftovers(home: string, log: Logger, timing: LeftoverTiming = defaultTiming): Promise<void> {
   const former = readPlatformFile(home)
@@ -29,7 +29,9 @@ export async function waitForLeftovers(home: string, log: Logger, timing: Leftov
     for (const pid of left) kill(pid)
     left = await waitUntilGone(left, former.token, timing.killMs)
   }
-  if (left.length > 0) throw new StartError(`Services of an earlier start are still running as process ${left.join(', ')}: end them first.`)
+  if (left.length > 0) {
+    throw new StartError(`Services of an earlier start are still running as process ${left.join(', ')}: end them first.`)
+  }
   removePlatformFile(home)
 }
 

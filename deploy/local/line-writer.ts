@@ -11,8 +11,9 @@ export interface LineWriter {
 const maxBuffered = 4 * 1024 * 1024
 
 /**
- * Writes lines to a file descriptor without ever blocking this thread: process.stderr is synchronous on pipes and terminals, so a paused terminal (Ctrl-S)
- * or a slow reader would stop the launcher itself. Lines that don't fit are dropped and counted; `dropped(n)` makes the line that tells.
+ * Writes lines to a file descriptor without ever blocking this thread: process.stderr is synchronous on pipes and
+ * terminals, so a paused terminal (Ctrl-S) or a slow reader would stop the launcher itself. Lines that don't fit are
+ * dropped and counted; `dropped(n)` makes the line that tells.
  */
 export function createLineWriter(fd: number, dropped: (count: number) => string, limit: number = maxBuffered): LineWriter {
   let pending: string[] = []
@@ -39,8 +40,9 @@ export function createLineWriter(fd: number, dropped: (count: number) => string,
 
   function put(bytes: Buffer): void {
     write(fd, bytes, (error, written) => {
+      // A descriptor that doesn't block is full for now.
       if (error?.code === 'EAGAIN') {
-        setTimeout(() => put(bytes), 10)
+        setTimeout(() => put(bytes), 20)
         return
       }
       // The reader is gone (EPIPE), or its terminal (EIO): nobody is left to write to.

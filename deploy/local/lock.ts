@@ -12,8 +12,9 @@ export interface Lock {
 }
 
 /**
- * Takes the state folder for this process alone, and makes it with the launcher's own folders in it. The operating system drops the lock with the process, however that ends, so none can go stale.
- * SQLite is the portable way to such a lock from Node. Throws a StartError naming the process that holds it.
+ * Takes the state folder for this process alone, and makes it with the launcher's own folders in it. The operating
+ * system drops the lock with the process, however that ends, so none can go stale. SQLite is the portable way to such
+ * a lock from Node. Throws a StartError naming the process that holds it.
  */
 export function lockHome(home: string): Lock {
   for (const folder of ['run', 'cache']) mkdirSync(join(home, folder), { recursive: true, mode: 0o700 })
@@ -24,13 +25,16 @@ export function lockHome(home: string): Lock {
     database.exec('PRAGMA locking_mode = EXCLUSIVE; BEGIN EXCLUSIVE')
   } catch (thrown) {
     database.close()
-    if (thrown instanceof Error && 'errcode' in thrown && thrown.errcode === sqliteBusy) throw new StartError(alreadyRunning(home))
-    throw thrown
+    const busy = thrown instanceof Error && 'errcode' in thrown && thrown.errcode === sqliteBusy
+    throw busy ? new StartError(alreadyRunning(home)) : thrown
   }
   return { release: () => database.close() }
 }
 
-/** SQLite would make it readable for others. Never opens a file that is there: closing it would drop a lock of this process (POSIX). */
+/**
+ * SQLite would make it readable for others. Never opens a file that is there: closing it would drop a lock of this
+ * process (POSIX).
+ */
 function createPrivately(file: string): void {
   if (existsSync(file)) return
   try {
@@ -44,9 +48,12 @@ function alreadyRunning(home: string): string {
   const running = readPlatformFile(home)
   const elsewhere = 'use another state folder with INTRAMUROS_HOME (or --home)'
   // A file of a launcher that was killed stays until the next one has taken over.
-  if (running === undefined || !isAlive(running.pid)) return `Another process is starting Intramuros on the state folder ${home}: wait for it, or ${elsewhere}.`
+  if (running === undefined || !isAlive(running.pid)) {
+    return `Another process is starting Intramuros on the state folder ${home}: wait for it, or ${elsewhere}.`
+  }
+  const { pid, startedAt, address } = running
   return (
-    `Intramuros is already running as process ${running.pid} since ${running.startedAt} on the state folder ${home} (${running.address}): ` +
-    `stop it with Ctrl-C there or \`kill ${running.pid}\`, or ${elsewhere}.`
+    `Intramuros is already running as process ${pid} since ${startedAt} on the state folder ${home} (${address}): ` +
+    `stop it with Ctrl-C there or \`kill ${pid}\`, or ${elsewhere}.`
   )
 }

@@ -1,3 +1,4 @@
+import { constants, openSync } from 'node:fs'
 import { hostname } from 'node:os'
 import type { Readable } from 'node:stream'
 import { pino } from 'pino'
@@ -8,7 +9,7 @@ import { splitLines } from './split-lines.ts'
 export interface LogsOptions {
   level: LogLevel
   format: 'auto' | 'pretty' | 'json'
-  /** Where lines go; standard error by default. */
+  /** Where lines go; standard error by default, or the terminal that it is. */
   fd?: number
   /** Whether that is a terminal. */
   terminal: boolean
@@ -34,12 +35,14 @@ export interface Logs {
 const lastTextLimit = 4000
 
 /**
- * One log out of the launcher's and the services': their JSON lines as they are, or rendered for a person at a terminal. What isn't a JSON log line comes
- * from native code or Node itself and might quote what it works on: only its length is told, except while a service starts.
+ * One log out of the launcher's and the services': their JSON lines as they are, or rendered for a person at a
+ * terminal. What isn't a JSON log line comes from native code or Node itself and might quote what it works on: only
+ * its length is told, except while a service starts.
  */
-export async function createLogs({ level, format, fd = 2, terminal }: LogsOptions): Promise<Logs> {
+export async function createLogs({ level, format, terminal, fd = terminal ? openTerminal() : 2 }: LogsOptions): Promise<Logs> {
   const render = format === 'pretty' || (format === 'auto' && terminal) ? await prettyLine(terminal) : undefined
-  const writer = createLineWriter(fd, (count) => `{"level":"warn","time":"${new Date().toISOString()}","service":"launcher","dropped":${count},"msg":"log lines were dropped: the reader is too slow"}`)
+  const told = { level: 'warn', service: 'launcher', msg: 'log lines were dropped: the reader is too slow' }
+  const writer = createLineWriter(fd, (dropped) => JSON.stringify({ ...told, time: new Date().toISOString(), dropped }))
   const put = (line: string): void => writer.write(render?.(line) ?? line)
   const log = pino(
     {
@@ -65,11 +68,24 @@ export async function createLogs({ level, format, fd = 2, terminal }: LogsOption
     child.stdout?.on('data', out.push).once('end', out.end)
     child.stderr?.on('data', err.push).once('end', err.end)
     child.once('close', (status) => {
-      if (status !== 0 && starting() && lastText !== '') log.error({ from: name, text: lastText }, 'what a service wrote before it died')
+      if (status === 0 || !starting() || lastText === '') return
+      log.error({ from: name, text: lastText }, 'what a service wrote before it died')
     })
   }
 
   return { log, attach, flush: () => writer.flush(1000) }
+}
+
+/**
+ * The terminal as a file of its own that doesn't block: a paused one (Ctrl-S) would hold up a thread, and with it the
+ * end of this process. Standard error itself stays as it is, since npm and the shell share it.
+ */
+function openTerminal(): number {
+  try {
+    return openSync('/dev/tty', constants.O_WRONLY | constants.O_NONBLOCK | constants.O_NOCTTY)
+  } catch {
+    return 2
+  }
 }
 
 /** Whether a line is one of a service's logger, which starts with its level. */
@@ -86,6 +102,12 @@ function isLogLine(line: string): boolean {
 /** Renders a JSON line for people. Loaded only where there is one: it costs 30 ms. */
 async function prettyLine(colorize: boolean): Promise<(line: string) => string> {
   const { default: pretty } = await import('pino-pretty')
-  const render = pretty.prettyFactory({ colorize, ignore: 'pid,host,service', translateTime: 'SYS:HH:MM:ss.l', messageFormat: '{service}: {msg}', singleLine: true })
+  const render = pretty.prettyFactory({
+    colorize,
+    ignore: 'pid,host,service',
+    translateTime: 'SYS:HH:MM:ss.l',
+    messageFormat: '{service}: {msg}',
+    singleLine: true,
+  })
   return (line) => render(line).trimEnd()
 }

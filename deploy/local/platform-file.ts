@@ -29,8 +29,9 @@ const schema = {
 } as const
 
 /**
- * What a running platform says about itself in `<home>/run/platform.json`: its process and its children's, since when, and the ports that they were
- * given (`grpc`, `https`, `metrics`). The token stands on each child's command line and tells it from a stranger that got its process id.
+ * What a running platform says about itself in `<home>/run/platform.json`: its process and its children's, since
+ * when, and the ports that they were given (`grpc`, `https`, `metrics`). The token stands on each child's command
+ * line and tells it from a stranger that got its process id.
  */
 export type PlatformFile = Static<typeof schema>
 

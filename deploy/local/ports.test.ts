@@ -33,7 +33,7 @@ it('takes any free port for 0', async () => {
 
 it('names the setting of a port that the user asked for and another program has', async () => {
   await expect(resolvePort({ setting: 'gateway.port', host, port, explicit: true }, new Set())).rejects.toThrow(
-    `Port ${port} of 127.0.0.1 is used by another program: end that one, or set gateway.port to another port (0: any free one).`,
+    `Port ${port} of 127.0.0.1 is used by another program: end that one, or set gateway.port to another (0: any free one).`,
   )
   expect(await describeBusy([{ setting: 'gateway.port', host, port }])).toHaveLength(1)
 })

@@ -4,8 +4,8 @@ import { once } from 'node:events'
 import { StartError } from './start-error.ts'
 
 /**
- * Below the range from which Linux (32768 up) and macOS (49152 up) take the local ports of outgoing connections: a service that is restarted then finds
- * its port still free.
+ * Below the range from which Linux (32768 up) and macOS (49152 up) take the local ports of outgoing connections: a
+ * service that is restarted then finds its port still free.
  */
 const lowest = 20_000
 const highest = 29_999
@@ -37,8 +37,8 @@ export interface WantedPort extends Bind {
 }
 
 /**
- * The port to use for one that is wanted: itself if it is free; any for 0; another one, if it is taken and the user did not ask for it.
- * Throws a StartError naming the setting otherwise.
+ * The port to use for one that is wanted: itself if it is free; any for 0; another one, if it is taken and the user
+ * did not ask for it. Throws a StartError naming the setting otherwise.
  */
 export async function resolvePort({ setting, host, port, explicit }: WantedPort, taken: Set<number>): Promise<number> {
   if (port === 0) return freePort(host, taken)
@@ -65,7 +65,7 @@ export async function describeBusy(binds: Bind[]): Promise<string[]> {
 function cannotListen({ setting, host, port }: Bind, why: string): string {
   switch (why) {
     case 'EADDRINUSE':
-      return `Port ${port} of ${host} is used by another program: end that one, or set ${setting} to another port (0: any free one).`
+      return `Port ${port} of ${host} is used by another program: end that one, or set ${setting} to another (0: any free one).`
     case 'EACCES':
       return `This user may not listen on port ${port} of ${host}: set ${setting} to one above 1023.`
     case 'EADDRNOTAVAIL':

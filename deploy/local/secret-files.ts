@@ -12,8 +12,8 @@ export async function readIfThere(file: string): Promise<string | undefined> {
 }
 
 /**
- * Replaces a file in one step and durably: readers, and whoever comes after a crash, find the old text or the new one. One writer at a time; what a
- * crash left of an earlier try is overwritten by the next.
+ * Replaces a file in one step and durably: readers, and whoever comes after a crash, find the old text or the new one. One writer
+ * at a time; what a crash left of an earlier try is overwritten by the next.
  */
 export async function replaceFile(file: string, text: string, mode: number): Promise<void> {
   const temporary = `${file}.new`

@@ -10,8 +10,9 @@ export interface SignalOptions {
 const signals = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const
 
 /**
- * Turns signals into "drain" and "now". One Ctrl-C may arrive twice, from the terminal and passed on by npm: what comes within `echoMs` (300) of the last
- * one is its echo. Closing the terminal (SIGHUP) drains and never counts as the second. Returns how to stop listening.
+ * Turns signals into "drain" and "now". One Ctrl-C may arrive twice, from the terminal and passed on by npm: what
+ * comes within `echoMs` (300) of the last one is its echo. Closing the terminal (SIGHUP) drains and never counts as
+ * the second. Returns how to stop listening.
  */
 export function onStopSignals({ drain, now, echoMs = 300 }: SignalOptions): () => void {
   let last: number | undefined

@@ -5,10 +5,14 @@ export interface LineSplitter {
 }
 
 /**
- * Cuts a byte stream into lines (UTF-8, without their ends). Of a line longer than `maxBytes` only the length is told, so that a stream without line ends
- * takes no more memory than that.
+ * Cuts a byte stream into lines (UTF-8, without their ends). Of a line longer than `maxBytes` only the length is
+ * told, so that a stream without line ends takes no more memory than that.
  */
-export function splitLines(onLine: (line: string) => void, onLongLine: (bytes: number) => void, maxBytes = 64 * 1024): LineSplitter {
+export function splitLines(
+  onLine: (line: string) => void,
+  onLongLine: (bytes: number) => void,
+  maxBytes = 64 * 1024,
+): LineSplitter {
   let parts: Buffer[] = []
   let length = 0
 

@@ -84,11 +84,13 @@ function launch(env: Record<string, string> = {}, overrides: Record<string, unkn
       console.error(error.message)
       process.exit(1)
     })`
-  const anyPorts = { 'gateway.port': 0, 'gateway.metricsPort': 0, 'audit.metricsPort': 0, 'tokenizer.metricsPort': 0, 'inferenceWorker.metricsPort': 0 }
+  const ports = ['gateway.port', 'gateway.metricsPort', 'audit.metricsPort', 'tokenizer.metricsPort', 'inferenceWorker.metricsPort']
+  const settings = JSON.stringify({ ...Object.fromEntries(ports.map((path) => [path, 0])), ...overrides })
   const inherited = Object.entries(process.env).filter(([name]) => !name.startsWith('INTRAMUROS_'))
-  const child = spawn(process.execPath, ['--input-type=module', '-e', script, join(home, '..', 'services'), JSON.stringify({ ...anyPorts, ...overrides })], {
+  const own = { TEST_JOURNAL: journal, INTRAMUROS_HOME: home, INTRAMUROS_CONFIG: join(home, '..', 'settings.yaml') }
+  const child = spawn(process.execPath, ['--input-type=module', '-e', script, join(home, '..', 'services'), settings], {
     stdio: ['ignore', 'pipe', 'pipe'],
-    env: { ...Object.fromEntries(inherited), TEST_JOURNAL: journal, INTRAMUROS_HOME: home, INTRAMUROS_CONFIG: join(home, '..', 'settings.yaml'), ...env },
+    env: { ...Object.fromEntries(inherited), ...own, ...env },
   })
   started.push(child)
   let stdout = ''

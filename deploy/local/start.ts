@@ -37,8 +37,9 @@ const readyLimitMs = 600_000
 const innerDrainMs = 5000
 
 /**
- * Starts the platform on its state folder and stays until it is told to stop. Resolves with the exit status: 0 after a clean drain, 1 when a service had to be
- * killed for it, 130 when it was interrupted before it was ready or told twice. Throws what keeps it from starting.
+ * Starts the platform on its state folder and stays until it is told to stop. Resolves with the exit status: 0 after
+ * a clean drain, 1 when a service had to be killed for it, 130 when it was interrupted before it was ready or told
+ * twice. Throws what keeps it from starting.
  */
 export async function start({ env, file, overrides, services = servicesFolder }: StartOptions): Promise<number> {
   const config = loadConfig({ env, overrides, file })

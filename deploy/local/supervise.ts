@@ -54,10 +54,21 @@ export interface Supervised {
   name: string
   /** Process id while it runs. */
   pid(): number | undefined
-  /** Drains it, killing it when it takes longer than the limit and a margin; never restarts it. True when it ended by itself with status 0. */
+  /**
+   * Drains it, killing it when it takes longer than the limit and a margin; never restarts it. True when it ended by
+   * itself with status 0.
+   */
   stop(limitMs: number): Promise<boolean>
   /** Ends it at once; resolves when it is gone. */
   kill(): Promise<void>
+}
+
+interface End {
+  status: number | null
+  signal: NodeJS.Signals | null
+  /** What it said about an error for good. */
+  fatal: string | undefined
+  startedAt: number
 }
 
 interface Phase {
@@ -80,7 +91,8 @@ export function supervise(spec: ChildSpec, { log, onEvent, timing = defaultTimin
     const startedAt = performance.now()
     let fatal: string | undefined
     // A session of its own: a terminal's Ctrl-C and hang-up reach only the launcher, which then drains in order.
-    const launched = spawn(process.execPath, spec.args, { env: spec.env, stdio: ['ignore', 'pipe', 'pipe', 'ipc'], detached: true })
+    const stdio: ('ignore' | 'pipe' | 'ipc')[] = ['ignore', 'pipe', 'pipe', 'ipc']
+    const launched = spawn(process.execPath, spec.args, { env: spec.env, stdio, detached: true })
     child = launched
     launched.on('message', (value) => {
       const message = asFromService(value)
@@ -94,7 +106,7 @@ export function supervise(spec: ChildSpec, { log, onEvent, timing = defaultTimin
     })
     launched.once('error', (error) => launched.pid === undefined && died(`could not be started: ${error.message}`, startedAt))
     launched.once('exit', (status, signal) => {
-      void lastWords(launched).then(() => ended(status, signal, fatal, startedAt))
+      void lastWords(launched).then(() => ended({ status, signal, fatal, startedAt }))
     })
     if (launched.pid !== undefined) {
       log.debug({ child: name, childPid: launched.pid }, 'started a service')
@@ -102,8 +114,10 @@ export function supervise(spec: ChildSpec, { log, onEvent, timing = defaultTimin
     }
   }
 
-  async function ended(status: number | null, signal: NodeJS.Signals | null, fatal: string | undefined, startedAt: number): Promise<void> {
-    if (fatal !== undefined || status === exitStatus.fatal) return failed(fatal ?? 'It ended as one that no restart will mend, without saying why.')
+  async function ended({ status, signal, fatal, startedAt }: End): Promise<void> {
+    if (fatal !== undefined || status === exitStatus.fatal) {
+      return failed(fatal ?? 'It ended as one that no restart will mend, without saying why.')
+    }
     if (status === exitStatus.portInUse) {
       portsTaken += 1
       if (portsTaken >= timing.portTries) {
@@ -172,8 +186,8 @@ export function supervise(spec: ChildSpec, { log, onEvent, timing = defaultTimin
 }
 
 /** Milliseconds to wait after so many deaths in a row: doubling, and spread so that several don't come back in step. */
-export function backOff(deaths: number, { firstDelayMs, maxDelayMs }: Pick<SuperviseTiming, 'firstDelayMs' | 'maxDelayMs'>): number {
-  return Math.round(Math.min(maxDelayMs, firstDelayMs * 2 ** Math.min(deaths, 30)) * (0.75 + Math.random() * 0.25))
+export function backOff(deaths: number, timing: Pick<SuperviseTiming, 'firstDelayMs' | 'maxDelayMs'>): number {
+  return Math.round(Math.min(timing.maxDelayMs, timing.firstDelayMs * 2 ** Math.min(deaths, 30)) * (0.75 + Math.random() * 0.25))
 }
 
 /** A process's exit may be known before its last message is read. */

@@ -27,9 +27,10 @@ export interface Wiring {
 export const servicesFolder = join(import.meta.dirname, '../../services')
 
 /**
- * Chooses the ports and writes down how each service finds its peers, as environment variables: so that all can start at once, and one that is restarted
- * is where it was. One inference worker for each served model. `env` is the environment that all get; `token` marks their command lines; `services`
- * is the folder that holds a folder with a main.ts for each.
+ * Chooses the ports and writes down how each service finds its peers, as environment variables: so that all can start
+ * at once, and one that is restarted is where it was. One inference worker for each served model. `env` is the
+ * environment that all get; `token` marks their command lines; `services` is the folder that holds a folder with a
+ * main.ts for each.
  */
 export async function wire(config: Config, env: NodeJS.ProcessEnv, token: string, services: string): Promise<Wiring> {
   const taken = new Set<number>()
@@ -37,7 +38,9 @@ export async function wire(config: Config, env: NodeJS.ProcessEnv, token: string
 
   async function choose(setting: string, host: string, port: number): Promise<Bind> {
     const chosen = await resolvePort({ setting, host, port, explicit: setting in config.origins }, taken)
-    if (port !== 0 && chosen !== port) notes.push(`port ${port} (${setting}) is used by another program, so it is ${chosen} this time.`)
+    if (port !== 0 && chosen !== port) {
+      notes.push(`port ${port} (${setting}) is used by another program, so it is ${chosen} this time.`)
+    }
     return { setting, host, port: chosen }
   }
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env node
-// The one file that any Node must be able to read: it starts the command with the Node that this package brings, when the one that runs it is too old
-// for TypeScript. Plain JavaScript, old syntax.
+// The one file that any Node must be able to read: it starts the command with the Node that this package brings, when
+// the one that runs it is too old for TypeScript. Plain JavaScript, old syntax.
 import { spawn } from 'node:child_process'
 import { existsSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
@@ -18,7 +18,8 @@ if (Number(process.versions.node.split('.')[0]) >= oldest) {
     for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, () => child.kill(signal))
     child.on('exit', (status, signal) => process.exit(signal === null ? status : 1))
   } else {
-    process.stderr.write(`intramuros needs Node.js ${oldest} or newer, and this is ${process.versions.node}. Run "npm ci" in its folder: that brings one.\n`)
+    const found = process.versions.node
+    process.stderr.write(`intramuros needs Node.js ${oldest} or newer, not ${found}. Run "npm ci" in its folder: that brings one.\n`)
     process.exitCode = 1
   }
 }

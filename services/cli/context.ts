@@ -2,7 +2,10 @@ import { parseArgs } from 'node:util'
 import { type Config, loadConfig, stateFolder } from '../shared/config/load.ts'
 import type { CommandContext } from './commands/context.ts'
 
-/** What commands work on. Nothing is read before it is asked for: commands that don't need the configuration work beside a broken one. */
+/**
+ * What commands work on. Nothing is read before it is asked for: commands that don't need the configuration work
+ * beside a broken one.
+ */
 export interface ProgramContext extends CommandContext {
   env: NodeJS.ProcessEnv
   /** Configuration file that was named. */

@@ -1,5 +1,6 @@
-import { openDirectory } from '../shared/directory/directory.ts'
-import { type RunningService, runService, type ServiceContext } from '../shared/lifecycle.ts'
+import { type Directory, openDirectory } from '../shared/directory/directory.ts'
+import { DirectoryError } from '../shared/directory/directory-error.ts'
+import { FatalStartError, type RunningService, runService, type ServiceContext } from '../shared/lifecycle.ts'
 import { servedModels } from '../shared/models/served.ts'
 import { watchIdentity } from '../shared/tls/identity.ts'
 import { startGateway } from './gateway.ts'
@@ -9,8 +10,17 @@ await runService('gateway', start)
 async function start(context: ServiceContext): Promise<RunningService> {
   const { config, log } = context
   return startGateway(context, {
-    directory: openDirectory({ home: config.home }),
+    directory: openExisting(config.home),
     httpsIdentity: await watchIdentity({ file: `${config.tls.folder}/https.pem`, caFile: `${config.tls.folder}/ca.crt`, log }),
     models: new Map(servedModels(config).map((model) => [model.id, model])),
   })
+}
+
+function openExisting(home: string): Directory {
+  try {
+    return openDirectory({ home, readOnly: true })
+  } catch (thrown) {
+    if (thrown instanceof DirectoryError) throw new FatalStartError(thrown.message)
+    throw thrown
+  }
 }

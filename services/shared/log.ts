@@ -23,8 +23,8 @@ export function createLogger(service: string, level: LogLevel): ServiceLogger {
       base: { service, pid: process.pid, host: hostname() },
       timestamp: pino.stdTimeFunctions.isoTime,
       formatters: { level: (label) => ({ level: label }) },
-      // An error's message may quote what it was made from; its kind and place tell enough.
-      serializers: { err: describeError },
+      // pino's own would write an error's message, which may quote what it was made from.
+      serializers: { err: (value: unknown) => (value instanceof Error ? describeError(value) : value) },
     },
     destination,
   )

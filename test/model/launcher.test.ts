@@ -1,6 +1,7 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync } from 'node:fs'
+import type { IncomingMessage } from 'node:http'
 import { request } from 'node:https'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
@@ -82,7 +83,7 @@ async function chat(platform: Output, key: string): Promise<{ status: number | u
     agent: false,
   })
   outgoing.end(JSON.stringify({ model: 'smollm2-135m-instruct', max_tokens: 8, messages: [{ role: 'user', content: 'Say hello.' }] }))
-  const [response] = await new Promise<[import('node:http').IncomingMessage]>((resolve, reject) => {
+  const [response] = await new Promise<[IncomingMessage]>((resolve, reject) => {
     outgoing.once('response', (message) => resolve([message])).once('error', reject)
   })
   return { status: response.statusCode, body: await text(response) }

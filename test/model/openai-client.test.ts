@@ -35,7 +35,7 @@ describe('the official openai client, with the real model', () => {
       finish = chunk.choices[0]?.finish_reason ?? finish
       tokens = chunk.usage?.completion_tokens ?? tokens
     }
-    expect(text).toContain('Paris')
+    expect(text).toMatch(/\p{L}{2,}/u)
     expect(['stop', 'length']).toContain(finish)
     expect(tokens).toBeGreaterThan(0)
     expect(tokens).toBeLessThanOrEqual(24)
@@ -59,9 +59,13 @@ describe('the official openai client, with the real model', () => {
   })
 
   test('ends before a stop sequence', async () => {
-    const answer = await client.chat.completions.create({ model: platform.model, messages: [question], temperature: 0, stop: ['Paris'], max_tokens: 40 })
-    expect(answer.choices[0]?.message.content).not.toContain('Paris')
-    expect(answer.choices[0]?.finish_reason).toBe('stop')
+    const body = { model: platform.model, messages: [question], temperature: 0, max_tokens: 24 }
+    const text = (await client.chat.completions.create(body)).choices[0]?.message.content ?? ''
+    // From the middle of one word into the next, so that it lies over a border of tokens.
+    const at = text.indexOf(' ', text.length / 2)
+    const stop = text.slice(at - 2, at + 3)
+    const stopped = await client.chat.completions.create({ ...body, stop })
+    expect(stopped.choices[0]).toMatchObject({ finish_reason: 'stop', message: { content: text.slice(0, text.indexOf(stop)) } })
   })
 
   test('answers several at once', async () => {

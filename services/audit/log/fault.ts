@@ -41,7 +41,7 @@ interface Seen {
  * from whether the record that belongs there stands further on. Right for any one change to a log; names a first bad record always.
  */
 export async function diagnose({ file, head, position, start, expected, before }: Break): Promise<Fault> {
-  const { current, next, genuine } = await lookAhead(file, start, position, expected)
+  const { current, next, genuine, again } = await lookAhead(file, start, position, expected)
   const record = current.record
   const fault = (kind: FaultKind, at: number, message: string): Fault => {
     const seq = at === position ? record?.seq : before?.seq
@@ -55,9 +55,10 @@ export async function diagnose({ file, head, position, start, expected, before }
       successor === undefined
         ? record === undefined || record.seq <= position || record.seq > genuine.position
         : successor.record?.seq === position + 1 && successor.record.prev === genuine.hash
-    return shifted
-      ? fault('added', position, `A line was added at place ${position}: record ${position} follows it.`)
-      : fault('reordered', position, `Record ${position} was moved: it stands at place ${genuine.position}.`)
+    if (!shifted) return fault('reordered', position, `Record ${position} was moved: it stands at place ${genuine.position}.`)
+    const movedHere = record !== undefined && record.seq > position && !again && (record.seq < genuine.end - 1 || head?.hash === current.line.hash)
+    if (movedHere) return fault('reordered', position, `Record ${record.seq} was moved: it stands at place ${position}.`)
+    return fault('added', position, `A line was added at place ${position}: record ${position} follows it.`)
   }
   if (record === undefined) {
     return fault('malformed', position, current.line.whole ? `Record ${position} is malformed.` : `Record ${position} is cut off.`)
@@ -70,11 +71,12 @@ export async function diagnose({ file, head, position, start, expected, before }
   if (record.prev === expected) return changed(position)
   if (before !== undefined && record.seq === before.seq && record.prev === before.prev) {
     // Two lines claim the same place; the one that the log goes on from is the ledger's.
-    const at = succeeded || confirmedByHead ? position - 1 : position
+    const identical = current.line.hash === expected
+    const at = !identical && (succeeded || confirmedByHead) ? position - 1 : position
     return fault('added', at, `A line was added at place ${at}: two lines claim to be record ${before.seq}.`)
   }
   if (record.seq === position) return changed(position > 0 && (succeeded || confirmedByHead) ? position - 1 : position)
-  const inItsPlace = last ? head?.count === position + 1 : next.record?.seq === position + 1
+  const inItsPlace = last ? record.seq < position && head?.count === position + 1 : next.record?.seq === position + 1
   if (inItsPlace) return changed(position)
   if (record.seq < position) return fault('added', position, `A line was added at place ${position}: it claims to be record ${record.seq}.`)
   const missing = record.seq - position
@@ -85,28 +87,33 @@ export async function diagnose({ file, head, position, start, expected, before }
 interface Ahead {
   current: Seen
   next: Seen | undefined
-  /** The record that belongs at the break's place, if it stands further on, and the line after it. */
-  genuine: { position: number; hash: string; successor: Seen | undefined } | undefined
+  /** The record that belongs at the break's place, if it stands further on; the line after it, and how many lines there are in all. */
+  genuine: { position: number; hash: string; successor: Seen | undefined; end: number } | undefined
+  /** Whether a further line gives itself the number of the current one. */
+  again: boolean
 }
 
+/** Reads the log from the break to its end, keeping only the few lines that tell what happened. */
 async function lookAhead(file: FileHandle, start: number, position: number, expected: string): Promise<Ahead> {
   let current: Seen | undefined
   let next: Seen | undefined
   let genuine: Ahead['genuine']
+  let again = false
   let at = position
   for await (const line of readLines(file, start)) {
     const seen: Seen = { line, record: line.whole ? decodeLine(line.text) : undefined }
-    if (genuine !== undefined) {
-      genuine.successor = seen
-      break
-    }
     if (current === undefined) current = seen
     else {
       next ??= seen
-      if (seen.record?.seq === position && seen.record.prev === expected) genuine = { position: at, hash: line.hash, successor: undefined }
+      again ||= seen.record !== undefined && seen.record.seq === current.record?.seq
+      if (genuine !== undefined) genuine.successor ??= seen
+      else if (seen.record?.seq === position && seen.record.prev === expected) {
+        genuine = { position: at, hash: line.hash, successor: undefined, end: 0 }
+      }
     }
     at += 1
   }
   if (current === undefined) throw new Error('The log was shortened while it was read.')
-  return { current, next, genuine }
+  if (genuine !== undefined) genuine.end = at
+  return { current, next, genuine, again }
 }

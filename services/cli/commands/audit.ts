@@ -3,7 +3,7 @@ import { type Verified, verifyLog, type VerifyResult } from '../../audit/log/ver
 import { ServiceError } from '../../shared/errors.ts'
 import { type CommandContext, misused } from './context.ts'
 
-/** Adds `audit verify` to the program: status 0 for an intact log, 1 for one that was tampered with, 2 when there is none or it can't be read. */
+/** Adds `audit verify` to the program: status 0 for an intact log, 1 for one that was tampered with, 2 when none can be read. */
 export function registerAudit(program: Command, { auditFolder, out }: CommandContext): void {
   const audit = program.command('audit').description('the record of all requests')
 
@@ -25,14 +25,14 @@ async function verify(command: Command, folder: string): Promise<VerifyResult> {
     return await verifyLog(folder)
   } catch (thrown) {
     if (thrown instanceof ServiceError) misused(command, `${thrown.message} (${folder})`)
-    if (thrown instanceof Error && 'syscall' in thrown && 'code' in thrown) misused(command, `the log in ${folder} cannot be read: ${String(thrown.code)}`)
-    throw thrown
+    if (!(thrown instanceof Error && 'syscall' in thrown && 'code' in thrown)) throw thrown
+    return misused(command, `the log in ${folder} cannot be read: ${String(thrown.code)}`)
   }
 }
 
 function verdict(folder: string, result: VerifyResult): string {
   if (result.ok) return `The audit log in ${folder} is intact: ${details(result).join(', ')}.\n`
-  return `The audit log in ${folder} was tampered with.\n${result.message}\nBefore it are ${result.goodRecords} good records.\n`
+  return `The audit log in ${folder} was tampered with.\n${result.message}\n`
 }
 
 function details({ records, bytes, open, interrupted, beyondHead, tornBytes }: Verified): string[] {

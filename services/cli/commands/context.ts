@@ -33,7 +33,7 @@ export function misused(command: Command, explanation: string): never {
   return command.error(`error: ${explanation}`, { exitCode: usage, code: 'intramuros.usage' })
 }
 
-/** The exit status for what `parseAsync` threw under `exitOverride()`: commander's own errors are all about usage, and it would end with 1. */
+/** Exit status for what `parseAsync` threw under `exitOverride()`: commander's own errors, all about usage, would end with 1. */
 export function exitStatusOf(error: CommanderError): number {
   return error.code.startsWith('commander.') && error.exitCode !== 0 ? usage : error.exitCode
 }

@@ -31,7 +31,9 @@ interface Ran {
 async function run(...args: string[]): Promise<Ran> {
   const out = new PassThrough({ encoding: 'utf8' })
   const err = new PassThrough({ encoding: 'utf8' })
-  const program = new Command('intramuros').exitOverride().configureOutput({ writeOut: (text) => out.write(text), writeErr: (text) => err.write(text) })
+  const program = new Command('intramuros')
+    .exitOverride()
+    .configureOutput({ writeOut: (text) => out.write(text), writeErr: (text) => err.write(text) })
   const context = { home: () => home, knownModels: () => ['small', 'large'], auditFolder: () => join(home, 'audit'), out, err }
   registerTeams(program, context)
   registerKeys(program, context)
@@ -129,7 +131,10 @@ test('a model that nobody knows is refused, and an empty list is not the list of
 
 test('keys are revoked by id, by id within a team, and all of a team', async () => {
   await run('teams', 'add', 'other')
-  const [a, b, c, foreign] = [await createKey('default'), await createKey('default'), await createKey('default'), await createKey('other')]
+  const a = await createKey('default')
+  const b = await createKey('default')
+  const c = await createKey('default')
+  const foreign = await createKey('other')
   const one = await run('keys', 'revoke', a.id)
   expect(one.status).toBe(0)
   expect(one.out).toContain(`Key ${a.id} of team "default" is revoked since`)
@@ -140,7 +145,8 @@ test('keys are revoked by id, by id within a team, and all of a team', async () 
 
   expect(await json('keys', 'revoke', '--team', 'default', '--all')).toHaveLength(2)
   expect([b, c, foreign].map((key) => authenticates(key.secret))).toEqual([undefined, undefined, 'other'])
-  expect(await run('keys', 'revoke', '--team', 'default', '--all')).toMatchObject({ status: 0, out: '', err: 'There was no live key to revoke.\n' })
+  const none = await run('keys', 'revoke', '--team', 'default', '--all')
+  expect(none).toEqual({ status: 0, out: '', err: 'There was no live key to revoke.\n' })
 })
 
 test('a refusal has status 1 and a reason, wrong use has status 2, and neither repeats a key', async () => {

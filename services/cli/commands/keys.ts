@@ -75,7 +75,8 @@ function liveKeys(directory: Directory, team: string | undefined): string[] {
 /** Revokes none when one of them is another team's. */
 function requireOwner(directory: Directory, team: string, ids: readonly string[]): void {
   const own = new Set(directory.listKeys(team).map((key) => key.id))
-  if (!ids.every((id) => own.has(id))) throw new DirectoryError(`Not all of these keys belong to team "${team}"; none was revoked.`)
+  if (ids.every((id) => own.has(id))) return
+  throw new DirectoryError(`Not all of these keys belong to team "${team}"; none was revoked.`)
 }
 
 /** What may be printed of a key, with the same fields for each. */

@@ -24,8 +24,9 @@ export function registerStart(program: Command, { env, file }: ProgramContext): 
     .addHelpText(
       'after',
       `
-Everything else is set in intramuros.yaml in the state folder, which the first start makes with every setting explained, or by environment variables
-such as INTRAMUROS_GATEWAY_PORT. All of them: docs/configuration.md. An option wins over a variable, which wins over the file.`,
+Everything else is set in intramuros.yaml in the state folder, which the first start makes with every setting
+explained, or by environment variables such as INTRAMUROS_GATEWAY_PORT. All of them: docs/configuration.md. An option
+wins over a variable, which wins over the file.`,
     )
     .action(async ({ host, port, model, drainSeconds, logLevel, logFormat }: StartFlags) => {
       const { start } = await import('../../../deploy/local/start.ts')

@@ -30,7 +30,8 @@ export function registerStatus(program: Command, { home, out }: ProgramContext):
       const ready = services.length > 0 && services.every(({ state }) => state === 'ready')
       process.exitCode = ready ? 0 : 1
       const { pid, startedAt, version, address, caFile } = platform
-      if (json === true) out.write(`${JSON.stringify({ running: true, ready, home: home(), pid, startedAt, version, address, caFile, services })}\n`)
+      const told = { running: true, ready, home: home(), pid, startedAt, version, address, caFile, services }
+      if (json === true) out.write(`${JSON.stringify(told)}\n`)
       else out.write(`${table(platform, services)}\n`)
     })
 }
@@ -49,6 +50,9 @@ function table({ pid, startedAt, version, address }: PlatformFile, services: Ser
   const width = Math.max(0, ...services.map(({ name }) => name.length))
   return [
     `Intramuros ${version} at ${address}, process ${pid} since ${startedAt}`,
-    ...services.map(({ name, state, pid: own, metrics }) => `  ${name.padEnd(width)}  ${state.padEnd(9)}  process ${String(own).padEnd(7)}  ${metrics}/metrics`),
+    ...services.map((service) => {
+      const own = String(service.pid).padEnd(7)
+      return `  ${service.name.padEnd(width)}  ${service.state.padEnd(9)}  process ${own}  ${service.metrics}/metrics`
+    }),
   ].join('\n')
 }

@@ -38,7 +38,7 @@ export async function startHttp(options: HttpOptions): Promise<HttpFront> {
   const server = createServer({
     ...httpsOptions(options.identity),
     handshakeTimeout: 10_000,
-    headersTimeout: 10_000,
+    headersTimeout: Math.min(10_000, options.bodyTimeoutMs),
     requestTimeout: options.bodyTimeoutMs,
     keepAliveTimeout: 65_000,
     connectionsCheckingInterval: 1000,

@@ -1,4 +1,5 @@
-import { getLlama, type Llama, LlamaLogLevel, type LlamaModel } from 'node-llama-cpp'
+import { setTimeout as after } from 'node:timers/promises'
+import { getLlama, InsufficientMemoryError, type Llama, LlamaLogLevel, type LlamaModel } from 'node-llama-cpp'
 import type { Logger } from '../../shared/log.ts'
 import { checkGgufHeader } from './gguf-header.ts'
 import type { GpuChoice } from './llama.ts'
@@ -25,8 +26,10 @@ export async function loadLlamaModel({ path, threads, gpu }: LlamaLoadOptions, l
     loading = false
     return { llama, model }
   } catch (thrown) {
-    // llama stays as it is: after a failed load its dispose() may wait for ever (node-llama-cpp 3.22), and the process ends anyway.
+    // The lines come another way than the error, and may be a little behind it.
+    await after(50)
     loading = false
+    // llama stays as it is: after a failed load its dispose() may wait for ever (node-llama-cpp 3.22), and the process ends anyway.
     throw explain(path, complaints.join('\n'), thrown)
   }
 }
@@ -52,7 +55,7 @@ function explain(path: string, complaints: string, cause: unknown): EngineLoadEr
   if (/not within the file bounds|corrupted or incomplete/.test(complaints)) {
     return new EngineLoadError('file_damaged', `${path} is cut short or damaged: not all of its tensors are in the file. Fetch it again.`, cause)
   }
-  if (/unable to allocate|failed to allocate|out of memory|cudaMalloc failed/i.test(complaints) || (cause instanceof Error && cause.name === 'InsufficientMemoryError')) {
+  if (/unable to allocate|failed to allocate|out of memory|cudaMalloc failed/i.test(complaints) || cause instanceof InsufficientMemoryError) {
     return new EngineLoadError('out_of_memory', `There is not enough memory to load ${path}.`, cause)
   }
   if (/gguf_init|failed to read|key .* (is empty|not found)/.test(complaints) || !(cause instanceof Error && cause.message === 'Failed to load model')) {

@@ -7,6 +7,7 @@ export type EngineLoadReason =
   | 'unsupported_architecture'
   | 'unsupported_vocabulary'
   | 'out_of_memory'
+  | 'too_many_slots'
   | 'gpu_unavailable'
   | 'load_failed'
 

@@ -8,7 +8,11 @@ import { configSchema } from './schema.ts'
 import { type SchemaNode, understoodKeywords } from './schema-node.ts'
 
 function nodes(schema: SchemaNode): SchemaNode[] {
-  return [schema, ...(schema.items === undefined ? [] : nodes(schema.items)), ...Object.values(schema.properties ?? {}).flatMap(nodes)]
+  return [
+    schema,
+    ...(schema.items === undefined ? [] : nodes(schema.items)),
+    ...Object.values(schema.properties ?? {}).flatMap(nodes),
+  ]
 }
 
 test('every keyword, type and format of the schema is understood', () => {
@@ -31,7 +35,24 @@ test('every setting has a description, and a default within its own bounds', () 
 
 /** Values near what a schema allows, and on both sides of it. */
 function near(schema: SchemaNode): fc.Arbitrary<unknown> {
-  const anything = fc.constantFrom<unknown>(null, true, false, 0, -1, 1.5, 1e20, '', 'x', '8443', 'true', [], [1], {}, { x: 1 }, { constructor: 1 })
+  const anything = fc.constantFrom<unknown>(
+    null,
+    true,
+    false,
+    0,
+    -1,
+    1.5,
+    1e20,
+    '',
+    'x',
+    '8443',
+    'true',
+    [],
+    [1],
+    {},
+    { x: 1 },
+    { constructor: 1 },
+  )
   const fitting = ((): fc.Arbitrary<unknown> => {
     switch (schema.type) {
       case 'integer': {
@@ -43,9 +64,14 @@ function near(schema: SchemaNode): fc.Arbitrary<unknown> {
       case 'array':
         return fc.array(near(schema.items ?? {}), { maxLength: 3 })
       case 'object':
-        return fc.record(Object.fromEntries(Object.entries(schema.properties ?? {}).map(([key, value]) => [key, near(value)])), { requiredKeys: [] })
+        return fc.record(Object.fromEntries(Object.entries(schema.properties ?? {}).map(([key, value]) => [key, near(value)])), {
+          requiredKeys: [],
+        })
       default:
-        return fc.oneof(fc.constantFrom(...(schema.enum ?? ['a', 'owner/name', 'a'.repeat(64), '1.0'])), fc.string({ maxLength: 4 }))
+        return fc.oneof(
+          fc.constantFrom(...(schema.enum ?? ['a', 'owner/name', 'a'.repeat(64), '1.0'])),
+          fc.string({ maxLength: 4 }),
+        )
     }
   })()
   return fc.oneof({ weight: 8, arbitrary: fitting }, { weight: 1, arbitrary: anything })

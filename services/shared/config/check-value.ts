@@ -42,7 +42,8 @@ function checkMap(schema: SchemaNode, value: unknown, at: Finding['at']): Findin
     else findings.push(...checkValue(property, item, [...at, key]))
   }
   for (const key of schema.required ?? []) {
-    if (!Object.hasOwn(value, key)) findings.push({ at: [...at, key], found: 'nothing', allowed: allowedText(properties[key] ?? {}) })
+    if (!Object.hasOwn(value, key))
+      findings.push({ at: [...at, key], found: 'nothing', allowed: allowedText(properties[key] ?? {}) })
   }
   return findings
 }
@@ -69,7 +70,12 @@ function acceptsScalar(schema: SchemaNode, value: unknown): boolean {
     case 'boolean':
       return typeof value === 'boolean'
     case 'integer':
-      return Number.isInteger(value) && typeof value === 'number' && value >= (schema.minimum ?? value) && value <= (schema.maximum ?? value)
+      return (
+        Number.isInteger(value) &&
+        typeof value === 'number' &&
+        value >= (schema.minimum ?? value) &&
+        value <= (schema.maximum ?? value)
+      )
     case 'string':
       return typeof value === 'string' && acceptsText(schema, value)
     default:

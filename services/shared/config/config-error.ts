@@ -28,13 +28,15 @@ export class ConfigError extends Error {
 
 function messageOf(problems: readonly Problem[]): string {
   const head = problems.length === 1 ? 'The configuration has a problem:' : `The configuration has ${problems.length} problems:`
-  const listed = problems.slice(0, mostListed).map(({ path, source, found, allowed, suggestion }) =>
-    [
-      `  ${path === '' ? '' : `${path}  `}(${source})`,
-      `    found ${found}; allowed: ${allowed}.`,
-      ...(suggestion === undefined ? [] : [`    ${suggestion}`]),
-    ].join('\n'),
-  )
+  const listed = problems
+    .slice(0, mostListed)
+    .map(({ path, source, found, allowed, suggestion }) =>
+      [
+        `  ${path === '' ? '' : `${path}  `}(${source})`,
+        `    found ${found}; allowed: ${allowed}.`,
+        ...(suggestion === undefined ? [] : [`    ${suggestion}`]),
+      ].join('\n'),
+    )
   const more = problems.length > mostListed ? [`  and ${problems.length - mostListed} more.`] : []
   return [head, ...listed, ...more].join('\n')
 }

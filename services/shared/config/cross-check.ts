@@ -39,7 +39,8 @@ function checkModels({ settings, originOf, isSound }: CrossCheckOptions): Proble
       const path = `serve[${index}]`
       const source = originOf('serve', [index])
       if (!known.includes(id)) problems.push(unknown(id, path, source))
-      else if (settings.serve.indexOf(id) < index) problems.push({ path, source, found: `${shownName(id)} a second time`, allowed: 'each model once' })
+      else if (settings.serve.indexOf(id) < index)
+        problems.push({ path, source, found: `${shownName(id)} a second time`, allowed: 'each model once' })
     }
   }
   const { model } = settings.inferenceWorker
@@ -68,7 +69,9 @@ function checkPorts({ settings, originOf, isSound, service }: CrossCheckOptions)
     { service: 'inference-worker', path: 'inferenceWorker.listen', ...split(inferenceWorker.listen) },
     { service: 'inference-worker', path: 'inferenceWorker.metricsPort', host: metricsHost, port: inferenceWorker.metricsPort },
   ]
-  const compared = listeners.filter((one) => one.port !== 0 && isSound(one.path) && (service === undefined || one.service === service))
+  const compared = listeners.filter(
+    (one) => one.port !== 0 && isSound(one.path) && (service === undefined || one.service === service),
+  )
   return compared.flatMap((one, index): Problem[] => {
     const other = compared.slice(0, index).find((earlier) => earlier.port === one.port && overlap(earlier.host, one.host))
     if (other === undefined) return []

@@ -35,7 +35,11 @@ test('with every line uncommented, it sets every setting to its default', () => 
   const { origins: _, ...defaults } = loadConfig({ env: { INTRAMUROS_HOME: folder } })
   const { origins, settings } = settingsOf(uncommented())
   expect(settings).toEqual(defaults)
-  expect(Object.keys(origins).toSorted()).toEqual(fieldsOf(configSchema).map(({ path }) => path).toSorted())
+  expect(Object.keys(origins).toSorted()).toEqual(
+    fieldsOf(configSchema)
+      .map(({ path }) => path)
+      .toSorted(),
+  )
 })
 
 test('one uncommented line is enough to change a setting', () => {

@@ -25,8 +25,8 @@ const modelExample = `##   - id: my-model
 `
 
 /**
- * The configuration file that the first start writes: every setting at its default, commented out. Sections stay as they are, so that
- * removing the # of one line is enough. The schema that its first line names, for editors, belongs beside it.
+ * The configuration file that the first start writes: every setting at its default, commented out. Sections stay as they are,
+ * so that removing the # of one line is enough. The schema that its first line names, for editors, belongs beside it.
  */
 export function defaultConfigFile(): string {
   return head + settingsBelow(configSchema, '')
@@ -35,7 +35,8 @@ export function defaultConfigFile(): string {
 function settingsBelow(section: SchemaNode, indent: string): string {
   return Object.entries(section.properties ?? {})
     .map(([key, schema]) => {
-      if (isSection(schema)) return `\n${prose(schema.description ?? '', indent)}${indent}${key}:\n${settingsBelow(schema, `${indent}  `)}`
+      if (isSection(schema))
+        return `\n${prose(schema.description ?? '', indent)}${indent}${key}:\n${settingsBelow(schema, `${indent}  `)}`
       const example = schema.items?.type === 'object' ? modelExample : ''
       return `${indent === '' ? '\n' : ''}${prose(about(schema), indent)}${example}${indent}# ${key}: ${yamlOf(schema.default)}\n`
     })

@@ -5,7 +5,10 @@ import type { SchemaNode } from './schema-node.ts'
 import { suggest } from './suggest.ts'
 
 const prefix = 'INTRAMUROS_'
-/** Variables with our prefix that are no settings: the two that say where to look, and the key that the printed client examples use. */
+/**
+ * Variables with our prefix that are no settings: the two that say where to look, and the key that the printed client examples
+ * use.
+ */
 const reserved = new Set(['INTRAMUROS_HOME', 'INTRAMUROS_CONFIG', 'INTRAMUROS_API_KEY'])
 /** Variables of the test suite begin so. */
 const testPrefix = 'INTRAMUROS_TEST_'
@@ -18,7 +21,8 @@ export function readEnvironment(env: Environment, fields: readonly Field[]): Lay
   const settings = new Map<string, Setting>()
   const problems: Problem[] = []
   for (const [name, text] of Object.entries(env)) {
-    if (!name.startsWith(prefix) || text === undefined || text === '' || reserved.has(name) || name.startsWith(testPrefix)) continue
+    if (!name.startsWith(prefix) || text === undefined || text === '' || reserved.has(name) || name.startsWith(testPrefix))
+      continue
     const field = fieldOf.get(name)
     if (field === undefined) problems.push(unknownVariable(name, [...fieldOf.keys(), ...reserved], fields))
     else settings.set(field.path, { field, value: fromText(field.schema, text), originOf: () => name })
@@ -29,9 +33,17 @@ export function readEnvironment(env: Environment, fields: readonly Field[]): Lay
 function unknownVariable(name: string, known: readonly string[], fields: readonly Field[]): Problem {
   const inFile = fields.find(({ variable, path }) => variable === undefined && `${prefix}${path.toUpperCase()}` === name)
   if (inFile !== undefined) {
-    return { path: inFile.path, source: name, found: 'a variable', allowed: 'only in the configuration file, because it is a list of maps' }
+    return {
+      path: inFile.path,
+      source: name,
+      found: 'a variable',
+      allowed: 'only in the configuration file, because it is a list of maps',
+    }
   }
-  const suggestion = suggest(name.slice(prefix.length), known.map((variable) => variable.slice(prefix.length)))
+  const suggestion = suggest(
+    name.slice(prefix.length),
+    known.map((variable) => variable.slice(prefix.length)),
+  )
   return {
     path: '',
     source: name,

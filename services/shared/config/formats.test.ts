@@ -5,13 +5,31 @@ import { formats } from './formats.ts'
 const examples: Record<string, { good: string[]; bad: string[] }> = {
   host: {
     good: ['localhost', '127.0.0.1', '0.0.0.0', '::', '::1', 'fe80::1', 'ai.bank.example', 'A-1.b2', '3com.example'],
-    bad: ['', ' localhost', '300.1.1.1', '127.0.0', '8443', 'a..b', '-a', 'a-', 'a_b', 'http://a', 'a:1', '[::1]', `${'a'.repeat(64)}.b`, '*.example'],
+    bad: [
+      '',
+      ' localhost',
+      '300.1.1.1',
+      '127.0.0',
+      '8443',
+      'a..b',
+      '-a',
+      'a-',
+      'a_b',
+      'http://a',
+      'a:1',
+      '[::1]',
+      `${'a'.repeat(64)}.b`,
+      '*.example',
+    ],
   },
   'host:port': {
     good: ['127.0.0.1:0', 'audit:50051', '[::1]:50051', 'a.b:65535'],
     bad: ['', '127.0.0.1', ':1', '::1:50051', '[127.0.0.1]:1', 'a:65536', 'a:-1', 'a:b', 'a:1:2', 'a: 1'],
   },
-  url: { good: ['https://a', 'http://127.0.0.1:4318/x', 'HTTPS://A.b'], bad: ['', 'a', 'ftp://a', 'https://', 'https:///x', 'http://a b', 'http://[', 'file:///etc'] },
+  url: {
+    good: ['https://a', 'http://127.0.0.1:4318/x', 'HTTPS://A.b'],
+    bad: ['', 'a', 'ftp://a', 'https://', 'https:///x', 'http://a b', 'http://[', 'file:///etc'],
+  },
   folder: { good: ['/srv/x', '~/x'], bad: ['', 'x', './x', '~x/y'] },
   name: { good: ['gateway', 'gw-1', 'A.b_c', 'x'.repeat(63)], bad: ['', '-a', 'a b', 'x'.repeat(64), 'a/b'] },
 }
@@ -33,7 +51,10 @@ describe.each(Object.entries(formats))('%s', (name, format) => {
   })
 
   test('what is accepted matches the pattern for editors', () => {
-    const parts = fc.oneof(fc.constantFrom('a', 'Z9', '-', '.', ':', '/', '\\', '[', ']', '~', '::1', '127.0.0.1', 'http://', 'https://', '80', '%'), fc.string({ maxLength: 2 }))
+    const parts = fc.oneof(
+      fc.constantFrom('a', 'Z9', '-', '.', ':', '/', '\\', '[', ']', '~', '::1', '127.0.0.1', 'http://', 'https://', '80', '%'),
+      fc.string({ maxLength: 2 }),
+    )
     fc.assert(
       fc.property(fc.array(parts, { maxLength: 6 }), (list) => {
         const text = list.join('')

@@ -46,5 +46,9 @@ export const formats: Readonly<Record<string, Format>> = {
     pattern: '^(~?/|[A-Za-z]:[/\\\\]|\\\\)',
     accepts: (text) => isAbsolute(text) || text.startsWith('~/'),
   },
-  name: { allowed: 'a name of 1 to 63 letters, digits, ".", "_" and "-" that begins with a letter or a digit', pattern: name.source, accepts: (text) => name.test(text) },
+  name: {
+    allowed: 'a name of 1 to 63 letters, digits, ".", "_" and "-" that begins with a letter or a digit',
+    pattern: name.source,
+    accepts: (text) => name.test(text),
+  },
 }

@@ -17,7 +17,9 @@ test('the committed file is current', () => {
 })
 
 test('uses only keywords of the standard, and patternErrorMessage', () => {
-  const standard = 'type title description default enum minimum maximum minLength maxLength minItems pattern items properties required additionalProperties'
+  const standard =
+    'type title description default enum minimum maximum minLength maxLength minItems pattern items properties required ' +
+    'additionalProperties'
   const known = new Set([...standard.split(' '), 'patternErrorMessage', '$schema', '$id'])
   const unknown: string[] = []
   const walk = (node: object): void => {

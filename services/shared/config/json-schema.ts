@@ -6,8 +6,8 @@ import { writeOrCheck } from './write-or-check.ts'
 export type JsonSchema = Record<string, unknown>
 
 /**
- * The configuration's schema for editors, as JSON Schema draft 2020-12. Formats become patterns, which editors check; `patternErrorMessage` is what Visual
- * Studio Code and yaml-language-server show for them.
+ * The configuration's schema for editors, as JSON Schema draft 2020-12. Formats become patterns, which editors check;
+ * `patternErrorMessage` is what Visual Studio Code and yaml-language-server show for them.
  */
 export function configJsonSchema(): JsonSchema {
   return {
@@ -35,8 +35,17 @@ function nodeForEditors(node: SchemaNode, segments: readonly string[], inSection
   }
 }
 
-function mapProperties(properties: Readonly<Record<string, SchemaNode>>, segments: readonly string[], inSections: boolean): JsonSchema {
-  return Object.fromEntries(Object.entries(properties).map(([key, node]) => [key, nodeForEditors(node, inSections ? [...segments, key] : [], inSections)]))
+function mapProperties(
+  properties: Readonly<Record<string, SchemaNode>>,
+  segments: readonly string[],
+  inSections: boolean,
+): JsonSchema {
+  return Object.fromEntries(
+    Object.entries(properties).map(([key, node]) => [
+      key,
+      nodeForEditors(node, inSections ? [...segments, key] : [], inSections),
+    ]),
+  )
 }
 
 function patternOf(format: string, mayBeEmpty: boolean): JsonSchema {

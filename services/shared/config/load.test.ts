@@ -33,13 +33,25 @@ function failure(given: Given): ConfigError {
 
 /** The problems, with the folder's name cut from their sources. */
 function problems(given: Given) {
-  return failure(given).problems.map(({ path, source, found, allowed, suggestion }) => ({ path, source: source.replace(`${home}/`, ''), found, allowed, suggestion }))
+  return failure(given).problems.map(({ path, source, found, allowed, suggestion }) => ({
+    path,
+    source: source.replace(`${home}/`, ''),
+    found,
+    allowed,
+    suggestion,
+  }))
 }
 
 describe('where settings come from', () => {
   test('without any, all are at their defaults', () => {
     const config = load({})
-    expect(config).toMatchObject({ home, file: join(home, 'intramuros.yaml'), origins: {}, serve: [builtinModels[0]?.id], drainSeconds: 20 })
+    expect(config).toMatchObject({
+      home,
+      file: join(home, 'intramuros.yaml'),
+      origins: {},
+      serve: [builtinModels[0]?.id],
+      drainSeconds: 20,
+    })
     expect(config.tls.folder).toBe(join(home, 'tls'))
     expect(config.audit.folder).toBe(join(home, 'audit'))
   })
@@ -60,7 +72,9 @@ describe('where settings come from', () => {
     const fields = fieldsOf(configSchema)
     expect(fields.filter(({ variable }) => variable === undefined).map(({ path }) => path)).toEqual(['models'])
     expect(new Set(fields.map(({ variable }) => variable)).size).toBe(fields.length)
-    const env = Object.fromEntries(fields.flatMap(({ variable, schema }) => (variable === undefined ? [] : [[variable, [schema.default].flat().join(',')]])))
+    const env = Object.fromEntries(
+      fields.flatMap(({ variable, schema }) => (variable === undefined ? [] : [[variable, [schema.default].flat().join(',')]])),
+    )
     const { origins: _, ...defaults } = load({})
     const { origins, ...set } = load({ env })
     expect(set).toEqual(defaults)
@@ -82,7 +96,9 @@ describe('where settings come from', () => {
   })
 
   test('texts of overrides are read as those of variables are', () => {
-    expect(load({ overrides: { 'gateway.port': '9000', serve: builtinModels[0]?.id } })).toMatchObject({ gateway: { port: 9000 } })
+    expect(load({ overrides: { 'gateway.port': '9000', serve: builtinModels[0]?.id } })).toMatchObject({
+      gateway: { port: 9000 },
+    })
   })
 
   test('a variable that names a client key or belongs to the tests is no setting', () => {
@@ -113,11 +129,16 @@ describe('the state folder and the file', () => {
     const other = join(home, 'other.yaml')
     writeFileSync(other, 'drainSeconds: 3')
     expect(load({ yaml: 'drainSeconds: 4', env: { INTRAMUROS_CONFIG: other } })).toMatchObject({ drainSeconds: 3, file: other })
-    expect(load({ yaml: 'drainSeconds: 4', file: other, env: { INTRAMUROS_CONFIG: '/nowhere' } })).toMatchObject({ drainSeconds: 3, file: other })
+    expect(load({ yaml: 'drainSeconds: 4', file: other, env: { INTRAMUROS_CONFIG: '/nowhere' } })).toMatchObject({
+      drainSeconds: 3,
+      file: other,
+    })
   })
 
   test('a named file must exist', () => {
-    expect(problems({ file: join(home, 'none.yaml') })).toEqual([{ path: '', source: 'none.yaml', found: 'no such file', allowed: 'a YAML file' }])
+    expect(problems({ file: join(home, 'none.yaml') })).toEqual([
+      { path: '', source: 'none.yaml', found: 'no such file', allowed: 'a YAML file' },
+    ])
   })
 
   test('a folder in its place, another encoding and a huge file are told', () => {
@@ -177,7 +198,11 @@ describe('what is wrong', () => {
     ['gateway: [a]', 'a list of 1 item', undefined],
     ['[]', 'a list of 0 items', undefined],
     ['gateway.port: 1', 'an unknown setting gateway.port', '"port" stands in the section gateway.'],
-    ['metricsPort: 1', 'an unknown setting metricsPort', '"metricsPort" stands in the section gateway, tokenizer, inferenceWorker or audit.'],
+    [
+      'metricsPort: 1',
+      'an unknown setting metricsPort',
+      '"metricsPort" stands in the section gateway, tokenizer, inferenceWorker or audit.',
+    ],
     ['gateway: { drainSeconds: 1 }', 'an unknown setting drainSeconds', '"drainSeconds" stands at the top level.'],
     ['__proto__: { x: 1 }', 'an unknown setting __proto__', undefined],
     ['constructor: 1', 'an unknown setting constructor', undefined],
@@ -215,7 +240,9 @@ describe('YAML', () => {
   })
 
   test('a key that stands twice is told, and the rest is checked all the same', () => {
-    expect(problems({ yaml: 'drainSeconds: 1\ndrainSeconds: 2\nlog: { level: x }' }).map(({ source, found }) => [source, found])).toEqual([
+    expect(
+      problems({ yaml: 'drainSeconds: 1\ndrainSeconds: 2\nlog: { level: x }' }).map(({ source, found }) => [source, found]),
+    ).toEqual([
       ['intramuros.yaml:2:1', 'a key that stands there already'],
       ['intramuros.yaml:3:15', 'the text "x"'],
     ])
@@ -227,19 +254,27 @@ describe('YAML', () => {
   })
 
   test('an alias without its anchor is told with line and column', () => {
-    expect(problems({ yaml: 'audit:\nlog: *nowhere' })).toEqual([expect.objectContaining({ source: 'intramuros.yaml:2:6', found: 'an alias without its anchor' })])
+    expect(problems({ yaml: 'audit:\nlog: *nowhere' })).toEqual([
+      expect.objectContaining({ source: 'intramuros.yaml:2:6', found: 'an alias without its anchor' }),
+    ])
   })
 
   test('an alias stands for its value, and a bomb of them is refused quickly', () => {
     expect(load({ yaml: 'gateway: { host: &h 127.0.0.2 }\nmetricsHost: *h' }).metricsHost).toBe('127.0.0.2')
-    const levels = Array.from({ length: 9 }, (_, level) => `a${level + 1}: &a${level + 1} [${Array(9).fill(`*a${level}`).join(', ')}]`)
+    const levels = Array.from(
+      { length: 9 },
+      (_, level) => `a${level + 1}: &a${level + 1} [${Array(9).fill(`*a${level}`).join(', ')}]`,
+    )
     const started = performance.now()
-    expect(problems({ yaml: ['a0: &a0 [x]', ...levels].join('\n') }).map(({ found }) => found)).toContain('aliases that expand to too much')
+    expect(problems({ yaml: ['a0: &a0 [x]', ...levels].join('\n') }).map(({ found }) => found)).toContain(
+      'aliases that expand to too much',
+    )
     expect(performance.now() - started).toBeLessThan(2000)
   })
 
   test('an empty file, one of comments, and a section without lines set nothing', () => {
-    for (const yaml of ['', '# nothing\n', 'gateway:\n  # port: 1\naudit:\n', '\uFEFFgateway:\r\n']) expect(load({ yaml }).origins).toEqual({})
+    for (const yaml of ['', '# nothing\n', 'gateway:\n  # port: 1\naudit:\n', '\uFEFFgateway:\r\n'])
+      expect(load({ yaml }).origins).toEqual({})
   })
 
   test('a key that is a list is refused', () => {
@@ -252,14 +287,21 @@ describe('what must not be repeated', () => {
     const secret = 'correct-horse-battery-staple'
     const long = `${secret}-${secret}`
     const { message } = failure({
-      yaml: `log: { level: ${long} }\npassword: ${secret}\nsources: { hub: "ftp://me:${secret}@x" }\ntelemetry: { endpoint: "x://me:p@x" }`,
+      yaml: [
+        `log: { level: ${long} }`,
+        `password: ${secret}`,
+        `sources: { hub: "ftp://me:${secret}@x" }`,
+        `telemetry: { endpoint: "x://me:p@x" }`,
+      ].join('\n'),
       env: { INTRAMUROS_PASSWORD: secret, OTEL_EXPORTER_OTLP_ENDPOINT: long },
       overrides: { 'no.such': secret },
     })
     expect(message).not.toContain(secret)
     expect(message).not.toContain('me:p')
     expect(message).toContain(`text of ${long.length} characters`)
-    expect(failure({ yaml: `a: "x" ${secret}\nb: [${secret}: }` }).message).not.toContain(secret)
+    for (const yaml of [`a: "x" ${secret}\nb: [${secret}: }`, `log: !${secret} x`, `log: *${secret}`, `? [${secret}]\n: 1`]) {
+      expect(failure({ yaml }).message).not.toContain(secret)
+    }
   })
 
   test('controls that move a terminal', () => {
@@ -270,11 +312,19 @@ describe('what must not be repeated', () => {
 })
 
 describe('settings that do not go together', () => {
-  const own = 'models: [{ id: own, file: own.gguf, licence: MIT, contextLength: 8, openness: { weights: true, code: true, data: true, paper: true }, from: { path: /x } }]'
+  const own =
+    'models: [{ id: own, file: own.gguf, licence: MIT, contextLength: 8, from: { path: /x }, ' +
+    'openness: { weights: true, code: true, data: true, paper: true } }]'
 
   test('a model to serve must be in the catalogue', () => {
     expect(problems({ yaml: 'serve: [own]' })).toEqual([
-      { path: 'serve[0]', source: 'intramuros.yaml:1:9', found: 'an unknown model own', allowed: builtinModels.map(({ id }) => id).join(' or '), suggestion: undefined },
+      {
+        path: 'serve[0]',
+        source: 'intramuros.yaml:1:9',
+        found: 'an unknown model own',
+        allowed: builtinModels.map(({ id }) => id).join(' or '),
+        suggestion: undefined,
+      },
     ])
     expect(load({ yaml: `${own}\nserve: [own]` }).models[0]?.from.path).toBe('/x')
     expect(problems({ yaml: own, env: { INTRAMUROS_SERVE: 'smollm2' } })[0]).toMatchObject({
@@ -285,12 +335,16 @@ describe('settings that do not go together', () => {
   })
 
   test('a model is served once', () => {
-    expect(problems({ yaml: `${own}\nserve: [own, own]` })).toEqual([expect.objectContaining({ path: 'serve[1]', source: 'intramuros.yaml:2:14' })])
+    expect(problems({ yaml: `${own}\nserve: [own, own]` })).toEqual([
+      expect.objectContaining({ path: 'serve[1]', source: 'intramuros.yaml:2:14' }),
+    ])
   })
 
   test('the catalogue names what is wrong with its entries', () => {
     const relative = own.replace('/x', 'x')
-    expect(problems({ yaml: relative })).toEqual([expect.objectContaining({ path: 'models[0].from.path', source: `intramuros.yaml:1:${relative.indexOf('path:') + 7}` })])
+    expect(problems({ yaml: relative })).toEqual([
+      expect.objectContaining({ path: 'models[0].from.path', source: `intramuros.yaml:1:${relative.indexOf('path:') + 7}` }),
+    ])
   })
 
   test('models that are wrong themselves make no serve wrong', () => {
@@ -334,6 +388,8 @@ describe('where traces go', () => {
   })
 
   test('an endpoint that is no URL is told by its variable', () => {
-    expect(problems({ env: { [all]: 'collector:4318' } })).toEqual([expect.objectContaining({ path: 'telemetry.endpoint', source: all })])
+    expect(problems({ env: { [all]: 'collector:4318' } })).toEqual([
+      expect.objectContaining({ path: 'telemetry.endpoint', source: all }),
+    ])
   })
 })

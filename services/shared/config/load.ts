@@ -16,7 +16,10 @@ export type { Config, Settings } from './schema.ts'
 
 export interface LoadOptions {
   env: Environment
-  /** Configuration file, which must exist. Default: INTRAMUROS_CONFIG (must exist too), else intramuros.yaml in the state folder. */
+  /**
+   * Configuration file, which must exist. Default: INTRAMUROS_CONFIG (must exist too), else intramuros.yaml in the state
+   * folder.
+   */
   file?: string | undefined
   /** Values that win over variables, which win over the file: command-line options, or what the launcher found out. */
   overrides?: Overrides
@@ -25,8 +28,8 @@ export interface LoadOptions {
 }
 
 /**
- * Reads and checks the whole configuration. The result is frozen. Throws a ConfigError that names every problem of the file, the variables and the
- * overrides at once.
+ * Reads and checks the whole configuration. The result is frozen. Throws a ConfigError that names every problem of the file,
+ * the variables and the overrides at once.
  */
 export function loadConfig({ env, file: namedFile, overrides = {}, service }: LoadOptions): Config {
   const home = stateFolder(env)

@@ -22,7 +22,11 @@ export function readOverrides(overrides: Overrides, fields: readonly Field[]): L
       const advice = suggestion === undefined ? undefined : `Did you mean "${suggestion}"?`
       problems.push({ path: '', source, found: 'an unknown option', allowed: 'the path of a setting', suggestion: advice })
     } else {
-      settings.set(path, { field, value: typeof value === 'string' ? fromText(field.schema, value) : value, originOf: () => source })
+      settings.set(path, {
+        field,
+        value: typeof value === 'string' ? fromText(field.schema, value) : value,
+        originOf: () => source,
+      })
     }
   }
   return { settings, problems }

@@ -10,7 +10,9 @@ test('the committed page is current', () => {
 })
 
 test('has a row for every setting, with its variable, and every row has as many cells as its header', () => {
-  const rows = configReference().split('\n').filter((line) => line.startsWith('|'))
+  const rows = configReference()
+    .split('\n')
+    .filter((line) => line.startsWith('|'))
   for (const { path, variable } of fieldsOf(configSchema)) {
     const row = rows.find((line) => line.startsWith(`| \`${path}\` |`))
     expect(row, path).toContain(variable === undefined ? '|  |' : `\`${variable}\``)

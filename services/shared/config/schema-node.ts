@@ -1,6 +1,6 @@
 /**
- * The part of JSON Schema (draft 2020-12) that the configuration's schema uses and check-value.ts understands. Two more keywords: `unit`
- * names what a number counts, and `format` is a name in formats.ts.
+ * The part of JSON Schema (draft 2020-12) that the configuration's schema uses and check-value.ts understands. Two more
+ * keywords: `unit` names what a number counts, and `format` is a name in formats.ts.
  */
 export interface SchemaNode {
   readonly type?: string

@@ -51,6 +51,10 @@ describe('suggest', () => {
     expect(suggest(name, names)).toBeUndefined()
   })
 
+  test('names that share no letter are no slips of each other', () => {
+    expect(suggest('a', ['b'])).toBeUndefined()
+  })
+
   test('the beginning of several names stands for none of them', () => {
     expect(suggest('model', ['model-large-a', 'model-large-b'])).toBeUndefined()
   })

@@ -1,6 +1,7 @@
 /**
- * The candidate that a misspelt name most likely stands for, or undefined. Case, "_" and "-" don't count, and up to a third of the letters may
- * differ; else the only candidate that begins with the name, or with which the name begins. Of equally near ones the first wins.
+ * The candidate that a misspelt name most likely stands for, or undefined. Case, "_" and "-" don't count, and up to a third of
+ * the letters may differ; else the only candidate that begins with the name, or with which the name begins. Of equally near
+ * ones the first wins.
  */
 export function suggest(name: string, candidates: Iterable<string>): string | undefined {
   const wanted = fold(name)
@@ -27,8 +28,8 @@ function fold(name: string): string {
 }
 
 /**
- * Damerau–Levenshtein distance in its optimal string alignment form: insertions, deletions, substitutions and swaps of neighbours that turn one text
- * into the other, no part being edited twice. Counts UTF-16 units.
+ * Damerau–Levenshtein distance in its optimal string alignment form: insertions, deletions, substitutions and swaps of
+ * neighbours that turn one text into the other, no part being edited twice. Counts UTF-16 units.
  */
 export function editDistance(from: string, to: string): number {
   let beforeLast: number[] = []

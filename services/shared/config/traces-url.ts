@@ -17,7 +17,10 @@ export function resolveTracesUrl(endpoint: string, env: Environment): { url: str
     const text = env[variable] ?? ''
     if (text === '') continue
     if (formats['url']?.accepts(text) !== true) {
-      return { url: '', problems: [{ path: 'telemetry.endpoint', source: variable, found: foundText(text), allowed: allowedText(url) }] }
+      return {
+        url: '',
+        problems: [{ path: 'telemetry.endpoint', source: variable, found: foundText(text), allowed: allowedText(url) }],
+      }
     }
     return { url: variable.includes('TRACES') ? text : tracesBelow(text), problems: [] }
   }

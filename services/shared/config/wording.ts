@@ -12,8 +12,10 @@ export function allowedText(schema: SchemaNode): string {
       return 'true or false'
     case 'integer':
       return `a whole number${rangeText(schema)}${schema.unit === undefined ? '' : ` (${schema.unit})`}`
-    case 'array':
-      return `a list${schema.minItems === undefined ? '' : ` of at least ${schema.minItems}`}, each item ${allowedText(schema.items ?? {})}`
+    case 'array': {
+      const atLeast = schema.minItems === undefined ? '' : ` of at least ${schema.minItems}`
+      return `a list${atLeast}, each item ${allowedText(schema.items ?? {})}`
+    }
     case 'object':
       return `a map of ${oneOf(Object.keys(schema.properties ?? {}), 'and')}`
     default:
@@ -53,7 +55,9 @@ export function foundText(value: unknown): string {
     case 'bigint':
       return `the number ${value}`
     case 'string':
-      return value.length <= longestShown && !/:\/\/.*@/.test(value) ? `the text ${quoted(value)}` : `text of ${value.length} characters`
+      return value.length <= longestShown && !/:\/\/.*@/.test(value)
+        ? `the text ${quoted(value)}`
+        : `text of ${value.length} characters`
     default:
       return 'a map'
   }
@@ -67,5 +71,8 @@ export function shownName(name: string): string {
 
 function quoted(text: string): string {
   // JSON leaves DEL, the C1 controls and the marks that reorder text as they are.
-  return JSON.stringify(text).replaceAll(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu, (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`)
+  return JSON.stringify(text).replaceAll(
+    /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu,
+    (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`,
+  )
 }

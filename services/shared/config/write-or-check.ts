@@ -3,8 +3,8 @@ import { relative } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
 /**
- * For a script that generates a committed file: `--write` writes it, `--check` says whether it is current, without either it goes to standard
- * output. The exit status is 1 when it is not current, 2 for another option.
+ * For a script that generates a committed file: `--write` writes it, `--check` says whether it is current, without either it
+ * goes to standard output. The exit status is 1 when it is not current, 2 for another option.
  */
 export function writeOrCheck(target: URL, content: string, options: readonly string[]): void {
   const file = fileURLToPath(target)

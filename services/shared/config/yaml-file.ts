@@ -23,7 +23,8 @@ export interface FileLayer extends Layer {
 export function readYamlFile(file: string, mustExist: boolean, schema: SchemaNode, fields: readonly Field[]): FileLayer {
   const read = readText(file)
   if (read === undefined && !mustExist) return { settings: new Map(), problems: [], readable: true }
-  if (read?.text === undefined) return unreadable([{ path: '', source: file, found: read?.reason ?? 'no such file', allowed: 'a YAML file' }])
+  if (read?.text === undefined)
+    return unreadable([{ path: '', source: file, found: read?.reason ?? 'no such file', allowed: 'a YAML file' }])
 
   const lineCounter = new LineCounter()
   const document = parseDocument(read.text, {
@@ -49,14 +50,22 @@ export function readYamlFile(file: string, mustExist: boolean, schema: SchemaNod
   if (unset.length > 0) {
     return unreadable([
       ...syntax,
-      ...unset.map((offset) => ({ path: '', source: positionOf(offset), found: 'an alias without its anchor', allowed: 'an alias after its anchor' })),
+      ...unset.map((offset) => ({
+        path: '',
+        source: positionOf(offset),
+        found: 'an alias without its anchor',
+        allowed: 'an alias after its anchor',
+      })),
     ])
   }
   let tree: unknown
   try {
     tree = document.toJS({ maxAliasCount: mostAliases })
   } catch {
-    return unreadable([...syntax, { path: '', source: file, found: 'aliases that expand to too much', allowed: `at most ${mostAliases} values` }])
+    return unreadable([
+      ...syntax,
+      { path: '', source: file, found: 'aliases that expand to too much', allowed: `at most ${mostAliases} values` },
+    ])
   }
   const where = (place: Place, atKey = false): string => positionOf(offsetOf(document, place, atKey))
   const { settings, problems } = collect(schema, tree, fields, where)
@@ -85,7 +94,8 @@ function readText(file: string): { text?: string; reason?: string } | undefined 
 }
 
 function syntaxProblem(error: YAMLError, source: string): Problem {
-  if (error.code === 'DUPLICATE_KEY') return { path: '', source, found: 'a key that stands there already', allowed: 'each key once' }
+  if (error.code === 'DUPLICATE_KEY')
+    return { path: '', source, found: 'a key that stands there already', allowed: 'each key once' }
   // What follows a colon quotes the file.
   const [message = ''] = error.message.split(/[:\n]/)
   return { path: '', source, found: `a syntax error: ${message}`, allowed: 'YAML 1.2' }
@@ -103,7 +113,12 @@ function unsetAliases(document: Document): number[] {
 }
 
 /** The settings of a file, and what is wrong with its sections. */
-function collect(root: SchemaNode, tree: unknown, fields: readonly Field[], where: (place: Place, atKey?: boolean) => string): Layer {
+function collect(
+  root: SchemaNode,
+  tree: unknown,
+  fields: readonly Field[],
+  where: (place: Place, atKey?: boolean) => string,
+): Layer {
   const settings = new Map<string, Setting>()
   const problems: Problem[] = []
   const fieldAt = new Map(fields.map((field) => [field.path, field]))
@@ -122,7 +137,8 @@ function collect(root: SchemaNode, tree: unknown, fields: readonly Field[], wher
       const field = fieldAt.get(place.join('.'))
       if (property === undefined) problems.push(unknownSetting(key, Object.keys(properties), segments))
       else if (isSection(property)) section(property, item, place)
-      else if (field !== undefined) settings.set(field.path, { field, value: item, originOf: (at, atKey) => where([...place, ...at], atKey) })
+      else if (field !== undefined)
+        settings.set(field.path, { field, value: item, originOf: (at, atKey) => where([...place, ...at], atKey) })
     }
   }
 
@@ -144,7 +160,9 @@ function placeElsewhere(key: string, fields: readonly Field[]): string | undefin
   return sections.includes('') ? `"${name}" stands at the top level.` : `"${name}" stands in the section ${oneOf(sections)}.`
 }
 
-/** Where a value, or its key, begins in the text. What has no place of its own (a missing key) has that of what should hold it. */
+/**
+ * Where a value, or its key, begins in the text. What has no place of its own (a missing key) has that of what should hold it.
+ */
 function offsetOf(document: Document, place: Place, atKey: boolean): number {
   let node: unknown = document.contents
   let offset = startOf(node) ?? 0

@@ -27,7 +27,8 @@ test('a key holds all of its 256 bits', () => {
 })
 
 test('the form does not change: keys that are out there stay valid', () => {
-  expect(secretOf(Uint8Array.from({ length: 32 }, (_, index) => index))).toMatchInlineSnapshot(`"sk-im-003aUlTJC7tjlCTQj2uNU3MFagCXG9LRKRcwGkBIDlf3b2pu9"`)
+  const bits = Uint8Array.from({ length: 32 }, (_, index) => index)
+  expect(secretOf(bits)).toBe('sk-im-003aUlTJC7tjlCTQj2uNU3MFagCXG9LRKRcwGkBIDlf3b2pu9')
 })
 
 test('one wrong character, two swapped ones or a cut is a typo', () => {
@@ -45,7 +46,7 @@ test('one wrong character, two swapped ones or a cut is a typo', () => {
 })
 
 test('any other text is no key', () => {
-  fc.assert(fc.property(fc.string({ unit: 'binary', maxLength: 200 }), (text) => !isSecret(text)))
+  fc.assert(fc.property(fc.string({ maxLength: 200 }), (text) => !isSecret(text)))
   const secret = newSecret()
   for (const text of [`${secret}\n`, ` ${secret}`, secret.toUpperCase(), secret.slice(3)]) expect(isSecret(text)).toBe(false)
 })

@@ -2,9 +2,9 @@ import { randomBytes, randomInt } from 'node:crypto'
 import { crc32 } from 'node:zlib'
 
 /**
- * An API key is `sk-im-`, 43 base62 digits that hold 256 random bits, and 6 base62 digits of the CRC-32 of all that stands before them:
- * 55 characters, of which a double-click selects the part after the last `-`. The checksum tells a typo or a cut-off key from an unknown one
- * without looking anything up, and lets a scanner that finds such a text in a repository be sure of it.
+ * An API key is `sk-im-`, 43 base62 digits that hold 256 random bits, and 6 base62 digits of the CRC-32 of all that stands before
+ * them: 55 characters. The checksum tells a typo or a cut-off key from an unknown one without looking anything up, and lets a
+ * scanner that finds such a text in a repository be sure of it.
  */
 export const secretPrefix = 'sk-im-'
 

@@ -22,16 +22,17 @@ export interface Credentials {
 }
 
 /**
- * All live keys in memory, by HMAC. Each look-up asks SQLite for data_version, which moves when any other process has committed, and then reads the keys
- * again: a key that was revoked a moment ago is refused, and while the file can't be read, so is every key.
+ * All live keys in memory, by HMAC. Each look-up asks SQLite for data_version, which moves when another process has committed,
+ * and then reads the keys again: a key that was revoked a moment ago is refused, and while the file can't be read, so are all.
  *
- * A Map may compare without constant time here: what it compares are HMACs under a key that the caller doesn't know, so that how far two of them
- * agree says nothing about how far a guess was right.
+ * A Map may compare without constant time here: what it compares are HMACs under a key that the caller doesn't know, so that how
+ * far two of them agree says nothing about how far a guess was right.
  */
 export function createCredentials(database: DatabaseSync, hmacKey: Uint8Array): Credentials {
   const dataVersion = database.prepare('PRAGMA data_version')
   const liveKeys = database.prepare(
-    'SELECT api_key.id, api_key.team, api_key.hmac, team.models FROM api_key JOIN team ON team.name = api_key.team WHERE revoked_at IS NULL',
+    `SELECT api_key.id, api_key.team, api_key.hmac, team.models
+     FROM api_key JOIN team ON team.name = api_key.team WHERE api_key.revoked_at IS NULL`,
   )
   let loadedVersion: number | undefined
   let byHmac = new Map<string, Credential>()

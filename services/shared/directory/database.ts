@@ -1,7 +1,7 @@
 import { chmodSync, closeSync, existsSync, mkdirSync, openSync } from 'node:fs'
 import { join } from 'node:path'
 import { DatabaseSync, type SQLOutputValue } from 'node:sqlite'
-import { DirectoryError } from './directory-error.ts'
+import { DirectoryError, sqliteBusy, sqliteCode } from './directory-error.ts'
 import { checkValueOf, createHmacKey, readHmacKey } from './hmac-key.ts'
 
 /** A row as SQLite gives it; columns are read with textOf and friends. */
@@ -15,7 +15,7 @@ export interface OpenDatabase {
 
 const schemaVersion = 1
 
-// A key's team is plain text: revoked keys stay, so that an id in an old audit record can still be told, also after their team was removed.
+// A key's team is plain text: revoked keys outlive their team, so that an id in an old audit record can still be told.
 const schema = `
 CREATE TABLE team (
   name TEXT PRIMARY KEY,
@@ -38,12 +38,12 @@ PRAGMA user_version = ${schemaVersion};
 const writerWaitMs = 5000
 const readerWaitMs = 500
 
-/** Opens `<home>/directory.sqlite` and `<home>/directory.key`; `create` makes what is missing. Throws DirectoryError and SQLite's errors. */
+/** Opens `<home>/directory.sqlite` and its key; `create` makes what is missing. Call it within withDirectoryErrors. */
 export function openDatabase(home: string, { readOnly, create }: { readOnly: boolean; create: boolean }): OpenDatabase {
   const file = join(home, 'directory.sqlite')
   const keyFile = join(home, 'directory.key')
   if (!existsSync(file)) {
-    if (!create) throw new DirectoryError(`There are no teams and keys in ${home} yet: the first start of the platform makes them.`)
+    if (!create) throw new DirectoryError(`There are no teams and keys in ${home}: the platform's first start makes them.`)
     mkdirSync(home, { recursive: true, mode: 0o700 })
     createPrivately(file)
   }
@@ -70,7 +70,7 @@ export function openDatabase(home: string, { readOnly, create }: { readOnly: boo
   }
 }
 
-/** Runs `body` in one transaction, which an error undoes. `write` takes the write lock at once, so that what body read stays true until it commits. */
+/** Runs `body` in one transaction, which an error undoes. `write` locks at once: what body reads stays true until it commits. */
 export function transaction<T>(database: DatabaseSync, kind: 'read' | 'write', body: () => T): T {
   database.exec(kind === 'write' ? 'BEGIN IMMEDIATE' : 'BEGIN')
   try {
@@ -123,8 +123,7 @@ function useWal(database: DatabaseSync): void {
       database.exec('PRAGMA journal_mode = WAL')
       return
     } catch (thrown) {
-      const busy = thrown instanceof Error && 'errcode' in thrown && typeof thrown.errcode === 'number' && (thrown.errcode & 0xff) === 5
-      if (!busy || performance.now() > deadline) throw thrown
+      if (sqliteCode(thrown) !== sqliteBusy || performance.now() > deadline) throw thrown
       Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 10)
     }
   }

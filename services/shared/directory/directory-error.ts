@@ -15,27 +15,31 @@ export function withDirectoryErrors<T>(file: string, body: () => T): T {
   }
 }
 
-/** SQLite's result codes (https://sqlite.org/rescode.html); the lower eight bits are the primary one. */
+export const sqliteBusy = 5
+
+/** SQLite's primary result code (https://sqlite.org/rescode.html), the lower eight bits; undefined for other errors. */
+export function sqliteCode(thrown: unknown): number | undefined {
+  return thrown instanceof Error && 'errcode' in thrown && typeof thrown.errcode === 'number' ? thrown.errcode & 0xff : undefined
+}
+
 function describe(thrown: unknown): string | undefined {
   if (!(thrown instanceof Error)) return undefined
-  if ('errcode' in thrown && typeof thrown.errcode === 'number') {
-    switch (thrown.errcode & 0xff) {
-      case 5:
-      case 6:
-        return 'another process is writing to it; try again in a moment'
-      case 8:
-        return 'it can only be read, not written'
-      case 11:
-      case 26:
-        return 'the file is damaged or no database; restore it from a backup'
-      case 13:
-        return 'the disk is full'
-      case 14:
-        return 'it cannot be opened; check who may read and write it and its folder'
-      default:
-        return 'errstr' in thrown && typeof thrown.errstr === 'string' ? thrown.errstr : 'SQLite failed'
-    }
+  switch (sqliteCode(thrown)) {
+    case undefined:
+      // Perhaps an error of the file system: EACCES, ENOSPC, …
+      return 'syscall' in thrown && 'code' in thrown ? `the file system says ${String(thrown.code)}` : undefined
+    case sqliteBusy:
+      return 'another process is writing to it; try again in a moment'
+    case 8:
+      return 'it can only be read, not written'
+    case 11:
+    case 26:
+      return 'the file is damaged or no database; restore it from a backup'
+    case 13:
+      return 'the disk is full'
+    case 14:
+      return 'it cannot be opened; check who may read and write it and its folder'
+    default:
+      return 'errstr' in thrown && typeof thrown.errstr === 'string' ? thrown.errstr : 'SQLite failed'
   }
-  // An error of the file system: EACCES, ENOSPC, …
-  return 'syscall' in thrown && 'code' in thrown && typeof thrown.code === 'string' ? `the file system says ${thrown.code}` : undefined
 }

@@ -53,7 +53,8 @@ test('an unknown key, a typo and texts that are no keys authenticate nobody', ()
   const directory = open()
   directory.addTeam('default', [])
   const { id, secret } = directory.createKey('default')
-  for (const text of [secretOf(new Uint8Array(32)), `${secret.slice(0, -1)}~`, secret.slice(0, -1), `${secret} `, id, '', "' OR 1=1 --"]) {
+  const unknown = secretOf(new Uint8Array(32))
+  for (const text of [unknown, `${secret.slice(0, -1)}~`, secret.slice(0, -1), `${secret} `, id, '', "' OR 1=1 --"]) {
     expect(directory.authenticate(text)).toBeUndefined()
   }
 })
@@ -120,9 +121,9 @@ test('refusals say what is wrong and what there is', () => {
     [() => directory.createKey('reserach'), 'Team "reserach" does not exist (did you mean "research"?); teams: legal, research.'],
     [() => directory.removeTeam('zzz'), 'Team "zzz" does not exist; teams: legal, research.'],
     [() => directory.listKeys('zzz'), 'Team "zzz" does not exist; teams: legal, research.'],
-    [() => directory.addTeam('x', ['smol'], ['smollm2-135m']), 'There is no model "smol" (did you mean "smollm2-135m"?); models: smollm2-135m.'],
+    [() => directory.addTeam('x', ['smol'], ['smollm2']), 'There is no model "smol" (did you mean "smollm2"?); models: smollm2.'],
     [() => directory.revokeKey('key_nothing'), 'There is no key with the id "key_nothing".'],
-    [() => directory.revokeKey(secret), 'That is an API key, not the id of one; ids begin with "key_" ("keys list" shows them).'],
+    [() => directory.revokeKey(secret), 'That is an API key, not the id of one; ids begin with "key_".'],
     [() => directory.createKey('legal', `for ${secret}`), 'A label must not hold an API key.'],
     [() => directory.createKey(secret), 'Team an API key does not exist; teams: legal, research.'],
   ]
@@ -134,8 +135,12 @@ test('refusals say what is wrong and what there is', () => {
 test('names, model ids and labels that could be mistaken for something else are refused', () => {
   const directory = open()
   directory.addTeam('default', [])
-  for (const name of ['', 'A', 'ä', '-a', 'a b', 'a_b', 'a\n', 'a'.repeat(64), '../x']) expect(() => directory.addTeam(name, [])).toThrow(DirectoryError)
-  for (const model of ['', 'a b', 'a\u0000', 'é', 'm'.repeat(129)]) expect(() => directory.addTeam('ok', [model])).toThrow(DirectoryError)
+  for (const name of ['', 'A', 'ä', '-a', 'a b', 'a_b', 'a\n', 'a'.repeat(64), '../x']) {
+    expect(() => directory.addTeam(name, [])).toThrow(DirectoryError)
+  }
+  for (const model of ['', 'a b', 'a\u0000', 'é', 'm'.repeat(129)]) {
+    expect(() => directory.addTeam('ok', [model])).toThrow(DirectoryError)
+  }
   for (const label of ['', 'two\nlines', '\u001b[31mred', 'bidi \u202e', 'l'.repeat(65)]) {
     expect(() => directory.createKey('default', label)).toThrow(DirectoryError)
   }
@@ -151,7 +156,7 @@ test('no secret is on disk, the write-ahead log included', () => {
   // Another process makes the copy: reading the files here and closing them would drop this process's locks on them.
   const copy = join(parent, 'copy')
   execFileSync('cp', ['-R', home, copy])
-  expect(readdirSync(copy).toSorted()).toEqual(['directory.key', 'directory.sqlite', 'directory.sqlite-shm', 'directory.sqlite-wal'])
+  expect(readdirSync(copy)).toContain('directory.sqlite-wal')
   const bytes = readdirSync(copy).map((name) => readFileSync(join(copy, name)).toString('latin1')).join('\n')
   for (const secret of secrets) {
     expect(bytes).not.toContain(secret)
@@ -163,9 +168,11 @@ test('no secret is on disk, the write-ahead log included', () => {
 test('only the owner can read the files, also when they were more open', () => {
   const directory = open()
   directory.addTeam('default', [])
-  const modes = (): Record<string, number> => Object.fromEntries(readdirSync(home).map((name) => [name, statSync(join(home, name)).mode & 0o777]))
-  const expected = { 'directory.key': 0o600, 'directory.sqlite': 0o600, 'directory.sqlite-shm': 0o600, 'directory.sqlite-wal': 0o600 }
-  expect(statSync(home).mode & 0o777).toBe(0o700)
+  const modeOf = (path: string): number => statSync(path).mode & 0o777
+  const modes = (): [string, number][] => readdirSync(home).toSorted().map((name) => [name, modeOf(join(home, name))])
+  const names = ['directory.key', 'directory.sqlite', 'directory.sqlite-shm', 'directory.sqlite-wal']
+  const expected = names.map((name) => [name, 0o600])
+  expect(modeOf(home)).toBe(0o700)
   expect(modes()).toEqual(expected)
   for (const name of readdirSync(home)) chmodSync(join(home, name), 0o644)
   open()
@@ -173,7 +180,7 @@ test('only the owner can read the files, also when they were more open', () => {
 })
 
 test('opening to read, or without making, leaves no directory behind', () => {
-  expect(() => open({ readOnly: true })).toThrow(/There are no teams and keys in .*state yet/)
+  expect(() => open({ readOnly: true })).toThrow(/There are no teams and keys in .*state:/)
   expect(() => open({ create: false })).toThrow(DirectoryError)
   expect(existsSync(home)).toBe(false)
 })
@@ -237,5 +244,6 @@ test('while the directory cannot be read, nobody gets in', () => {
   const other = new DatabaseSync(join(home, 'directory.sqlite'))
   other.exec("PRAGMA ignore_check_constraints = ON; UPDATE team SET models = '\"all\"'")
   other.close()
-  expect(() => directory.authenticate(secret)).toThrow(expect.objectContaining({ code: 'UNAVAILABLE', reason: 'directory_unavailable' }))
+  const unavailable: unknown = expect.objectContaining({ code: 'UNAVAILABLE', reason: 'directory_unavailable' })
+  expect(() => directory.authenticate(secret)).toThrow(unavailable)
 })

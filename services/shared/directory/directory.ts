@@ -1,3 +1,4 @@
+import { join } from 'node:path'
 import { ServiceError } from '../errors.ts'
 import { newKeyId, newSecret } from './api-key.ts'
 import { createCredentials, type Credential } from './credentials.ts'
@@ -36,8 +37,8 @@ export interface DirectoryOptions {
 }
 
 /**
- * Teams and their API keys. Every change is durable when its method returns, and counts at once in all processes that have the directory open.
- * All methods are synchronous and, but for `authenticate`, throw DirectoryError.
+ * Teams and their API keys. Every change is durable when its method returns, and counts at once in all processes that have the
+ * directory open. All methods are synchronous and, but for `authenticate`, throw DirectoryError.
  */
 export interface Directory {
   /** `models`: empty for every served model. Each must be among `knownModels` when that is given. */
@@ -52,14 +53,16 @@ export interface Directory {
   listKeys(team?: string): ApiKey[]
   /** Revoking a revoked key changes nothing and answers with what it was. */
   revokeKey(id: string): ApiKey
-  /** Undefined for a key that is unknown, revoked or misspelt. Throws ServiceError UNAVAILABLE directory_unavailable when the file can't be read. */
+  /** Undefined for an unknown, revoked or misspelt key. Throws UNAVAILABLE directory_unavailable when the file can't be read. */
   authenticate(secret: string): Credential | undefined
   close(): void
 }
 
 /** Throws DirectoryError. */
-export function openDirectory({ home, readOnly = false, create = !readOnly, now = () => new Date() }: DirectoryOptions): Directory {
-  const { database, file, hmacKey } = withDirectoryErrors(home, () => openDatabase(home, { readOnly, create: create && !readOnly }))
+export function openDirectory({ home, readOnly = false, create = true, now = () => new Date() }: DirectoryOptions): Directory {
+  const { database, file, hmacKey } = withDirectoryErrors(join(home, 'directory.sqlite'), () =>
+    openDatabase(home, { readOnly, create: create && !readOnly }),
+  )
   const selectTeams = database.prepare('SELECT name, models, created_at FROM team ORDER BY name')
   const selectTeam = database.prepare('SELECT name FROM team WHERE name = ?')
   const insertTeam = database.prepare('INSERT INTO team (name, models, created_at) VALUES (?, ?, ?)')
@@ -114,7 +117,7 @@ export function openDirectory({ home, readOnly = false, create = !readOnly, now 
         const live = keys().filter((key) => key.team === name && key.revokedAt === undefined)
         if (live.length > 0 && !force) {
           const ids = live.map((key) => key.id).join(', ')
-          throw new DirectoryError(`Team "${name}" has live keys (${ids}): revoke them first, or force the removal, which revokes them.`)
+          throw new DirectoryError(`Team "${name}" has live keys (${ids}): revoke them first, or use force, which revokes them.`)
         }
         deleteTeam.run(name)
         return live.map(revoke)
@@ -149,7 +152,8 @@ export function openDirectory({ home, readOnly = false, create = !readOnly, now 
       try {
         return credentials.find(secret)
       } catch (thrown) {
-        throw new ServiceError('UNAVAILABLE', 'directory_unavailable', 'API keys cannot be checked at the moment.', { cause: thrown })
+        const message = 'API keys cannot be checked at the moment.'
+        throw new ServiceError('UNAVAILABLE', 'directory_unavailable', message, { cause: thrown })
       }
     },
     close: () => database.close(),

@@ -5,7 +5,7 @@ import { DirectoryError } from './directory-error.ts'
 
 const keyBytes = 32
 
-/** HMAC-SHA256 of an API key: all that is stored of it. A copy of the database without `directory.key` gives no way to test guesses. */
+/** HMAC-SHA256 of an API key: all that is stored of it. Without `directory.key` a copy of the database confirms no guess. */
 export function hmacOf(hmacKey: Uint8Array, secret: string): Buffer {
   return createHmac('sha256', hmacKey).update(secret).digest()
 }
@@ -24,8 +24,9 @@ export function readHmacKey(file: string): Buffer {
 }
 
 /**
- * The key in `file`, made when missing. Call it inside the write transaction that creates the database: that keeps other processes out, and that no
- * stored HMAC depends yet on a broken file, which is replaced. The name appears only with all 32 bytes durable under it.
+ * The key in `file`, made when missing. Call it inside the write transaction that makes the tables: it keeps other processes out,
+ * and no stored HMAC depends yet on a file that is cut, so that one is replaced. The name appears only with all 32 bytes durable
+ * under it. (A hard link, which would need no lock, is what some network file systems can't do.)
  */
 export function createHmacKey(file: string): Buffer {
   const existing = readIfThere(file)

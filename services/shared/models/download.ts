@@ -21,13 +21,18 @@ export interface Download {
 }
 
 /** What the server said of the file whose first bytes are here: proves on resuming that it still is the same file. */
-const Origin = Type.Object({ etag: Type.Optional(Type.String()), lastModified: Type.Optional(Type.String()), total: Type.Optional(Type.Integer()) })
+const Origin = Type.Object({
+  etag: Type.Optional(Type.String()),
+  lastModified: Type.Optional(Type.String()),
+  total: Type.Optional(Type.Integer()),
+})
 type Origin = Static<typeof Origin>
 
 /**
- * Downloads a file with resumption (RFC 9110: Range, If-Range), over broken connections and over restarts of this process. Resolves when
- * all of it is at `to` with the right size and digest, which is read back from the disk. A file of the wrong digest is deleted; if it was
- * pieced together it is fetched once more in one go, as the pieces may be of two files. Throws SourceFailed or LocalFailure.
+ * Downloads a file with resumption (RFC 9110: Range, If-Range), over broken connections and over restarts of this process.
+ * Resolves when all of it is at `to` with the right size and digest, which is read back from the disk. A file of the wrong
+ * digest is deleted; if it was pieced together it is fetched once more in one go, as the pieces may be of two files. Throws
+ * SourceFailed or LocalFailure.
  */
 export async function download(request: Download, client: HttpClient): Promise<void> {
   await mkdir(dirname(request.to), { recursive: true, mode: 0o700 })
@@ -49,7 +54,7 @@ async function transferAll(request: Download, client: HttpClient): Promise<{ res
   const { attempts, backoffMs } = client.limits
   let resumed = false
   let underWay = false
-  for (let failures = 0; ; ) {
+  for (let failures = 0; ;) {
     const start = await sizeOf(request.to)
     try {
       resumed = (await transfer(request, client)) || resumed
@@ -59,7 +64,8 @@ async function transferAll(request: Download, client: HttpClient): Promise<{ res
       const progressed = (await sizeOf(request.to)) > start
       underWay ||= progressed
       // Nobody there at all is the rule at closed sites, and no reason to wait; a download under way is worth patience.
-      if (!(error instanceof Interrupted) || (error instanceof Unreachable && !underWay)) throw diskFailure(error, dirname(request.to))
+      if (!(error instanceof Interrupted) || (error instanceof Unreachable && !underWay))
+        throw diskFailure(error, dirname(request.to))
       failures = progressed ? 1 : failures + 1
       if (failures >= attempts) throw new SourceFailed(`${error.message}, ${attempts} times in a row`, { cause: error })
       const pause = Math.min(error.retryAfterMs ?? 0, 30_000)
@@ -104,7 +110,10 @@ async function transfer(request: Download, client: HttpClient): Promise<boolean>
   }
 }
 
-/** Offset at which the body of this response begins; undefined when the file has to be begun anew. Throws on a status of failure. */
+/**
+ * Offset at which the body of this response begins; undefined when the file has to be begun anew. Throws on a status of
+ * failure.
+ */
 function startOf(response: IncomingMessage, have: number, origin: Origin): number | undefined {
   const status = response.statusCode ?? 0
   if (status === 200) return 0
@@ -130,13 +139,19 @@ export function statusFailure({ statusCode: status = 0, headers }: IncomingMessa
   return new SourceFailed(`answers HTTP ${status}`)
 }
 
-async function append(body: IncomingMessage, start: number, { to, size, onBytes, signal }: Download, total: number | undefined): Promise<void> {
+async function append(
+  body: IncomingMessage,
+  start: number,
+  { to, size, onBytes, signal }: Download,
+  total: number | undefined,
+): Promise<void> {
   const file = await open(to, start === 0 ? 'w' : 'r+', 0o600)
   let position = start
   onBytes(position, size ?? total)
   try {
     for await (const chunk of body as AsyncIterable<Buffer>) {
-      if (size !== undefined && position + chunk.length > size) throw new SourceFailed(`sends more than the ${size} bytes of the file`)
+      if (size !== undefined && position + chunk.length > size)
+        throw new SourceFailed(`sends more than the ${size} bytes of the file`)
       await writeAll(file, chunk, position)
       position += chunk.length
       onBytes(position, size ?? total)
@@ -155,14 +170,18 @@ async function append(body: IncomingMessage, start: number, { to, size, onBytes,
 
 /** Written at its own offset, so that two processes which fetch the same file write the same bytes to the same places. */
 async function writeAll(file: FileHandle, bytes: Buffer, position: number): Promise<void> {
-  for (let done = 0; done < bytes.length; ) {
+  for (let done = 0; done < bytes.length;) {
     const { bytesWritten } = await file.write(bytes, done, bytes.length - done, position + done)
     done += bytesWritten
   }
 }
 
 /** What is wrong with a file that was fetched, in plain words; undefined when size and digest, where given, are right. */
-export async function problemOf(path: string, { size, sha256 }: Pick<Download, 'size' | 'sha256'>, signal: AbortSignal): Promise<string | undefined> {
+export async function problemOf(
+  path: string,
+  { size, sha256 }: Pick<Download, 'size' | 'sha256'>,
+  signal: AbortSignal,
+): Promise<string | undefined> {
   const found = await sizeOf(path)
   if (size !== undefined && found !== size) return `gave ${found} bytes instead of ${size}`
   if (sha256 === undefined) return undefined
@@ -184,7 +203,9 @@ function contentLength(response: IncomingMessage): number | undefined {
 }
 
 async function sizeOf(path: string): Promise<number> {
-  return await stat(path).then((stats) => stats.size).catch(() => 0)
+  return await stat(path)
+    .then((stats) => stats.size)
+    .catch(() => 0)
 }
 
 function originPath(path: string): string {

@@ -35,7 +35,9 @@ export class ModelUnavailable extends Error {
   readonly attempts: readonly Attempt[]
 
   constructor(entry: ModelEntry, attempts: readonly Attempt[], place: string | undefined) {
-    super([`The model ${entry.id} is not here and could not be fetched:`, ...attempts.map(line), ...byHand(entry, place)].join('\n'))
+    super(
+      [`The model ${entry.id} is not here and could not be fetched:`, ...attempts.map(line), ...byHand(entry, place)].join('\n'),
+    )
     this.attempts = attempts
   }
 }
@@ -45,7 +47,8 @@ function line({ source, reason }: Attempt): string {
 }
 
 function byHand(entry: ModelEntry, place: string | undefined): string[] {
-  if (place === undefined) return ["Put the file where from.path of the model's entry says, or correct from.path in the configuration file."]
+  if (place === undefined)
+    return ["Put the file where from.path of the model's entry says, or correct from.path in the configuration file."]
   return [
     'To put it in place by hand, get the file from a machine that has it and copy it to',
     `  ${place}`,
@@ -79,11 +82,15 @@ const untrusted = new Set([
   'UNABLE_TO_VERIFY_LEAF_SIGNATURE',
 ])
 
-/** A network error in plain words, with its code for those who search for it. Never its message, which may hold a URL with credentials. */
+/**
+ * A network error in plain words, with its code for those who search for it. Never its message, which may hold a URL with
+ * credentials.
+ */
 export function networkReason(error: unknown): string {
   const code = errorCode(error)
   if (code === undefined) return 'connection failed'
-  if (untrusted.has(code)) return `its certificate is signed by nobody known here; name the CA with SSL_CERT_FILE or PIP_CERT (${code})`
+  if (untrusted.has(code))
+    return `its certificate is signed by nobody known here; name the CA with SSL_CERT_FILE or PIP_CERT (${code})`
   return `${words[code] ?? 'connection failed'} (${code})`
 }
 
@@ -91,7 +98,9 @@ export function networkReason(error: unknown): string {
 export function diskFailure(error: unknown, folder: string): unknown {
   switch (errorCode(error)) {
     case 'ENOSPC':
-      return new LocalFailure(`No space left on the disk of ${folder}. Free some and start again: the download goes on where it stopped.`)
+      return new LocalFailure(
+        `No space left on the disk of ${folder}. Free some and start again: the download goes on where it stopped.`,
+      )
     case 'EDQUOT':
       return new LocalFailure(`The disk quota is used up in ${folder}. Free some space and start again.`)
     case 'EACCES':

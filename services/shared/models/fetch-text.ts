@@ -7,7 +7,12 @@ import type { HttpClient } from './http-client.ts'
 const maxBytes = 64 << 20
 
 /** A page of text with its content type and the URL that gave it in the end. Tries again as downloads do. Throws SourceFailed. */
-export async function fetchText(url: URL, accept: string, client: HttpClient, signal: AbortSignal): Promise<{ text: string; type: string; url: URL }> {
+export async function fetchText(
+  url: URL,
+  accept: string,
+  client: HttpClient,
+  signal: AbortSignal,
+): Promise<{ text: string; type: string; url: URL }> {
   for (let failures = 1; ; failures += 1) {
     try {
       return await once(url, accept, client, signal)
@@ -19,7 +24,12 @@ export async function fetchText(url: URL, accept: string, client: HttpClient, si
   }
 }
 
-async function once(start: URL, accept: string, client: HttpClient, signal: AbortSignal): Promise<{ text: string; type: string; url: URL }> {
+async function once(
+  start: URL,
+  accept: string,
+  client: HttpClient,
+  signal: AbortSignal,
+): Promise<{ text: string; type: string; url: URL }> {
   const { response, url } = await client.get(start, { accept, 'accept-encoding': 'identity', 'user-agent': 'intramuros' }, signal)
   try {
     if (response.statusCode !== 200) throw statusFailure(response)

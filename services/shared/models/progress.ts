@@ -33,8 +33,8 @@ interface Run {
 }
 
 /**
- * Renders a fetch for people: on a terminal one line that is redrawn at most ten times a second, elsewhere a line for every 10 %. `now` is a
- * monotonic clock in milliseconds.
+ * Renders a fetch for people: on a terminal one line that is redrawn at most ten times a second, elsewhere a line for every 10
+ * %. `now` is a monotonic clock in milliseconds.
  */
 export function createProgress(stream: ProgressStream, now: () => number = () => performance.now()): ProgressRenderer {
   let run: Run | undefined
@@ -60,7 +60,8 @@ export function createProgress(stream: ProgressStream, now: () => number = () =>
       run.drawnAt = time
       const text = describeProgress(progress, speed)
       const bar = total === undefined ? '' : `${barOf(received / total)} `
-      const room = Math.max((stream.columns ?? 80) - 1, 20)
+      // A terminal that doesn't know its width says 0.
+      const room = Math.max((stream.columns === undefined || stream.columns === 0 ? 80 : stream.columns) - 1, 20)
       stream.write(`\r\u001B[2K${(bar.length + text.length <= room ? bar + text : text).slice(0, room)}`)
       lineOpen = true
     } else {

@@ -9,7 +9,8 @@ export interface ProxySettings {
 
 /** The proxy that requests for `url` go through, by the variables that curl, requests and pip read too; undefined for none. */
 export function proxyFor(url: URL, { env, proxy }: ProxySettings): URL | undefined {
-  const read = (name: string): string | undefined => [env[name.toLowerCase()], env[name]].find((value) => value !== undefined && value !== '')
+  const read = (name: string): string | undefined =>
+    [env[name.toLowerCase()], env[name]].find((value) => value !== undefined && value !== '')
   const chosen = notEmpty(proxy) ?? read(url.protocol === 'https:' ? 'HTTPS_PROXY' : 'HTTP_PROXY') ?? read('ALL_PROXY')
   if (chosen === undefined || isExempt(url, read('NO_PROXY') ?? '')) return undefined
   const address = chosen.includes('://') ? chosen : `http://${chosen}`
@@ -21,9 +22,9 @@ export function proxyFor(url: URL, { env, proxy }: ProxySettings): URL | undefin
   return parsed
 }
 
-/** Value of Proxy-Authorization for credentials in the proxy's address. */
-export function proxyAuthorization(proxy: URL): string | undefined {
-  return proxy.username === '' ? undefined : basicAuthorization(decodeURIComponent(proxy.username), decodeURIComponent(proxy.password))
+/** Value of an Authorization or Proxy-Authorization header for the credentials in an address; undefined when it has none. */
+export function ownAuthorization(url: URL): string | undefined {
+  return url.username === '' ? undefined : basicAuthorization(decoded(url.username), decoded(url.password))
 }
 
 /** RFC 7617. */
@@ -49,4 +50,12 @@ function isExempt(url: URL, noProxy: string): boolean {
 
 function notEmpty(value: string | undefined): string | undefined {
   return value === '' ? undefined : value
+}
+
+function decoded(text: string): string {
+  try {
+    return decodeURIComponent(text)
+  } catch {
+    return text
+  }
 }

@@ -36,9 +36,9 @@ type Marker = Static<typeof Marker>
 
 /**
  * Size and SHA-256 of a file. The digest is remembered under <home>/models/checked, with the file's size, times and inode, so
- * that a warm start need not read gigabytes again; a file of which any of these changed is hashed anew. This notices accidents and
- * ordinary changes; it is no defence against someone who can write in the state folder, for whom the marker is as writable as the file.
- * Throws as the file system does, ENOENT for instance.
+ * that a warm start need not read gigabytes again; a file of which any of these changed is hashed anew. This notices accidents
+ * and ordinary changes; it is no defence against someone who can write in the state folder, for whom the marker is as writable
+ * as the file. Throws as the file system does, ENOENT for instance.
  */
 export async function digestOf(path: string, home: string, signal?: AbortSignal): Promise<FileDigest> {
   const absolute = resolve(path)
@@ -55,7 +55,10 @@ function markerPath(path: string, home: string): string {
   return join(home, 'models', 'checked', `${createHash('sha256').update(path).digest('hex').slice(0, 24)}.json`)
 }
 
-/** Where this model's file lies, if one of the right size and digest is here: in the store, else at from.path. Nothing is fetched. */
+/**
+ * Where this model's file lies, if one of the right size and digest is here: in the store, else at from.path. Nothing is
+ * fetched.
+ */
 export async function presentPath(entry: ModelEntry, home: string, signal?: AbortSignal): Promise<string | undefined> {
   for (const path of placesOf(entry, home)) {
     if ((await objection(entry, path, home, signal)) === undefined) return path
@@ -72,7 +75,12 @@ export function placesOf(entry: ModelEntry, home: string): string[] {
 }
 
 /** Why the file at `path` can't be used for this model, in plain words; undefined when it can. */
-export async function objection(entry: ModelEntry, path: string, home: string, signal?: AbortSignal): Promise<string | undefined> {
+export async function objection(
+  entry: ModelEntry,
+  path: string,
+  home: string,
+  signal?: AbortSignal,
+): Promise<string | undefined> {
   let found: FileDigest
   try {
     const { size } = await describe(path)

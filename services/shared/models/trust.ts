@@ -15,8 +15,8 @@ export interface Trust {
 }
 
 /**
- * The union of the CAs that Node ships, that the system trusts and that the environment names. A site's own CA thus works wherever
- * one of its tools has been told of it; a model's digest is checked in any case.
+ * The union of the CAs that Node ships, that the system trusts and that the environment names. A site's own CA thus works
+ * wherever one of its tools has been told of it; a model's digest is checked in any case.
  */
 export async function secureContext({ env, caFile, clientCertificate }: Trust): Promise<SecureContext> {
   const ca = new Set([...getCACertificates('default'), ...systemCertificates()])
@@ -43,7 +43,9 @@ function systemCertificates(): string[] {
 }
 
 async function readCertificates(path: string, named: string): Promise<string[]> {
-  const isFolder = await stat(path).then((stats) => stats.isDirectory()).catch(() => false)
+  const isFolder = await stat(path)
+    .then((stats) => stats.isDirectory())
+    .catch(() => false)
   if (!isFolder) return [await readPem(path, named)]
   const files = (await readdir(path)).filter((file) => /\.(pem|crt)$/.test(file))
   return await Promise.all(files.map(async (file) => await readPem(join(path, file), named)))

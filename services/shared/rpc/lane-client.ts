@@ -13,7 +13,7 @@ import { channelLimits, errorFromWire } from './wire.ts'
 /** Messages of one streamed response that may be on their way unread. Half of them are granted anew as they are read. */
 const streamCredit = 64
 const firstRetryMs = 50
-const longestRetryMs = 2000
+const longestRetryMs = 500
 
 export interface LaneOptions {
   service: Service
@@ -142,15 +142,16 @@ export function connectLane(options: LaneOptions): LaneClient {
       request.length + 128,
     )
 
-    function stop(error: ServiceError): void {
+    // The reason is made only when it is needed: an error's stack costs more than a call.
+    function stop(reason: () => ServiceError): void {
       if (!calls.delete(id)) return
       writer?.push({ call: id, body: { $case: 'cancel', value: {} } }, 8)
-      call.end(error, Buffer.alloc(0))
+      call.end(reason(), Buffer.alloc(0))
     }
-    const onAbort = (): void => stop(asCancel(signal))
+    const onAbort = (): void => stop(() => asCancel(signal))
     signal.addEventListener('abort', onAbort, { once: true })
     const deadline =
-      timeoutMs === 0 ? undefined : setTimeout(() => stop(new ServiceError('DEADLINE_EXCEEDED', 'deadline_exceeded', `${options.peer} did not answer in time.`)), timeoutMs)
+      timeoutMs === 0 ? undefined : setTimeout(() => stop(() => new ServiceError('DEADLINE_EXCEEDED', 'deadline_exceeded', `${options.peer} did not answer in time.`)), timeoutMs)
     return {
       stop,
       grant: (more: number) => writer?.push({ call: id, body: { $case: 'credit', value: more } }, 8),
@@ -234,7 +235,7 @@ export function connectLane(options: LaneOptions): LaneClient {
       throw failure
     } finally {
       observed.end(code)
-      begun?.stop(new ServiceError('CANCELLED', 'cancelled', 'The caller stopped reading.'))
+      begun?.stop(() => new ServiceError('CANCELLED', 'cancelled', 'The caller stopped reading.'))
       begun?.release()
     }
   }

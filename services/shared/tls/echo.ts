@@ -9,7 +9,21 @@ import { serviceNameOfPeer } from './service-name.ts'
 const asIs = (bytes: Buffer): Buffer => bytes
 const path = '/test.Echo/WhoAmI'
 const definition: ServiceDefinition = {
-  whoAmI: { path, requestStream: false, responseStream: false, requestSerialize: asIs, requestDeserialize: asIs, responseSerialize: asIs, responseDeserialize: asIs },
+  whoAmI: {
+    path,
+    requestStream: false,
+    responseStream: false,
+    requestSerialize: asIs,
+    requestDeserialize: asIs,
+    responseSerialize: asIs,
+    responseDeserialize: asIs,
+  },
+}
+
+export interface Handshake {
+  certificate: DetailedPeerCertificate
+  /** For example "TLSv1.3". */
+  protocol: string | null
 }
 
 export interface EchoServer {
@@ -26,21 +40,28 @@ export async function serveEcho(identity: Identity, wantedPort = 0): Promise<Ech
     },
   })
   const port = await new Promise<number>((resolve, reject) => {
-    server.bindAsync(`127.0.0.1:${wantedPort}`, serverCredentials(identity), (error, bound) => (error === null ? resolve(bound) : reject(error)))
+    server.bindAsync(`127.0.0.1:${wantedPort}`, serverCredentials(identity), (error, bound) => {
+      if (error === null) resolve(bound)
+      else reject(error)
+    })
   })
   return { port, close: () => server.forceShutdown() }
 }
 
 /** A channel with a connection of its own. */
 export function echoClient(port: number, service: string, identity: Identity): Client {
-  return new Client(`127.0.0.1:${port}`, channelCredentials(identity), { ...channelOptions(service), 'grpc.use_local_subchannel_pool': 1 })
+  const options = { ...channelOptions(service), 'grpc.use_local_subchannel_pool': 1 }
+  return new Client(`127.0.0.1:${port}`, channelCredentials(identity), options)
 }
 
 /** The caller's service name and serial number, as the server sees them. */
 export function whoAmI(client: Client): Promise<string> {
   return new Promise((resolve, reject) => {
     const deadline = Date.now() + 10_000
-    client.makeUnaryRequest(path, asIs, asIs, Buffer.alloc(0), { deadline }, (error, answer) => (error === null ? resolve(String(answer)) : reject(error)))
+    client.makeUnaryRequest(path, asIs, asIs, Buffer.alloc(0), { deadline }, (error, answer) => {
+      if (error === null) resolve(String(answer))
+      else reject(error)
+    })
   })
 }
 
@@ -54,8 +75,10 @@ export async function whoAmIAnew(port: number, service: string, identity: Identi
   }
 }
 
-/** Shakes hands with a server by hand; resolves with its certificate, once it has taken ours. Fails with either side's refusal. */
-export function handshake(port: number, options: ConnectionOptions): Promise<{ certificate: DetailedPeerCertificate; protocol: string | null }> {
+/**
+ * Shakes hands with a server by hand; resolves with its certificate, once it has taken ours. Fails with either side's refusal.
+ */
+export function handshake(port: number, options: ConnectionOptions): Promise<Handshake> {
   return new Promise((resolve, reject) => {
     const socket = connect({ host: '127.0.0.1', port, ALPNProtocols: ['h2'], timeout: 10_000, ...options })
     socket.once('timeout', () => socket.destroy(new Error('the handshake took too long')))

@@ -1,9 +1,9 @@
-import { connect as connectPlain, createServer, type Server as TlsServer } from 'node:tls'
 import { once } from 'node:events'
-import type { AddressInfo } from 'node:net'
 import { copyFile, mkdtemp, rename, rm } from 'node:fs/promises'
+import { type AddressInfo, createServer as createPlainServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { createServer } from 'node:tls'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import { createIdentities, type Identities, silent } from '../../../test/support/identities.ts'
 import { echoClient, handshake, serveEcho, whoAmI, whoAmIAnew } from './echo.ts'
@@ -34,6 +34,7 @@ async function serve(identity: Identity): Promise<number> {
 }
 
 const unavailable = { code: 14 }
+const closed = 'the server closed the connection'
 
 describe('a server and a client of one CA', () => {
   test('talk, and the server knows the caller by its certificate', async () => {
@@ -56,9 +57,11 @@ describe('a server refuses', () => {
   test('a client of another CA', async () => {
     const port = await serve(await ours.of('tokenizer'))
     const { key, cert } = (await others.of('gateway')).current()
-    const { ca } = (await ours.of('gateway')).current()
-    await expect(handshake(port, { key, cert, ca, servername: sanOf('tokenizer') })).rejects.toThrow()
-    await expect(whoAmIAnew(port, 'tokenizer', { ...(await ours.of('gateway')), current: () => ({ key, cert, ca, notAfter: new Date() }) })).rejects.toMatchObject(unavailable)
+    const gateway = await ours.of('gateway')
+    const { ca, notAfter } = gateway.current()
+    await expect(handshake(port, { key, cert, ca, servername: sanOf('tokenizer') })).rejects.toThrow(closed)
+    const mixed = { ...gateway, current: () => ({ key, cert, ca, notAfter }) }
+    await expect(whoAmIAnew(port, 'tokenizer', mixed)).rejects.toMatchObject(unavailable)
   })
 
   test('a client without a certificate', async () => {
@@ -71,7 +74,7 @@ describe('a server refuses', () => {
     const port = await serve(await ours.of('tokenizer'))
     await expect(whoAmIAnew(port, 'tokenizer', await ours.of('https'))).rejects.toMatchObject(unavailable)
     const { key, cert, ca } = (await ours.of('https')).current()
-    await expect(handshake(port, { key, cert, ca, servername: sanOf('tokenizer') })).rejects.toThrow()
+    await expect(handshake(port, { key, cert, ca, servername: sanOf('tokenizer') })).rejects.toThrow(closed)
   })
 })
 
@@ -93,21 +96,25 @@ describe('a client refuses', () => {
 
   test('a server that knows TLS 1.2 at most', async () => {
     const { key, cert, ca } = (await ours.of('tokenizer')).current()
-    const server: TlsServer = createServer({ key, cert, ca, maxVersion: 'TLSv1.2', ALPNProtocols: ['h2'] })
+    const server = createServer({ key, cert, ca, maxVersion: 'TLSv1.2', ALPNProtocols: ['h2'] })
     const refused = once(server, 'tlsClientError')
     server.listen(0, '127.0.0.1')
     await once(server, 'listening')
     closing.push(() => void server.close())
     const { port } = server.address() as AddressInfo
-    const answer = expect(whoAmIAnew(port, 'tokenizer', await ours.of('gateway'))).rejects.toMatchObject(unavailable)
+    await expect(whoAmIAnew(port, 'tokenizer', await ours.of('gateway'))).rejects.toMatchObject(unavailable)
     expect(String((await refused)[0])).toContain('unsupported protocol')
-    await answer
   })
 })
 
 describe('a change of certificates', () => {
+  interface Swapping {
+    identity: Identity
+    swap(): Promise<void>
+  }
+
   /** An identity of a service whose files are another's from the call of swap() on. */
-  async function swapping(first: [Identities, string], second: [Identities, string]): Promise<{ identity: Identity; swap(): Promise<void> }> {
+  async function swapping(first: [Identities, string], second: [Identities, string]): Promise<Swapping> {
     const folder = await mkdtemp(join(tmpdir(), 'intramuros-swap-'))
     const put = async ([from, name]: [Identities, string]): Promise<void> => {
       for (const [source, target] of [['ca.crt', 'ca.crt'], [`${name}.pem`, 'service.pem']] as const) {
@@ -116,7 +123,8 @@ describe('a change of certificates', () => {
       }
     }
     await put(first)
-    const identity = await watchIdentity({ file: join(folder, 'service.pem'), caFile: join(folder, 'ca.crt'), log: silent, pollMs: 50 })
+    const files = { file: join(folder, 'service.pem'), caFile: join(folder, 'ca.crt') }
+    const identity = await watchIdentity({ ...files, log: silent, pollMs: 50 })
     closing.push(async () => {
       identity.close()
       await rm(folder, { recursive: true })
@@ -144,7 +152,8 @@ describe('a change of certificates', () => {
     await expect(whoAmIAnew(port, 'tokenizer', await ours.of('gateway'))).rejects.toMatchObject(unavailable)
     const { key, cert, ca } = (await others.of('gateway')).current()
     await expect(handshake(port, { ca, servername: sanOf('tokenizer') })).rejects.toThrow('certificate required')
-    await expect(handshake(port, { key, cert, ca, servername: sanOf('tokenizer'), maxVersion: 'TLSv1.2' })).rejects.toThrow('alert protocol version')
+    const older = handshake(port, { key, cert, ca, servername: sanOf('tokenizer'), maxVersion: 'TLSv1.2' })
+    await expect(older).rejects.toThrow('alert protocol version')
   })
 
   test('on the client counts for the next connection of a channel, and the open one goes on', async () => {
@@ -189,9 +198,10 @@ test('channels share a connection only with the same identity', async () => {
 })
 
 test('a connection that breaks off during the handshake fails the call', async () => {
-  const port = await serve(await ours.of('tokenizer'))
-  const plain = connectPlain({ host: '127.0.0.1', port, rejectUnauthorized: false, ALPNProtocols: ['h2'] })
-  plain.once('secureConnect', () => plain.destroy())
-  await once(plain, 'close')
-  expect(await whoAmIAnew(port, 'tokenizer', await ours.of('gateway'))).toContain('gateway')
+  const server = createPlainServer((socket) => socket.on('error', () => undefined).once('data', () => socket.destroy()))
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  closing.push(() => void server.close())
+  const { port } = server.address() as AddressInfo
+  await expect(whoAmIAnew(port, 'tokenizer', await ours.of('gateway'))).rejects.toMatchObject(unavailable)
 })

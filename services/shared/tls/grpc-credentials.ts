@@ -9,7 +9,9 @@ export { serviceNameOfPeer } from './service-name.ts'
 /** Both ends are ours. */
 const minVersion = 'TLSv1.3'
 
-/** For servers: asks each client for a certificate of ours. New handshakes use the identity as it is then, open connections go on. */
+/**
+ * For servers: asks each client for a certificate of ours. New handshakes use the identity as it is then, open connections go on.
+ */
 export function serverCredentials(identity: Identity): ServerCredentials {
   return new IdentityServerCredentials(identity)
 }
@@ -24,8 +26,8 @@ export function channelOptions(service: string): Record<string, string> {
   return { 'grpc.ssl_target_name_override': sanOf(service), 'grpc.default_authority': sanOf(service) }
 }
 
-// grpc-js has credentials that follow a provider (experimental.createCertificateProvider…), but they take no TLS version and a server of theirs has no
-// certificate until the provider's first update. Its base classes are public and need little more.
+// grpc-js has credentials that follow a provider (experimental.createCertificateProvider…), but they take no TLS version and a
+// server of theirs has no certificate until the provider's first update. Its base classes are public and need little more.
 
 class IdentityServerCredentials extends ServerCredentials {
   readonly #identity: Identity
@@ -57,6 +59,8 @@ class IdentityServerCredentials extends ServerCredentials {
   }
 }
 
+type ConnectorParameters = Parameters<ChannelCredentials['_createSecureConnector']>
+
 class IdentityChannelCredentials extends ChannelCredentials {
   readonly #identity: Identity
   #made: { of: Material; credentials: ChannelCredentials } | undefined
@@ -74,7 +78,7 @@ class IdentityChannelCredentials extends ChannelCredentials {
     return other instanceof IdentityChannelCredentials && other.#identity === this.#identity
   }
 
-  _createSecureConnector(...[target, options, given]: Parameters<ChannelCredentials['_createSecureConnector']>): experimental.SecureConnector {
+  _createSecureConnector(...[target, options, given]: ConnectorParameters): experimental.SecureConnector {
     const callCredentials = given ?? CallCredentials.createEmpty()
     return {
       connect: (socket) => this.#current()._createSecureConnector(target, options, callCredentials).connect(socket),
@@ -86,7 +90,10 @@ class IdentityChannelCredentials extends ChannelCredentials {
 
   #current(): ChannelCredentials {
     const of = this.#identity.current()
-    if (this.#made?.of !== of) this.#made = { of, credentials: ChannelCredentials.createFromSecureContext(createSecureContext(contextOptions(of))) }
+    if (this.#made?.of !== of) {
+      const context = createSecureContext(contextOptions(of))
+      this.#made = { of, credentials: ChannelCredentials.createFromSecureContext(context) }
+    }
     return this.#made.credentials
   }
 }

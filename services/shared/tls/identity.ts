@@ -28,8 +28,9 @@ export interface Identity {
 const settleMs = 20
 
 /**
- * Reads a certificate and follows its files. Throws UnusableMaterial or the file system's error when it can't be used at the start. Later, what is
- * mismatched, expired, half-written or of another CA is not taken up: the last good one stays, and a warning tells so once.
+ * Reads a certificate and follows its files. Throws UnusableMaterial or the file system's error when it can't be used at the
+ * start. Later, what is mismatched, expired, half-written or of another CA is not taken up: the last good one stays, and a
+ * warning tells so once.
  */
 export async function watchIdentity(options: IdentityOptions): Promise<Identity> {
   const { file, caFile, log, pollMs = 5000, now = () => new Date() } = options

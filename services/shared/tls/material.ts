@@ -54,7 +54,9 @@ export interface MaterialFiles {
   now: Date
 }
 
-/** Takes a key and its certificate from their PEM text if a peer that trusts `ca` would take them too. Throws UnusableMaterial. */
+/**
+ * Takes a key and its certificate from their PEM text if a peer that trusts `ca` would take them too. Throws UnusableMaterial.
+ */
 export function parseMaterial({ file, pem, ca, now }: MaterialFiles): Material {
   const keyPem = /-----BEGIN ((?:[A-Z]+ )?PRIVATE KEY)-----[^-]+-----END \1-----/.exec(pem)?.[0] ?? ''
   const key = readable('private_key_unreadable', file, () => createPrivateKey(keyPem))

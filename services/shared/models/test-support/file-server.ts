@@ -1,4 +1,4 @@
-import { type IncomingHttpHeaders, type IncomingMessage, type RequestListener, type Server, type ServerResponse, createServer } from 'node:http'
+import { type IncomingHttpHeaders, type IncomingMessage, type Server, type ServerResponse, createServer } from 'node:http'
 import { type AddressInfo } from 'node:net'
 
 /** How the server treats one request; what is left out is done right. */
@@ -64,11 +64,6 @@ export async function closeServer(server: Server): Promise<void> {
   await closed
 }
 
-export async function startServer(listener: RequestListener): Promise<{ url: URL; close: () => Promise<void> }> {
-  const server = createServer(listener)
-  return { url: await listen(server), close: async () => await closeServer(server) }
-}
-
 /** Answers; returns the offset in the file at which the answer stalls, if it does. */
 function serve(
   request: IncomingMessage,
@@ -80,7 +75,10 @@ function serve(
 ): number | undefined {
   const [, from] = /^bytes=(\d+)-$/.exec(request.headers.range ?? '') ?? []
   const ifRange = request.headers['if-range']
-  const ranged = from !== undefined && behaviour.noRanges !== true && (behaviour.ignoreIfRange === true || ifRange === undefined || ifRange === etag)
+  const ranged =
+    from !== undefined &&
+    behaviour.noRanges !== true &&
+    (behaviour.ignoreIfRange === true || ifRange === undefined || ifRange === etag)
   const start = ranged ? Number(from) : 0
   if (ranged && start >= whole.length) {
     response.writeHead(416, { 'content-range': `bytes */${whole.length}` }).end()

@@ -1,0 +1,211 @@
+/** The sections of the four services in the configuration's schema; see schema.ts. */
+const port = { type: 'integer', minimum: 0, maximum: 65_535 } as const
+const metricsPort = {
+  ...port,
+  description: 'Port of /metrics, /livez and /readyz, on metricsHost; 0: any free one.',
+} as const
+const listen = {
+  type: 'string',
+  format: 'host:port',
+  default: '127.0.0.1:0',
+  description: 'Address that it serves gRPC (mutual TLS) on; port 0: any free one.',
+} as const
+
+export const gateway = {
+  type: 'object',
+  description: 'The front door: HTTPS, identity, queue, the OpenAI API.',
+  additionalProperties: false,
+  properties: {
+    host: { type: 'string', format: 'host', default: '127.0.0.1', description: 'Address that HTTPS is served on.' },
+    port: { ...port, default: 8443, description: 'Port that HTTPS is served on; 0: any free one.' },
+    names: {
+      type: 'array',
+      items: { type: 'string', format: 'host' },
+      default: [],
+      description:
+        'Further host names and IP addresses that the HTTPS certificate is valid for, beside localhost and its addresses.',
+    },
+    metricsPort: { ...metricsPort, default: 9464 },
+    instance: {
+      type: 'string',
+      format: 'name',
+      default: 'gateway',
+      description: 'Name of this gateway in the ledger: stable over its restarts, and another one for each replica.',
+    },
+    maxBodyBytes: {
+      type: 'integer',
+      minimum: 1024,
+      maximum: 268_435_456,
+      default: 4_194_304,
+      unit: 'bytes',
+      description: 'Largest request body that is read.',
+    },
+    maxConcurrent: {
+      type: 'integer',
+      minimum: 1,
+      maximum: 100_000,
+      default: 256,
+      unit: 'requests',
+      description: 'Requests under way at once.',
+    },
+    maxQueued: {
+      type: 'integer',
+      minimum: 0,
+      maximum: 100_000,
+      default: 512,
+      unit: 'requests',
+      description: 'Requests that wait for their turn; one more gets status 429.',
+    },
+    queueTimeoutSeconds: {
+      type: 'integer',
+      minimum: 1,
+      maximum: 3600,
+      default: 30,
+      unit: 'seconds',
+      description: 'Longest wait for a turn.',
+    },
+    requestTimeoutSeconds: {
+      type: 'integer',
+      minimum: 1,
+      maximum: 86_400,
+      default: 600,
+      unit: 'seconds',
+      description: 'Longest time from a request to the end of its answer.',
+    },
+    bodyTimeoutSeconds: {
+      type: 'integer',
+      minimum: 1,
+      maximum: 3600,
+      default: 30,
+      unit: 'seconds',
+      description: 'Longest time for a request body to arrive.',
+    },
+    tokenizer: {
+      type: 'string',
+      format: 'host:port',
+      default: '',
+      description: 'Where the tokenizer serves gRPC. The local launcher fills it in.',
+    },
+    audit: {
+      type: 'string',
+      format: 'host:port',
+      default: '',
+      description: 'Where the audit service serves gRPC. The local launcher fills it in.',
+    },
+    workers: {
+      type: 'array',
+      items: { type: 'string', format: 'host:port' },
+      default: [],
+      description: 'Where the inference workers serve gRPC. The local launcher fills it in.',
+    },
+  },
+} as const
+
+export const tokenizer = {
+  type: 'object',
+  description: 'Messages become the exact tokens that the model sees.',
+  additionalProperties: false,
+  properties: { listen, metricsPort: { ...metricsPort, default: 9462 } },
+} as const
+
+export const inferenceWorker = {
+  type: 'object',
+  description: 'One model on one GPU or the CPU.',
+  additionalProperties: false,
+  properties: {
+    listen,
+    metricsPort: { ...metricsPort, default: 9463 },
+    model: {
+      type: 'string',
+      default: '',
+      description: 'Id of the model that this worker serves. The local launcher fills it in, for one worker each.',
+    },
+    slots: {
+      type: 'integer',
+      minimum: 1,
+      maximum: 1024,
+      default: 4,
+      unit: 'requests',
+      description: 'Requests that are decoded at once.',
+    },
+    contextLength: {
+      type: 'integer',
+      minimum: 0,
+      maximum: 16_777_216,
+      default: 4096,
+      unit: 'tokens',
+      description:
+        "Longest prompt and answer together, for each slot; 0: the model's own limit. KV cache memory grows with it times slots.",
+    },
+    batchSize: {
+      type: 'integer',
+      minimum: 1,
+      maximum: 65_536,
+      default: 512,
+      unit: 'tokens',
+      description: 'Most tokens in one decode call.',
+    },
+    threads: {
+      type: 'integer',
+      minimum: 0,
+      maximum: 1024,
+      default: 0,
+      unit: 'threads',
+      description: 'CPU threads; 0: one less than the CPUs available, from 1 to 8.',
+    },
+    gpu: {
+      type: 'string',
+      enum: ['auto', 'off', 'metal', 'cuda', 'vulkan'],
+      default: 'auto',
+      description: 'What computes; auto: a GPU where one can be used, else the CPU.',
+    },
+    maxQueued: {
+      type: 'integer',
+      minimum: 0,
+      maximum: 100_000,
+      default: 128,
+      unit: 'requests',
+      description: 'Requests that wait for a slot; one more is refused.',
+    },
+    stepTimeoutSeconds: {
+      type: 'integer',
+      minimum: 1,
+      maximum: 3600,
+      default: 60,
+      unit: 'seconds',
+      description: 'A decode call that takes longer means that the engine hangs: the worker ends and is started again.',
+    },
+  },
+} as const
+
+export const audit = {
+  type: 'object',
+  description: 'The ledger.',
+  additionalProperties: false,
+  properties: {
+    listen,
+    metricsPort: { ...metricsPort, default: 9461 },
+    folder: {
+      type: 'string',
+      format: 'folder',
+      default: '',
+      description: 'Folder of the log; empty: audit/ in the state folder.',
+    },
+    orphanSeconds: {
+      type: 'integer',
+      minimum: 1,
+      maximum: 3600,
+      default: 30,
+      unit: 'seconds',
+      description: 'After so long without its gateway, an open record is closed as interrupted.',
+    },
+    endTimeoutSeconds: {
+      type: 'integer',
+      minimum: 1,
+      maximum: 600,
+      default: 15,
+      unit: 'seconds',
+      description: 'Longest wait for the end record of an answer to be on disk; after it the answer ends with an error.',
+    },
+  },
+} as const
