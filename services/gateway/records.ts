@@ -53,10 +53,10 @@ export function createRecords({ audit, instance, endTimeoutMs, log }: RecordsOpt
           void deliverLateEnds()
         }
       } catch (thrown) {
-        if (attached) log.warn({ err: describeError(thrown) }, 'lost the audit ledger: requests are refused until it is back')
+        if (attached && !never.aborted) log.warn({ err: describeError(thrown) }, 'lost the audit ledger: requests are refused until it is back')
       }
       attached = false
-      await pause(100)
+      if (!never.aborted) await pause(100)
     }
   }
 

@@ -13,7 +13,7 @@ import { channelLimits, errorFromWire } from './wire.ts'
 /** Messages of one streamed response that may be on their way unread. Half of them are granted anew as they are read. */
 const streamCredit = 64
 const firstRetryMs = 50
-const longestRetryMs = 500
+const longestRetryMs = 250
 
 export interface LaneOptions {
   service: Service

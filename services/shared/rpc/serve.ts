@@ -63,11 +63,11 @@ export async function serveRpc<S extends Service>(options: ServeOptions<S>): Pro
 /** Leaves requests and responses as bytes: the bound methods encode and decode, the same way for both carriages. */
 function overBytes(service: Service): Service {
   const asIs = (bytes: Buffer): Buffer => bytes
-  const definitions = Object.entries(service).map(([name, definition]) => [
-    name,
-    name === 'lane' ? definition : { ...definition, requestDeserialize: asIs, responseSerialize: asIs },
-  ])
-  return { lane: service.lane, ...Object.fromEntries(definitions) }
+  const overBytes: Service = { ...service }
+  for (const [name, definition] of Object.entries(service)) {
+    if (name !== 'lane') overBytes[name] = { ...definition, requestDeserialize: asIs, responseSerialize: asIs }
+  }
+  return overBytes
 }
 
 /** The bound methods as grpc-js wants them. */
