@@ -1,5 +1,5 @@
 import { Check } from 'typebox/schema'
-import type { FromService } from '../../services/shared/lifecycle.ts'
+import type { FromService } from '../../services/shared/supervision.ts'
 
 const schema = {
   anyOf: [

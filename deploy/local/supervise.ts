@@ -1,7 +1,7 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { setTimeout as after } from 'node:timers/promises'
-import { exitStatus, type ToService } from '../../services/shared/lifecycle.ts'
+import { exitStatus, type ToService } from '../../services/shared/supervision.ts'
 import type { Logger } from '../../services/shared/log.ts'
 import { asFromService } from './child-message.ts'
 import { type Bind, describeBusy } from './ports.ts'

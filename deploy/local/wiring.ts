@@ -1,6 +1,6 @@
 import { join } from 'node:path'
 import type { Config } from '../../services/shared/config/schema.ts'
-import type { ServiceName } from '../../services/shared/lifecycle.ts'
+import type { ServiceName } from '../../services/shared/supervision.ts'
 import { type Bind, freePort, resolvePort } from './ports.ts'
 import type { ChildSpec } from './supervise.ts'
 

@@ -21,7 +21,7 @@ export interface LedgerOptions {
 export interface Ledger {
   /** Resolves with the record's place. Throws ALREADY_EXISTS record_exists; UNAVAILABLE audit_unavailable. */
   begin(fields: BeginFields): Promise<number>
-  /** As begin, and again with the same place when it is repeated (see requests.ts for how long). Throws NOT_FOUND no_such_record. */
+  /** As begin; repeated, it gives the same place again (requests.ts tells for how long). Throws NOT_FOUND no_such_record. */
   end(fields: EndFields): Promise<number>
   /**
    * A gateway is here, and works on the requests in `open`; what else is open in its name is closed as interrupted first.
@@ -35,7 +35,7 @@ export interface Ledger {
 export interface Attachment {
   /** Aborts, with a ServiceError, when the attachment is over on this side. */
   readonly over: AbortSignal
-  /** The gateway is gone: its open requests are closed as interrupted unless it attaches again in time. Call it once, whatever happened. */
+  /** The gateway is gone: its open requests are closed as interrupted unless it attaches again in time. */
   detach(): void
 }
 

@@ -1,5 +1,6 @@
 import { AuditService } from '../../proto/gen/intramuros/v1/audit.ts'
-import { exitStatus, FatalStartError, type RunningService, runService, type ServiceContext } from '../shared/lifecycle.ts'
+import { type RunningService, runService, type ServiceContext } from '../shared/lifecycle.ts'
+import { FatalStartError } from '../shared/supervision.ts'
 import { serveRpc } from '../shared/rpc/serve.ts'
 import { createLedger } from './ledger.ts'
 import { type AuditLog, openLog } from './log/log.ts'
@@ -58,8 +59,11 @@ async function start({ config, log: logger, registry, identity, serverCalls }: S
         log: logger,
         metrics,
         onRecord: requests.replay,
-        // What is on the disk is not known any more. The next process reads it and knows.
-        onFailed: () => setImmediate(() => process.exit(exitStatus.crashed)),
+        // What is on the disk is not known any more. The next process reads it and knows. Thrown as a crash, so that the log is flushed.
+        onFailed: () =>
+          setImmediate(() => {
+            throw new Error('the audit log can not go on in this process')
+          }),
       })
     } catch (thrown) {
       if (thrown instanceof LogUnusableError) throw new FatalStartError(thrown.message)

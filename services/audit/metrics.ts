@@ -27,7 +27,11 @@ export function createMetrics(registry: Registry): AuditMetrics {
   })
   const logBytes = new Gauge({ name: 'intramuros_audit_log_bytes', help: 'Size of the log.', registers })
   return {
-    openRequests: new Gauge({ name: 'intramuros_audit_open_requests', help: 'Requests whose end is not recorded yet.', registers }),
+    openRequests: new Gauge({
+      name: 'intramuros_audit_open_requests',
+      help: 'Requests whose end is not recorded yet.',
+      registers,
+    }),
     group({ entries, seconds, logBytes: bytes }) {
       let begun = 0
       let interrupted = 0

@@ -19,7 +19,10 @@ export interface Requests {
   replay(record: LogRecord): void
 }
 
-/** At least this many last ends are remembered, some 100 bytes each: minutes at full load, when a repeated call comes within seconds. */
+/**
+ * At least this many last ends are remembered, some 100 bytes each: half a minute at 1,000 requests a second, and calls are repeated
+ * within seconds.
+ */
 const minRemembered = 32_768
 
 export function createRequests(): Requests {

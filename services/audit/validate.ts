@@ -30,7 +30,8 @@ export function validEnd(request: EndRequest): EndFields {
   const outcome = outcomes[request.outcome]
   const firstTokenUs = Number(request.firstTokenUs)
   const durationUs = Number(request.durationUs)
-  const fields = { requestId, outcome, finishReason, error, inputTokens, outputTokens, responseBytes, firstTokenUs, durationUs, worker }
+  const counts = { inputTokens, outputTokens, responseBytes, firstTokenUs, durationUs }
+  const fields = { requestId, outcome, finishReason, error, ...counts, worker }
   if (!endFields.Check(fields)) throw invalid(endFields.Errors(fields))
   return fields
 }
@@ -42,6 +43,6 @@ export function validAttach(request: AttachRequest): AttachRequest {
 
 function invalid(problems: { instancePath: string }[]): ServiceError {
   const field = problems[0]?.instancePath.split('/')[1] ?? ''
-  const detail = field === '' ? {} : { param: field }
-  return new ServiceError('INVALID_ARGUMENT', 'invalid_record', `The record's ${field === '' ? 'fields are' : `'${field}' is`} not valid.`, detail)
+  const what = field === '' ? 'fields are' : `'${field}' is`
+  return new ServiceError('INVALID_ARGUMENT', 'invalid_record', `The record's ${what} not valid.`, field === '' ? {} : { param: field })
 }

@@ -1,6 +1,7 @@
 import { type Directory, openDirectory } from '../shared/directory/directory.ts'
 import { DirectoryError } from '../shared/directory/directory-error.ts'
-import { FatalStartError, type RunningService, runService, type ServiceContext } from '../shared/lifecycle.ts'
+import { type RunningService, runService, type ServiceContext } from '../shared/lifecycle.ts'
+import { FatalStartError } from '../shared/supervision.ts'
 import { servedModels } from '../shared/models/served.ts'
 import { watchIdentity } from '../shared/tls/identity.ts'
 import { startGateway } from './gateway.ts'

@@ -1,5 +1,6 @@
 import { availableParallelism } from 'node:os'
-import { FatalStartError, type RunningService, runService, type ServiceContext } from '../shared/lifecycle.ts'
+import { type RunningService, runService, type ServiceContext } from '../shared/lifecycle.ts'
+import { FatalStartError } from '../shared/supervision.ts'
 import { modelPath, servedModels } from '../shared/models/served.ts'
 import type { Engine } from './engines/engine.ts'
 import { createLlamaEngine } from './engines/llama.ts'

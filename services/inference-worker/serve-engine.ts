@@ -1,5 +1,5 @@
 import { InferenceService } from '../../proto/gen/intramuros/v1/inference.ts'
-import { exitStatus, type RunningService, type ServiceContext } from '../shared/lifecycle.ts'
+import type { RunningService, ServiceContext } from '../shared/lifecycle.ts'
 import { serveRpc } from '../shared/rpc/serve.ts'
 import type { Engine } from './engines/engine.ts'
 import { createMetrics } from './metrics.ts'
@@ -16,8 +16,11 @@ export async function serveEngine({ config, log, registry, identity, serverCalls
     options: { maxQueued, stepTimeoutMs: stepTimeoutSeconds * 1000, probeIntervalMs },
     log,
     metrics: createMetrics(registry),
-    // Native code that does not return can only be ended with its process; the launcher starts another.
-    onHang: () => process.exit(exitStatus.crashed),
+    // Native code that does not return can only be ended with its process, and exit() would wait for it. The launcher starts another.
+    onHang() {
+      log.flush()
+      process.kill(process.pid, 'SIGKILL')
+    },
   })
   const server = await serveRpc({
     service: InferenceService,

@@ -1,19 +1,17 @@
-import { readFileSync } from 'node:fs'
 import { setTimeout as after } from 'node:timers/promises'
 import type { Registry } from 'prom-client'
 import { type Config, ConfigError, loadConfig } from './config/load.ts'
-import { createLogger, describeError, type Logger } from './log.ts'
+import { createLogger, describeError, type ServiceLogger } from './log.ts'
 import { createRegistry, startMonitor } from './metrics.ts'
 import { type CallObserver, createCallObserver } from './rpc/observe.ts'
+import { exitStatus, FatalStartError, type FromService, packageVersion, type ServiceName, type ToService } from './supervision.ts'
 import { startTelemetry, type Telemetry } from './telemetry.ts'
 import { type Identity, watchIdentity } from './tls/identity.ts'
-
-export type ServiceName = 'audit' | 'tokenizer' | 'inference-worker' | 'gateway'
 
 /** What every service starts from. Tests make one by hand. */
 export interface ServiceContext {
   config: Config
-  log: Logger
+  log: ServiceLogger
   registry: Registry
   telemetry: Telemetry
   /** This service's own certificate. */
@@ -31,18 +29,6 @@ export interface RunningService {
   /** Releases what is left. Called once, after drain. */
   close(): Promise<void>
 }
-
-/** An error at start that no restart will mend: the process ends with this exit status and the launcher gives up on it. */
-export class FatalStartError extends Error {
-  override readonly name = 'FatalStartError'
-}
-
-/** Exit statuses, after sysexits.h where it has one. The launcher restarts a service that ends with any other. */
-export const exitStatus = { ok: 0, fatal: 78, portInUse: 69, crashed: 70 } as const
-
-/** From the launcher to a service, and back, over the child process's IPC channel. */
-export type ToService = { type: 'drain'; limitMs: number }
-export type FromService = { type: 'listening'; ports: Record<string, number> } | { type: 'ready' } | { type: 'fatal'; message: string }
 
 /** How long a service may take to end when its launcher has died. */
 const orphanDrainMs = 1000
@@ -115,7 +101,9 @@ export async function runService(name: ServiceName, start: (context: ServiceCont
     // Ctrl-C on a terminal reaches every process of the group; under the launcher only its word counts.
     process.on('SIGINT', () => process.connected || end(config.drainSeconds * 1000, 'SIGINT'))
     process.on('message', (message: ToService) => message.type === 'drain' && end(message.limitMs, 'launcher'))
-    process.on('disconnect', () => ending || end(orphanDrainMs, 'the launcher is gone'))
+    const orphaned = (): void => void (ending || end(orphanDrainMs, 'the launcher is gone'))
+    process.on('disconnect', orphaned)
+    if (process.send !== undefined && !process.connected) orphaned() // it died before there was anyone to hear it
   } catch (thrown) {
     if (isPortInUse(thrown)) {
       log.error({ err: describeError(thrown) }, 'a port is in use')
@@ -153,10 +141,4 @@ function metricsPort({ audit, tokenizer, inferenceWorker, gateway }: Config, nam
 
 function isPortInUse(thrown: unknown): boolean {
   return thrown instanceof Error && (('code' in thrown && thrown.code === 'EADDRINUSE') || thrown.message.includes('EADDRINUSE'))
-}
-
-/** Version of this package. */
-export function packageVersion(): string {
-  const text: unknown = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8'))
-  return typeof text === 'object' && text !== null && 'version' in text && typeof text.version === 'string' ? text.version : '0'
 }

@@ -1,5 +1,6 @@
 import { TokenizerService } from '../../proto/gen/intramuros/v1/tokenizer.ts'
-import { FatalStartError, type RunningService, runService, type ServiceContext } from '../shared/lifecycle.ts'
+import { type RunningService, runService, type ServiceContext } from '../shared/lifecycle.ts'
+import { FatalStartError } from '../shared/supervision.ts'
 import { modelPath, servedModels } from '../shared/models/served.ts'
 import { serveRpc } from '../shared/rpc/serve.ts'
 import { createMetrics } from './metrics.ts'

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { ensureCertificates } from '../../deploy/local/certificates.ts'
 import { openDirectory } from '../../services/shared/directory/directory.ts'
-import type { FromService } from '../../services/shared/lifecycle.ts'
+import type { FromService } from '../../services/shared/supervision.ts'
 
 const root = join(import.meta.dirname, '../..')
 const model = 'smollm2-135m-instruct'

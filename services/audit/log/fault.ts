@@ -38,7 +38,8 @@ interface Seen {
 
 /**
  * What was done to the log where its chain breaks: told from the numbers and hashes of the line there and of those around it, and
- * from whether the record that belongs there stands further on. Right for any one change to a log; names a first bad record always.
+ * from whether the record that belongs there stands further on. After several changes the place is still the first one's, and the
+ * kind a good guess.
  */
 export async function diagnose({ file, head, position, start, expected, before }: Break): Promise<Fault> {
   const { current, next, genuine, again } = await lookAhead(file, start, position, expected)
@@ -56,12 +57,13 @@ export async function diagnose({ file, head, position, start, expected, before }
         ? record === undefined || record.seq <= position || record.seq > genuine.position
         : successor.record?.seq === position + 1 && successor.record.prev === genuine.hash
     if (!shifted) return fault('reordered', position, `Record ${position} was moved: it stands at place ${genuine.position}.`)
-    const movedHere = record !== undefined && record.seq > position && !again && (record.seq < genuine.end - 1 || head?.hash === current.line.hash)
+    const ofThisLog = record !== undefined && (record.seq < genuine.end - 1 || head?.hash === current.line.hash)
+    const movedHere = ofThisLog && record.seq > position && !again
     if (movedHere) return fault('reordered', position, `Record ${record.seq} was moved: it stands at place ${position}.`)
     return fault('added', position, `A line was added at place ${position}: record ${position} follows it.`)
   }
   if (record === undefined) {
-    return fault('malformed', position, current.line.whole ? `Record ${position} is malformed.` : `Record ${position} is cut off.`)
+    return fault('malformed', position, `Record ${position} is ${current.line.whole ? 'malformed' : 'cut off'}.`)
   }
   const changed = (at: number): Fault => fault('changed', at, `Record ${at} was changed.`)
   const last = next === undefined
@@ -78,7 +80,9 @@ export async function diagnose({ file, head, position, start, expected, before }
   if (record.seq === position) return changed(position > 0 && (succeeded || confirmedByHead) ? position - 1 : position)
   const inItsPlace = last ? record.seq < position && head?.count === position + 1 : next.record?.seq === position + 1
   if (inItsPlace) return changed(position)
-  if (record.seq < position) return fault('added', position, `A line was added at place ${position}: it claims to be record ${record.seq}.`)
+  if (record.seq < position) {
+    return fault('added', position, `A line was added at place ${position}: it claims to be record ${record.seq}.`)
+  }
   const missing = record.seq - position
   const which = missing === 1 ? `Record ${position} was removed.` : `Records ${position} to ${record.seq - 1} were removed.`
   return fault('removed', position, which)
@@ -87,7 +91,7 @@ export async function diagnose({ file, head, position, start, expected, before }
 interface Ahead {
   current: Seen
   next: Seen | undefined
-  /** The record that belongs at the break's place, if it stands further on; the line after it, and how many lines there are in all. */
+  /** The record that belongs at the break's place, if it stands further on; the line after it; how many lines there are. */
   genuine: { position: number; hash: string; successor: Seen | undefined; end: number } | undefined
   /** Whether a further line gives itself the number of the current one. */
   again: boolean

@@ -9,7 +9,7 @@ import { noHash } from './record.ts'
 
 const natural = Type.Integer({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER })
 
-/** How far the log is known to be durable: without it nobody would notice that records are gone at the log's end, or were added there. */
+/** How far the log is known to be durable: without it nobody would notice records removed from the log's end, or added there. */
 const Head = Type.Object(
   {
     /** Records, and bytes that they take. */

@@ -23,7 +23,7 @@ export interface LogOptions {
   metrics: LogMetrics
   /** Called for each record that is in the log already, before openLog resolves. */
   onRecord: (record: LogRecord) => void
-  /** Called once when the log can't go on in this process: end it, and the next one recovers. Appends are refused from then on. */
+  /** Called once when the log can't go on in this process, and refuses appends from then on: end it, and the next one recovers. */
   onFailed: () => void
 }
 
@@ -56,7 +56,9 @@ export async function openLog(options: LogOptions): Promise<AuditLog> {
   const { folder, lockWaitMs, onRecord } = options
   await createFolder(folder)
   const lock = await lockFolder(folder, lockWaitMs)
-  if (lock === undefined) throw new LogUnusableError(`The audit log in ${folder} is being written by another process. Stop that one first.`)
+  if (lock === undefined) {
+    throw new LogUnusableError(`The audit log in ${folder} is being written by another process. Stop that one first.`)
+  }
   try {
     const recovered = await recoverLog(folder, onRecord)
     const head = openHead(folder)
@@ -150,7 +152,9 @@ function startAppending(options: LogOptions, recovered: Recovered, headFile: Hea
   async function undo(cause: unknown): Promise<void> {
     try {
       await truncate(fd, durable.bytes)
-      if (!troubled) log.error({ err: describeError(cause), records: durable.count }, 'the audit log could not be written: requests are refused')
+      if (!troubled) {
+        log.error({ err: describeError(cause), records: durable.count }, 'the audit log could not be written: requests are refused')
+      }
       troubled = true
     } catch (thrown) {
       fail('the audit log could neither be written nor restored', thrown)
@@ -211,7 +215,8 @@ function refuse(group: readonly Append[], cause: unknown): void {
 }
 
 function unavailable(cause?: unknown): ServiceError {
-  return new ServiceError('UNAVAILABLE', 'audit_unavailable', 'The audit record could not be made durable.', { retryAfterMs: 2000, cause })
+  const message = 'The audit record could not be made durable.'
+  return new ServiceError('UNAVAILABLE', 'audit_unavailable', message, { retryAfterMs: 2000, cause })
 }
 
 // The callback forms: a third of what FileHandle costs, once for every group.

@@ -83,7 +83,8 @@ export function encodeLine(seq: number, at: string, entry: Entry, prev: string):
   if (outcome === 'interrupted') return JSON.stringify({ seq, at, type, requestId, outcome, prev })
   const { finishReason, error, inputTokens, outputTokens, responseBytes, firstTokenUs, durationUs, worker } = entry
   return JSON.stringify({
-    seq, at, type, requestId, outcome, finishReason, error, inputTokens, outputTokens, responseBytes, firstTokenUs, durationUs, worker, prev,
+    seq, at, type, requestId, outcome, finishReason, error,
+    inputTokens, outputTokens, responseBytes, firstTokenUs, durationUs, worker, prev,
   })
 }
 

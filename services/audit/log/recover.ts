@@ -56,7 +56,8 @@ async function scanOrCreate(folder: string, visit: (record: LogRecord) => void):
     const scan = await scanLog(folder, visit)
     if (scan.ok) return scan
     throw new LogUnusableError(
-      `The audit log in ${folder} is broken. ${scan.message} It is not continued, so that the evidence stays as it is: move the folder aside, keep it, and start again to begin a new log.`,
+      `The audit log in ${folder} is broken. ${scan.message} It is not continued, so that the evidence stays as it is: ` +
+        'move the folder aside, keep it, and start again to begin a new log.',
     )
   } catch (thrown) {
     if (!(thrown instanceof ServiceError && thrown.reason === 'no_log')) throw thrown
@@ -74,7 +75,9 @@ async function rewrite(file: FileHandle, from: number, to: number): Promise<void
   for (let position = from; position < to; ) {
     const { bytesRead } = await file.read(chunk, 0, Math.min(pageBytes, to - position), position)
     if (bytesRead === 0) throw new Error('The log was shortened while it was read.')
-    for (let written = 0; written < bytesRead; ) written += (await file.write(chunk, written, bytesRead - written, position + written)).bytesWritten
+    for (let done = 0; done < bytesRead; ) {
+      done += (await file.write(chunk, done, bytesRead - done, position + done)).bytesWritten
+    }
     position += bytesRead
   }
 }

@@ -32,7 +32,8 @@ export async function scanLog(folder: string, visit: (record: LogRecord) => void
     if (!isMissing(thrown)) throw thrown
     if (head === 'missing') throw new ServiceError('NOT_FOUND', 'no_log', 'There is no audit log in this folder.')
     if (head !== 'malformed' && head.count === 0) return { ok: true, log: emptyHead, head, tornBytes: 0 }
-    return { ok: false, log: emptyHead, kind: 'removed', position: 0, message: `Record 0 was removed: ${logFileName} is missing.` }
+    const message = `Record 0 was removed: ${logFileName} is missing.`
+    return { ok: false, log: emptyHead, kind: 'removed', position: 0, message }
   }
   try {
     return await scanFile(file, head, visit)
@@ -41,7 +42,9 @@ export async function scanLog(folder: string, visit: (record: LogRecord) => void
   }
 }
 
-async function scanFile(file: FileHandle, headFile: Head | 'missing' | 'malformed', visit: (record: LogRecord) => void): Promise<Scan> {
+type HeadFile = Awaited<ReturnType<typeof readHead>>
+
+async function scanFile(file: FileHandle, headFile: HeadFile, visit: (record: LogRecord) => void): Promise<Scan> {
   const head = typeof headFile === 'string' ? undefined : headFile
   const log: Head = { ...emptyHead }
   let before: LogRecord | undefined
@@ -82,20 +85,24 @@ function isTorn(line: Line): boolean {
 
 function addedAtEnd(position: number, line: Line): Fault {
   const seq = line.whole ? decodeLine(line.text)?.seq : undefined
-  return { kind: 'added', position, ...(seq === undefined ? {} : { seq }), message: `Record ${position} was added: the log was closed before it.` }
+  const message = `Record ${position} was added: the log was closed before it.`
+  return { kind: 'added', position, ...(seq === undefined ? {} : { seq }), message }
 }
 
 /** The chain up to here holds, but the last record that the head vouches for is another one. */
 async function differsFromHead(file: FileHandle, head: Head, position: number, line: Line): Promise<Fault> {
   for await (const next of readLines(file, line.start + line.bytes)) {
     if (next.hash !== head.hash) break
-    return { kind: 'added', position, seq: position, message: `A line was added at place ${position}: two lines claim to be record ${position}.` }
+    const message = `A line was added at place ${position}: two lines claim to be record ${position}.`
+    return { kind: 'added', position, seq: position, message }
   }
   return {
     kind: 'changed',
     position,
     seq: position,
-    message: `Record ${position} was changed, or records before it were and all that follow rewritten to match: the head of the log knows another one.`,
+    message:
+      `Record ${position} was changed, or records before it were and all that follow rewritten to match: ` +
+      'the head of the log knows another one.',
   }
 }
 
@@ -109,9 +116,6 @@ function endFault(head: Head, log: Head): Fault | undefined {
 }
 
 function headUnusable(kind: 'removed' | 'malformed', records: number): Fault {
-  return {
-    kind,
-    position: records,
-    message: `The chain of ${records} records holds, but head.json was ${kind === 'removed' ? 'removed' : 'changed'}: records may be missing from the log's end.`,
-  }
+  const what = `head.json was ${kind === 'removed' ? 'removed' : 'changed'}`
+  return { kind, position: records, message: `The chain of ${records} records holds, but ${what}: records may be missing from the log's end.` }
 }

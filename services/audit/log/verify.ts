@@ -43,5 +43,6 @@ export async function verifyLog(folder: string): Promise<VerifyResult> {
     return { ok: false, kind, position, ...(seq === undefined ? {} : { seq }), message, goodRecords: log.count }
   }
   const { head, tornBytes } = scan
-  return { ok: true, records: log.count, bytes: log.bytes, open: open.size, interrupted, beyondHead: log.count - head.count, tornBytes }
+  const beyondHead = log.count - head.count
+  return { ok: true, records: log.count, bytes: log.bytes, open: open.size, interrupted, beyondHead, tornBytes }
 }

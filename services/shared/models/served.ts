@@ -1,5 +1,5 @@
 import type { Config } from '../config/load.ts'
-import { FatalStartError } from '../lifecycle.ts'
+import { FatalStartError } from '../supervision.ts'
 import { catalogueOf, type ModelEntry } from './catalogue.ts'
 import { placesOf, presentPath } from './store.ts'
 

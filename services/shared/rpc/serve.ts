@@ -12,8 +12,9 @@ import {
 } from '@grpc/grpc-js'
 import type { LaneFrame } from '../../../proto/gen/intramuros/v1/lane.ts'
 import { asServiceError, codes, ServiceError } from '../errors.ts'
-import { serverCredentials, serviceNameOfPeer } from '../tls/grpc-credentials.ts'
+import { serverCredentials } from '../tls/grpc-credentials.ts'
 import type { Identity } from '../tls/identity.ts'
+import { serviceNameOfPeer } from '../tls/service-name.ts'
 import { type Arrival, type BindOptions, bindMethods, type BoundMethod } from './bind.ts'
 import { serveLane } from './lane-server.ts'
 import { type HandlersOf, methodName } from './methods.ts'
@@ -63,11 +64,11 @@ export async function serveRpc<S extends Service>(options: ServeOptions<S>): Pro
 /** Leaves requests and responses as bytes: the bound methods encode and decode, the same way for both carriages. */
 function overBytes(service: Service): Service {
   const asIs = (bytes: Buffer): Buffer => bytes
-  const overBytes: Service = { ...service }
+  const definitions: Record<string, Service[string]> = {}
   for (const [name, definition] of Object.entries(service)) {
-    if (name !== 'lane') overBytes[name] = { ...definition, requestDeserialize: asIs, responseSerialize: asIs }
+    definitions[name] = name === 'lane' ? definition : { ...definition, requestDeserialize: asIs, responseSerialize: asIs }
   }
-  return overBytes
+  return { ...definitions, lane: service.lane }
 }
 
 /** The bound methods as grpc-js wants them. */
