@@ -1,4 +1,3 @@
-import type { EndRequest } from '../../proto/gen/intramuros/v1/audit.ts'
 import { Outcome } from '../../proto/gen/intramuros/v1/audit.ts'
 import { FinishReason, type GenerateRequest } from '../../proto/gen/intramuros/v1/inference.ts'
 import { type PrepareResponse, TokenizerService } from '../../proto/gen/intramuros/v1/tokenizer.ts'
@@ -19,6 +18,7 @@ import { usage } from './openai/chat-response.ts'
 import { parseJson } from './openai/validation.ts'
 import type { Records } from './records.ts'
 import { completionAttributes, requestAttributes } from './span-attributes.ts'
+import { endRecord, newTally, type Tally } from './tally.ts'
 import type { Workers } from './workers.ts'
 
 export interface Gateway {
@@ -55,7 +55,7 @@ export async function completeChat(gateway: Gateway, exchange: Exchange): Promis
   const span = gateway.telemetry.startSpan(`chat ${request.model}`, 'root', exchange.request.headers['traceparent']?.toString() ?? '')
   if (span.recording) span.set(requestAttributes(request))
   const call = { requestId, signal, traceparent: span.traceparent }
-  const tally: Tally = { outcome: Outcome.FAILED, finishReason: '', error: '', inputTokens: 0, outputTokens: 0, worker: '', firstTokenAt: 0 }
+  const tally = newTally()
   try {
     const record = gateway.records.begin({
       requestId,
@@ -80,7 +80,9 @@ export async function completeChat(gateway: Gateway, exchange: Exchange): Promis
         }
         if (event?.$case === 'delta') {
           tally.outputTokens += event.value.tokens.length
-          if (event.value.text !== '') await answer.delta(event.value.text)
+          if (event.value.text === '') continue
+          tally.answerBytes += Buffer.byteLength(event.value.text)
+          await answer.delta(event.value.text)
         } else if (event?.$case === 'finish') {
           tally.outputTokens = event.value.outputTokens
           tally.finishReason = event.value.reason === FinishReason.LENGTH ? 'length' : 'stop'
@@ -88,14 +90,14 @@ export async function completeChat(gateway: Gateway, exchange: Exchange): Promis
       }
       if (tally.finishReason === '') throw new ServiceError('UNAVAILABLE', 'answer_cut_short', 'The answer ended before its end.')
       tally.outcome = Outcome.COMPLETED
-      await record.end(endRecord(tally, exchange, started))
+      await record.end(endRecord(tally, started))
       answer.finish(tally.finishReason, usage(tally.inputTokens, tally.outputTokens))
     } catch (thrown) {
       if (tally.outcome === Outcome.COMPLETED) throw thrown // its end is what could not be recorded
       const failure = asServiceError(thrown)
       tally.outcome = failure.code === 'CANCELLED' ? Outcome.CANCELLED : Outcome.FAILED
       tally.error = failure.reason
-      await record.end(endRecord(tally, exchange, started))
+      await record.end(endRecord(tally, started))
       throw thrown
     }
   } catch (thrown) {
@@ -107,19 +109,6 @@ export async function completeChat(gateway: Gateway, exchange: Exchange): Promis
     span.end(tally.error === '' ? undefined : tally.error)
     observe(gateway, requestId, request, principal, tally, started)
   }
-}
-
-/** What is known of a request at its end. */
-export interface Tally {
-  outcome: Outcome
-  finishReason: '' | 'stop' | 'length'
-  /** Reason of the failure; empty if there was none. */
-  error: string
-  inputTokens: number
-  outputTokens: number
-  worker: string
-  /** On performance.now()'s clock; 0 before the first token. */
-  firstTokenAt: number
 }
 
 function requireModel(gateway: Gateway, principal: Principal, model: string): void {
@@ -147,24 +136,6 @@ function generateRequest(request: ChatRequest, prepared: PrepareResponse, princi
     stop: request.stop,
     ...(request.seed === undefined ? {} : { seed: request.seed }),
   }
-}
-
-function endRecord(tally: Tally, exchange: Exchange, started: number): Omit<EndRequest, 'requestId'> {
-  return {
-    outcome: tally.outcome,
-    finishReason: tally.finishReason,
-    error: tally.error,
-    inputTokens: tally.inputTokens,
-    outputTokens: tally.outputTokens,
-    responseBytes: exchange.bytesOut,
-    firstTokenUs: tally.firstTokenAt === 0 ? 0n : microseconds(tally.firstTokenAt - started),
-    durationUs: microseconds(performance.now() - started),
-    worker: tally.worker,
-  }
-}
-
-function microseconds(ms: number): bigint {
-  return BigInt(Math.round(ms * 1000))
 }
 
 const outcomeNames = { 0: 'unknown', 1: 'completed', 2: 'cancelled', 3: 'failed', [-1]: 'unknown' } as const

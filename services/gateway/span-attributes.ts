@@ -1,5 +1,5 @@
 import type { Attributes } from '@opentelemetry/api'
-import type { Tally } from './complete.ts'
+import type { Tally } from './tally.ts'
 import type { ChatRequest } from './openai/chat-request.ts'
 
 /** GenAI semantic conventions, https://opentelemetry.io/docs/specs/semconv/gen-ai/gen-ai-spans/. Content attributes are left out on purpose. */

@@ -12,8 +12,6 @@ export interface Exchange {
   request: IncomingMessage
   /** Aborts when the client goes away, the request takes too long, or the gateway stops. */
   signal: AbortSignal
-  /** Bytes of answer written so far. */
-  readonly bytesOut: number
   header(name: string, value: string): void
   /** A whole answer. */
   json(status: number, body: string): void
@@ -37,7 +35,6 @@ export interface ExchangeControl {
 export function openExchange(requestId: string, request: IncomingMessage, response: ServerResponse, timeoutMs: number): ExchangeControl {
   const controller = new AbortController()
   const { signal } = controller
-  let bytesOut = 0
   const abort = (reason: ServiceError): void => controller.abort(reason)
   const timeout = setTimeout(() => abort(new ServiceError('DEADLINE_EXCEEDED', 'request_timed_out', 'The request took longer than this server allows.')), timeoutMs)
   const onClose = (): void => {
@@ -46,32 +43,23 @@ export function openExchange(requestId: string, request: IncomingMessage, respon
   response.on('close', onClose)
   response.setHeader('x-request-id', requestId)
 
-  function send(text: string): boolean {
-    bytesOut += Buffer.byteLength(text)
-    return response.write(text)
-  }
-
   const exchange: Exchange = {
     requestId,
     request,
     signal,
-    get bytesOut() {
-      return bytesOut
-    },
     get started() {
       return response.headersSent
     },
     header: (name, value) => void response.setHeader(name, value),
     json(status, body) {
       const bytes = Buffer.from(body)
-      bytesOut += bytes.length
       response.writeHead(status, { 'content-type': 'application/json', 'content-length': bytes.length }).end(bytes)
     },
     startEvents() {
       response.writeHead(200, { 'content-type': 'text/event-stream; charset=utf-8', 'cache-control': 'no-cache', 'x-accel-buffering': 'no' })
     },
     write(text) {
-      return send(text) ? undefined : drained(response, signal, abort)
+      return response.write(text) ? undefined : drained(response, signal, abort)
     },
     end() {
       response.end()
@@ -80,8 +68,7 @@ export function openExchange(requestId: string, request: IncomingMessage, respon
       if (response.destroyed || response.writableEnded) return
       const body = JSON.stringify(openAiError(error))
       if (response.headersSent) {
-        send(`data: ${body}\n\n`)
-        response.end()
+        response.end(`data: ${body}\n\n`)
         return
       }
       const retryAfter = retryAfterSeconds(error)

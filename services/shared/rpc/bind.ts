@@ -1,8 +1,7 @@
-import type { Service } from './serve.ts'
 import { asServiceError, type ErrorCode, ServiceError } from '../errors.ts'
 import { describeError, type Logger } from '../log.ts'
 import type { CallContext, StreamHandler, UnaryHandler } from './handler.ts'
-import { type HandlersOf, methodName, type StreamDefinition, type UnaryDefinition } from './methods.ts'
+import { type HandlersOf, methodName, type Service, type StreamDefinition, type UnaryDefinition } from './methods.ts'
 import type { CallObserver } from './observe.ts'
 
 export interface Arrival {

@@ -5,9 +5,8 @@ import type { Logger } from '../log.ts'
 import { channelCredentials, channelOptions } from '../tls/grpc-credentials.ts'
 import type { Identity } from '../tls/identity.ts'
 import { createFrameWriter, type FrameWriter } from './frame-writer.ts'
-import { methodName, type StreamDefinition, type UnaryDefinition } from './methods.ts'
+import { methodName, type Service, type StreamDefinition, type UnaryDefinition } from './methods.ts'
 import type { CallObserver, ObservedCall } from './observe.ts'
-import type { Service } from './serve.ts'
 import { channelLimits, errorFromWire } from './wire.ts'
 
 /** Messages of one streamed response that may be on their way unread. Half of them are granted anew as they are read. */

@@ -1,3 +1,4 @@
+import type { ServiceDefinition } from '@grpc/grpc-js'
 import type { StreamHandler, UnaryHandler } from './handler.ts'
 
 /** The part of ts-proto's generated method definitions that both carriages need. */
@@ -14,6 +15,9 @@ export interface UnaryDefinition<Request, Response> {
 export interface StreamDefinition<Request, Response> extends Omit<UnaryDefinition<Request, Response>, 'responseStream'> {
   responseStream: true
 }
+
+/** A generated service that has a lane. */
+export type Service = ServiceDefinition & { lane: ServiceDefinition[string] }
 
 /** The handlers of a generated service: one a method, but for the lane, which carries the others. */
 export type HandlersOf<Service> = {

@@ -6,7 +6,6 @@ import {
   type ServerDuplexStream,
   type ServerUnaryCall,
   type ServerWritableStream,
-  type ServiceDefinition,
   type sendUnaryData,
   type UntypedServiceImplementation,
 } from '@grpc/grpc-js'
@@ -17,10 +16,8 @@ import type { Identity } from '../tls/identity.ts'
 import { serviceNameOfPeer } from '../tls/service-name.ts'
 import { type Arrival, type BindOptions, bindMethods, type BoundMethod } from './bind.ts'
 import { serveLane } from './lane-server.ts'
-import { type HandlersOf, methodName } from './methods.ts'
+import { type HandlersOf, methodName, type Service } from './methods.ts'
 import { channelLimits, errorMetadata } from './wire.ts'
-
-export type Service = ServiceDefinition & { lane: ServiceDefinition[string] }
 
 /** What grpc-js's calls of every kind have in common. */
 type SurfaceCall = Pick<ServerUnaryCall<Buffer, Uint8Array>, 'metadata' | 'getAuthContext' | 'getDeadline'>

@@ -1,0 +1,39 @@
+import { type EndRequest, Outcome } from '../../proto/gen/intramuros/v1/audit.ts'
+
+/** What is known of a request at its end. */
+export interface Tally {
+  outcome: Outcome
+  finishReason: '' | 'stop' | 'length'
+  /** Reason of the failure; empty if there was none. */
+  error: string
+  inputTokens: number
+  outputTokens: number
+  /** Bytes of the answer's text. */
+  answerBytes: number
+  worker: string
+  /** On performance.now()'s clock; 0 before the first token. */
+  firstTokenAt: number
+}
+
+export function newTally(): Tally {
+  return { outcome: Outcome.FAILED, finishReason: '', error: '', inputTokens: 0, outputTokens: 0, answerBytes: 0, worker: '', firstTokenAt: 0 }
+}
+
+/** The audit record of a request's end. `started` is on performance.now()'s clock. */
+export function endRecord(tally: Tally, started: number): Omit<EndRequest, 'requestId'> {
+  return {
+    outcome: tally.outcome,
+    finishReason: tally.finishReason,
+    error: tally.error,
+    inputTokens: tally.inputTokens,
+    outputTokens: tally.outputTokens,
+    responseBytes: tally.answerBytes,
+    firstTokenUs: tally.firstTokenAt === 0 ? 0n : microseconds(tally.firstTokenAt - started),
+    durationUs: microseconds(performance.now() - started),
+    worker: tally.worker,
+  }
+}
+
+function microseconds(ms: number): bigint {
+  return BigInt(Math.round(ms * 1000))
+}
