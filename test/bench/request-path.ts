@@ -32,8 +32,11 @@ try {
   print('')
   print('              |  time to first byte, ms (p50 / p99)  |            CPU, µs per request               |  CPU, µs per streamed token')
   print('  concurrency |  intramuros      bare        added  |  gateway tokenizer worker audit  sum   bare  |  gateway   all   bare   gateway÷bare')
+  // The first thousands of requests run code that is not compiled yet.
+  await measure(platform.url, 16, values.quick ? 200 : 5000, 8)
+  await measureBare(bareUrl, 16, values.quick ? 200 : 5000, 8)
   for (const concurrency of levels) {
-    const requests = values.quick ? 64 * Math.max(1, concurrency / 8) : Math.max(600, concurrency * 24)
+    const requests = values.quick ? 64 * Math.max(1, concurrency / 8) : Math.max(1500, concurrency * 24)
     await measure(platform.url, concurrency, Math.max(200, concurrency * 4), tokens) // warm up
     await measureBare(bareUrl, concurrency, Math.max(200, concurrency * 4), tokens)
     const short = await measure(platform.url, concurrency, requests, 1)

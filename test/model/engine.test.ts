@@ -19,6 +19,7 @@ const model = 'smollm2-135m-instruct'
 const lines: string[] = []
 const log = pino({ base: null }, { write: (line: string) => void lines.push(line) })
 const options: LlamaEngineOptions = { model, path, slots: 5, contextLength: 1024, batchSize: 512, threads: 1, gpu: 'off' }
+const engineModule = new URL('../../services/inference-worker/engines/llama.ts', import.meta.url)
 const forever = new AbortController().signal
 
 let engine: Engine
@@ -27,7 +28,13 @@ let service: InferenceService
 let vocabulary: LlamaModel
 
 beforeAll(async () => {
-  const llama = await getLlama({ gpu: false, build: 'never', skipDownload: true, maxThreads: 1, logLevel: LlamaLogLevel.disabled })
+  const llama = await getLlama({
+    gpu: false,
+    build: 'never',
+    skipDownload: true,
+    maxThreads: 1,
+    logLevel: LlamaLogLevel.disabled,
+  })
   vocabulary = await llama.loadModel({ modelPath: path, vocabOnly: true })
   engine = await createLlamaEngine(options, log)
   service = createInferenceService({
@@ -37,7 +44,7 @@ beforeAll(async () => {
     metrics: createMetrics(new Registry()),
     onHang: () => undefined,
   })
-  await vi.waitFor(() => expect(service.ready()).toBe(true), 20_000)
+  await vi.waitUntil(() => service.ready(), 20_000)
 })
 afterAll(async () => {
   await service.close()
@@ -56,7 +63,16 @@ interface Answer {
 }
 
 function generate(request: Partial<GenerateRequest>, signal = forever): AsyncIterable<GenerateEvent> {
-  const whole = { model, team: 'default', tokens: chat('What is the capital of France?'), maxTokens: 32, temperature: 0, topP: 1, stop: [], ...request }
+  const whole = {
+    model,
+    team: 'default',
+    tokens: chat('What is the capital of France?'),
+    maxTokens: 32,
+    temperature: 0,
+    topP: 1,
+    stop: [],
+    ...request,
+  }
   return service.generate(whole, { requestId: 'r', peer: 'gateway', signal })
 }
 
@@ -75,7 +91,11 @@ async function answer(request: Partial<GenerateRequest>): Promise<Answer> {
 }
 
 async function firstToken(request: Partial<DecodeRequest>): Promise<number> {
-  for await (const token of engine.decode({ slot: 0, tokens: [504, 3575], temperature: 0, topP: 1, seed: 1, ...request }, forever)) return token
+  for await (const token of engine.decode(
+    { slot: 0, tokens: [504, 3575], temperature: 0, topP: 1, seed: 1, ...request },
+    forever,
+  ))
+    return token
   throw new Error('no token')
 }
 
@@ -91,29 +111,47 @@ describe('a real model', () => {
   test('greedy answers are the same each time, whatever the slot held before', async () => {
     const request = { tokens: chat('Tell me a story about an owl.'), maxTokens: 48 }
     const alone = await answer(request)
-    await Promise.all(['Name ten rivers.', 'Count to fifty.', 'What is rain?', 'Why?', 'Who?'].map((question) => answer({ tokens: chat(question), maxTokens: 8 })))
+    await Promise.all(
+      ['Name ten rivers.', 'Count to fifty.', 'What is rain?', 'Why?', 'Who?'].map((question) =>
+        answer({ tokens: chat(question), maxTokens: 8 }),
+      ),
+    )
     for (let round = 0; round < 3; round += 1) expect(await answer(request)).toEqual(alone)
   })
 
-  test('in a batch of others the greedy answer begins as it does alone', async () => {
-    const questions = ['Tell me a story about an owl.', 'Name ten rivers.', 'Count to fifty.', 'What is rain made of?', 'Who was Ada Lovelace?']
+  test('in a batch of others the greedy answer is mostly what it is alone', async () => {
+    const questions = [
+      'Tell me a story about an owl.',
+      'Name ten rivers.',
+      'Count to fifty.',
+      'What is rain made of?',
+      'Who was Ada Lovelace?',
+    ]
     const requests = questions.map((question) => ({ tokens: chat(question), maxTokens: 64 }))
     const alone: Answer[] = []
     for (const request of requests) alone.push(await answer(request))
-    const together = await Promise.all(requests.map(answer))
-    const agreement = together.map(({ tokens }, index) => {
-      const other = alone[index]?.tokens ?? []
-      const differs = tokens.findIndex((token, place) => token !== other[place])
-      return `${differs < 0 ? tokens.length : differs}/${tokens.length}`
-    })
-    // Batches of other sizes are computed by other kernels, which add in another order: where two tokens are almost equally likely, the choice may differ.
-    console.info(`tokens that agree, alone and in a batch of five: ${agreement.join(' ')}`)
-    for (const text of agreement) expect(Number(text.split('/')[0])).toBeGreaterThanOrEqual(4)
+    let agreeing = 0
+    let all = 0
+    for (let round = 0; round < 2; round += 1) {
+      for (const [index, { tokens }] of (await Promise.all(requests.map(answer))).entries()) {
+        const differs = tokens.findIndex((token, place) => token !== alone[index]?.tokens[place])
+        agreeing += differs < 0 ? tokens.length : differs
+        all += tokens.length
+      }
+    }
+    // All of them where a row of a batch is computed as one alone is (x64, this quantisation); elsewhere sums are added in
+    // another order, and where two tokens are almost equally likely the choice may differ. Requests that get each other's
+    // tokens agree in a tenth.
+    expect(agreeing / all).toBeGreaterThan(process.arch === 'x64' ? 0.9 : 0.4)
   })
 
   test('the same seed gives the same text, another seed another', async () => {
     const request = { tokens: chat('Tell me a story.'), temperature: 1, maxTokens: 24 }
-    const [one, again, other] = [await answer({ ...request, seed: 7 }), await answer({ ...request, seed: 7 }), await answer({ ...request, seed: 8 })]
+    const [one, again, other] = [
+      await answer({ ...request, seed: 7 }),
+      await answer({ ...request, seed: 7 }),
+      await answer({ ...request, seed: 8 }),
+    ]
     expect(again.text).toBe(one.text)
     expect(other.text).not.toBe(one.text)
     const largest = { ...request, seed: 0xffff_ffff }
@@ -137,7 +175,10 @@ describe('a real model', () => {
     const limited = await answer({ maxTokens: 3 })
     expect(limited).toMatchObject({ reason: FinishReason.LENGTH, outputTokens: 3 })
     expect(whole.text.startsWith(limited.text)).toBe(true)
-    expect(await answer({ stop: ['Paris'] })).toMatchObject({ text: whole.text.slice(0, whole.text.indexOf('Paris')), reason: FinishReason.STOP })
+    expect(await answer({ stop: ['Paris'] })).toMatchObject({
+      text: whole.text.slice(0, whole.text.indexOf('Paris')),
+      reason: FinishReason.STOP,
+    })
   })
 
   test('fills its context to the last token', async () => {
@@ -199,11 +240,14 @@ describe('a cancel', () => {
 })
 
 /** What a fresh process says that tries to load the engine: as in a worker, there is one llama.cpp in it. */
-async function load(folder: string, change: Partial<LlamaEngineOptions>): Promise<{ status: number; told: unknown; stderr: string }> {
+async function load(
+  folder: string,
+  change: Partial<LlamaEngineOptions>,
+): Promise<{ status: number; told: unknown; stderr: string }> {
   // A file: node-llama-cpp tries its binary in a child process of its own, to which this one's `-e` would be passed on.
   const script = join(folder, 'load.mjs')
   const code = `
-    import { createLlamaEngine } from ${JSON.stringify(new URL('../../services/inference-worker/engines/llama.ts', import.meta.url))}
+    import { createLlamaEngine } from ${JSON.stringify(engineModule)}
     const log = { debug() {}, info() {}, warn() {}, error() {} }
     try {
       await createLlamaEngine(${JSON.stringify({ ...options, ...change })}, log)
@@ -214,7 +258,11 @@ async function load(folder: string, change: Partial<LlamaEngineOptions>): Promis
     process.exit(0)`
   await writeFile(script, code)
   const child = spawn(process.execPath, [script], { timeout: 30_000 })
-  const [stdout, stderr, [status]] = await Promise.all([readText(child.stdout), readText(child.stderr), once(child, 'exit') as Promise<[number]>])
+  const [stdout, stderr, [status]] = await Promise.all([
+    readText(child.stdout),
+    readText(child.stderr),
+    once(child, 'exit') as Promise<[number]>,
+  ])
   return { status, told: stdout === '' ? undefined : JSON.parse(stdout), stderr }
 }
 
@@ -229,18 +277,37 @@ describe('what can not be loaded', () => {
     ['a file cut short by a byte', (bytes) => bytes.subarray(0, -1), 'file_damaged'],
     ['a file cut in half', (bytes) => bytes.subarray(0, bytes.length / 2), 'file_damaged'],
     ['a file cut short in its metadata', (bytes) => bytes.subarray(0, 1_000_000), 'file_damaged'],
-    ['a file of zeros after the first bytes', (bytes) => Buffer.concat([bytes.subarray(0, 5000), Buffer.alloc(1_000_000)]), 'file_damaged'],
-    ['a file with an endless string', (bytes) => (bytes.writeBigUInt64LE(2n ** 50n, bytes.indexOf('general.architecture') - 8), bytes), 'file_damaged'],
-    ['an unknown architecture', (bytes) => (bytes.write('zzzzz', bytes.indexOf('llama', bytes.indexOf('general.architecture'))), bytes), 'unsupported_architecture'],
+    [
+      'a file of zeros after the first bytes',
+      (bytes) => Buffer.concat([bytes.subarray(0, 5000), Buffer.alloc(1_000_000)]),
+      'file_damaged',
+    ],
+    [
+      'a file with an endless string',
+      (bytes) => (bytes.writeBigUInt64LE(2n ** 50n, bytes.indexOf('general.architecture') - 8), bytes),
+      'file_damaged',
+    ],
+    [
+      'an unknown architecture',
+      (bytes) => (bytes.write('zzzzz', bytes.indexOf('llama', bytes.indexOf('general.architecture'))), bytes),
+      'unsupported_architecture',
+    ],
   ])('%s is refused with its reason, without a crash', async (_what, change, reason) => {
     const file = join(folder, 'bad.gguf')
     await writeFile(file, change(await readFile(path)))
-    expect(await load(folder, { path: file })).toEqual({ status: 3, told: { name: 'EngineLoadError', reason, message: expect.stringContaining(file) as string }, stderr: '' })
+    expect(await load(folder, { path: file })).toEqual({
+      status: 3,
+      told: { name: 'EngineLoadError', reason, message: expect.stringContaining(file) as string },
+      stderr: '',
+    })
   })
 
   // 48 GB of KV cache.
   test.skipIf(totalmem() > 40e9)('too little memory for the slots is told', async () => {
-    expect(await load(folder, { slots: 256, contextLength: 8192 })).toMatchObject({ status: 3, told: { reason: 'out_of_memory' } })
+    expect(await load(folder, { slots: 256, contextLength: 8192 })).toMatchObject({
+      status: 3,
+      told: { reason: 'out_of_memory' },
+    })
   })
 
   test('more slots than llama.cpp has are told', async () => {
@@ -248,7 +315,10 @@ describe('what can not be loaded', () => {
   })
 
   test('a GPU that is not there is told', async () => {
-    expect(await load(folder, { gpu: process.platform === 'darwin' ? 'cuda' : 'metal' })).toMatchObject({ status: 3, told: { reason: 'gpu_unavailable' } })
+    expect(await load(folder, { gpu: process.platform === 'darwin' ? 'cuda' : 'metal' })).toMatchObject({
+      status: 3,
+      told: { reason: 'gpu_unavailable' },
+    })
   })
 
   test('the good file loads', async () => {

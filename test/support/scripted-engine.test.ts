@@ -3,7 +3,13 @@ import type { DecodeRequest, Engine } from '../../services/inference-worker/engi
 import { byteTokens, createScriptedEngine, endOfGeneration } from './scripted-engine.ts'
 
 const forever = new AbortController().signal
-const request = (slot: number, tokens: readonly number[] = [1]): DecodeRequest => ({ slot, tokens, temperature: 0, topP: 1, seed: 0 })
+const request = (slot: number, tokens: readonly number[] = [1]): DecodeRequest => ({
+  slot,
+  tokens,
+  temperature: 0,
+  topP: 1,
+  seed: 0,
+})
 
 async function take(engine: Engine, count: number, slot = 0, prompt: readonly number[] = [1]): Promise<number[]> {
   const tokens: number[] = []

@@ -71,7 +71,8 @@ export function createScriptedEngine(script: Script = {}): Engine {
       }
     },
     isEndOfGeneration: (token) => token === endOfGeneration,
-    createDetokeniser: () => (token) => (token < firstWord ? Uint8Array.of(token) : token < endOfGeneration ? Buffer.from(wordOf(token)) : new Uint8Array(0)),
+    createDetokeniser: () => (token) =>
+      token < firstWord ? Uint8Array.of(token) : token < endOfGeneration ? Buffer.from(wordOf(token)) : new Uint8Array(0),
     stepMs: () => (hungSince === undefined ? 0 : performance.now() - hungSince),
     async close() {
       closed = true
@@ -94,6 +95,6 @@ function wordsFor(prompt: readonly number[], count: number, salt: number): numbe
   let state = prompt.reduce((hash, token) => Math.imul(hash ^ token, 0x01000193) >>> 0, (0x811c9dc5 ^ salt) >>> 0)
   return Array.from({ length: count }, () => {
     state = (Math.imul(state, 1664525) + 1013904223) >>> 0
-    return firstWord + (state >>> 16) % words
+    return firstWord + ((state >>> 16) % words)
   })
 }

@@ -17,7 +17,6 @@ export interface Exchange {
   json(status: number, body: string): void
   /** Starts a stream of server-sent events. */
   startEvents(): void
-  readonly started: boolean
   /** Writes to the stream; waits while the client does not keep up. */
   write(text: string): Promise<void> | undefined
   end(): void
@@ -47,9 +46,6 @@ export function openExchange(requestId: string, request: IncomingMessage, respon
     requestId,
     request,
     signal,
-    get started() {
-      return response.headersSent
-    },
     header: (name, value) => void response.setHeader(name, value),
     json(status, body) {
       const bytes = Buffer.from(body)
