@@ -39,6 +39,7 @@ export interface Platform {
   key: string
   model: string
   process(role: Role): ChildProcess
+  ports(role: Role): Record<string, number>
   /** Address of /metrics and /readyz. */
   monitor(role: Role): string
   /** Everything that the services wrote to standard output and error. */
@@ -151,6 +152,7 @@ export async function startPlatform(options: PlatformOptions = {}): Promise<Plat
     key,
     model,
     process: (role) => get(role).child,
+    ports: (role) => get(role).ports,
     monitor,
     output: () => output,
     kill,

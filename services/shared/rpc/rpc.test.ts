@@ -1,4 +1,5 @@
 import { once } from 'node:events'
+import fc from 'fast-check'
 import { Registry } from 'prom-client'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import { InferenceClient, InferenceService, type GenerateEvent, type GenerateRequest, type WorkerState } from '../../../proto/gen/intramuros/v1/inference.ts'
@@ -201,6 +202,52 @@ describe('cancelling', () => {
     await expect(client.unary(TokenizerService.prepare, request, options({ timeoutMs: 50 }))).rejects.toMatchObject({ code: 'DEADLINE_EXCEEDED' })
     await aborted.promise
   })
+})
+
+test('every call settles once and rightly, whatever mix of calls fails, is cut off, or is read slowly', async () => {
+  const server = await serveInference({
+    async *generate(message) {
+      // The request tells what happens: after `maxTokens` deltas, an error when the team is "fails".
+      for (let i = 0; i < message.maxTokens; i += 1) {
+        if (i % 7 === 0) await new Promise((resolve) => setImmediate(resolve))
+        yield delta(`${message.tokens[0]}:${i}`)
+      }
+      if (message.team === 'fails') throw new ServiceError('RESOURCE_EXHAUSTED', 'scripted', 'As told.')
+    },
+  })
+  const client = await upLane(InferenceService, server.port)
+  const plan = fc.record({ length: fc.nat(200), fails: fc.boolean(), readAtMost: fc.option(fc.nat(100)), slow: fc.boolean(), abortAfter: fc.option(fc.nat(50)) })
+  await fc.assert(
+    fc.asyncProperty(fc.array(plan, { minLength: 1, maxLength: 40 }), async (plans) => {
+      await Promise.all(
+        plans.map(async ({ length, fails, readAtMost, slow, abortAfter }, id) => {
+          const abort = new AbortController()
+          const stream = client.stream(InferenceService.generate, { ...generate, tokens: [id], team: fails ? 'fails' : 't', maxTokens: length }, options({ signal: abort.signal }))
+          let read = 0
+          let ended = 'whole'
+          try {
+            for await (const { event } of stream) {
+              expect(event?.$case === 'delta' && event.value.text).toBe(`${id}:${read}`)
+              read += 1
+              if (slow) await new Promise((resolve) => setImmediate(resolve))
+              if (read === abortAfter) abort.abort()
+              if (read === readAtMost) {
+                ended = 'left'
+                break
+              }
+            }
+          } catch (thrown) {
+            ended = (thrown as ServiceError).code
+          }
+          if (ended === 'whole') expect([read, fails]).toEqual([length, false])
+          else if (ended === 'RESOURCE_EXHAUSTED') expect([read, fails]).toEqual([length, true])
+          else if (ended === 'CANCELLED') expect(abort.signal.aborted).toBe(true)
+          else expect([ended, read]).toEqual(['left', readAtMost])
+        }),
+      )
+    }),
+    { numRuns: 25 },
+  )
 })
 
 describe('failures', () => {
