@@ -4,7 +4,10 @@ import { createTextStream } from './text-stream.ts'
 
 /** The text of one answer, from its tokens: whole characters, up to the first stop sequence. */
 export interface AnswerText {
-  /** The text that a token brings, or, for an end-of-generation token, undefined. With `last` also what was held back, unless a stop sequence came. */
+  /**
+   * The text that a token brings, or, for an end-of-generation token, undefined. With `last` also what was held back, unless
+   * a stop sequence came.
+   */
   push(token: number | undefined, last: boolean): StopMatch
 }
 

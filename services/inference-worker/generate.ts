@@ -31,12 +31,24 @@ interface Tally {
 }
 
 /**
- * One answer: waits for a slot, decodes, yields at most one delta for each decode step, then the finish. The slot is free again before the
- * finish is out, and whenever the generator ends, whatever ends it. Throws the errors of the contract; the signal's reason when it aborts.
+ * One answer: waits for a slot, decodes, yields at most one delta for each decode step, then the finish. The slot is free
+ * again before the finish is out, and whenever the generator ends, whatever ends it. Throws the errors of the contract; the
+ * signal's reason when it aborts.
  */
-export async function* generate(context: GenerateContext, request: GenerateRequest, call: CallContext): AsyncGenerator<GenerateEvent, void, undefined> {
+export async function* generate(
+  context: GenerateContext,
+  request: GenerateRequest,
+  call: CallContext,
+): AsyncGenerator<GenerateEvent, void, undefined> {
   // What it stays when the consumer stops reading.
-  const tally: Tally = { outcome: 'cancelled', outputTokens: 0, begin: performance.now(), gotSlot: undefined, firstToken: undefined, lastToken: undefined }
+  const tally: Tally = {
+    outcome: 'cancelled',
+    outputTokens: 0,
+    begin: performance.now(),
+    gotSlot: undefined,
+    firstToken: undefined,
+    lastToken: undefined,
+  }
   let failure: ServiceError | undefined
   try {
     context.admit()
@@ -50,7 +62,12 @@ export async function* generate(context: GenerateContext, request: GenerateReque
       slot.release()
     }
     tally.outcome = reason === FinishReason.STOP ? 'stop' : 'length'
-    yield { event: { $case: 'finish', value: { reason, inputTokens: request.tokens.length, outputTokens: tally.outputTokens, ...microseconds(tally) } } }
+    yield {
+      event: {
+        $case: 'finish',
+        value: { reason, inputTokens: request.tokens.length, outputTokens: tally.outputTokens, ...microseconds(tally) },
+      },
+    }
   } catch (thrown) {
     failure = call.signal.aborted ? abortError(call.signal) : engineError(thrown)
     tally.outcome = outcomeOf(failure, call.signal)
@@ -74,7 +91,6 @@ async function* decode(
   let unsent: number[] = []
 
   for await (const token of engine.decode({ slot, tokens, temperature, topP, seed }, signal)) {
-    if (signal.aborted) break
     countToken(tally, metrics)
     unsent.push(token)
     const ended = engine.isEndOfGeneration(token)
@@ -87,7 +103,8 @@ async function* decode(
     if (ended || piece.stopped) return FinishReason.STOP
     if (last) return FinishReason.LENGTH
   }
-  throw signal.aborted ? abortError(signal) : new Error('the engine stopped in the middle of an answer')
+  // After an abort, too; the caller tells them apart.
+  throw new Error('the engine stopped in the middle of an answer')
 }
 
 function countToken(tally: Tally, metrics: WorkerMetrics): void {
@@ -99,12 +116,16 @@ function countToken(tally: Tally, metrics: WorkerMetrics): void {
 }
 
 function abortError(signal: AbortSignal): ServiceError {
-  return signal.reason instanceof ServiceError ? signal.reason : new ServiceError('CANCELLED', 'cancelled', 'The caller went away.')
+  return signal.reason instanceof ServiceError
+    ? signal.reason
+    : new ServiceError('CANCELLED', 'cancelled', 'The caller went away.')
 }
 
 function engineError(thrown: unknown): ServiceError {
   if (thrown instanceof ServiceError) return thrown
-  return new ServiceError('UNAVAILABLE', 'engine_failed', 'The model failed in the middle of the answer. Try again.', { cause: thrown })
+  return new ServiceError('UNAVAILABLE', 'engine_failed', 'The model failed in the middle of the answer. Try again.', {
+    cause: thrown,
+  })
 }
 
 function outcomeOf(failure: ServiceError, signal: AbortSignal): Outcome {
@@ -113,13 +134,24 @@ function outcomeOf(failure: ServiceError, signal: AbortSignal): Outcome {
 }
 
 /** The three phases; one that was not reached is 0. */
-function microseconds({ begin, gotSlot, firstToken, lastToken }: Tally): { queueUs: bigint; prefillUs: bigint; decodeUs: bigint } {
-  const between = (from: number | undefined, to: number | undefined): bigint => BigInt(from === undefined || to === undefined ? 0 : Math.round((to - from) * 1000))
+function microseconds({ begin, gotSlot, firstToken, lastToken }: Tally): {
+  queueUs: bigint
+  prefillUs: bigint
+  decodeUs: bigint
+} {
+  const between = (from: number | undefined, to: number | undefined): bigint =>
+    BigInt(from === undefined || to === undefined ? 0 : Math.round((to - from) * 1000))
   return { queueUs: between(begin, gotSlot), prefillUs: between(gotSlot, firstToken), decodeUs: between(firstToken, lastToken) }
 }
 
 /** The business event: one line and the counters. Counts and times only. */
-function report({ log, metrics }: GenerateContext, request: GenerateRequest, call: CallContext, tally: Tally, failure: ServiceError | undefined): void {
+function report(
+  { log, metrics }: GenerateContext,
+  request: GenerateRequest,
+  call: CallContext,
+  tally: Tally,
+  failure: ServiceError | undefined,
+): void {
   const { outcome, outputTokens } = tally
   const { queueUs, prefillUs, decodeUs } = microseconds(tally)
   metrics.requests.inc({ outcome })

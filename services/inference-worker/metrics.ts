@@ -10,10 +10,25 @@ const latency = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5
 export function createMetrics(registry: Registry) {
   const registers = [registry]
   return {
-    requests: new Counter({ name: 'intramuros_worker_requests_total', help: 'Requests by outcome: stop, length, cancelled, refused, failed.', labelNames: ['outcome'], registers }),
-    tokens: new Counter({ name: 'intramuros_worker_tokens_total', help: 'Tokens by direction: input (evaluated prompts), output (sampled).', labelNames: ['direction'], registers }),
+    requests: new Counter({
+      name: 'intramuros_worker_requests_total',
+      help: 'Requests by outcome: stop, length, cancelled, refused, failed.',
+      labelNames: ['outcome'],
+      registers,
+    }),
+    tokens: new Counter({
+      name: 'intramuros_worker_tokens_total',
+      help: 'Tokens by direction: input (evaluated prompts), output (sampled).',
+      labelNames: ['direction'],
+      registers,
+    }),
     queue: new Histogram({ name: 'intramuros_worker_queue_seconds', help: 'Waiting for a slot.', buckets: latency, registers }),
-    prefill: new Histogram({ name: 'intramuros_worker_prefill_seconds', help: 'From getting a slot to the first token.', buckets: latency, registers }),
+    prefill: new Histogram({
+      name: 'intramuros_worker_prefill_seconds',
+      help: 'From getting a slot to the first token.',
+      buckets: latency,
+      registers,
+    }),
     interToken: new Histogram({
       name: 'intramuros_worker_inter_token_seconds',
       help: 'ITL: between two tokens of a request.',

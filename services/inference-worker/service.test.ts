@@ -18,19 +18,23 @@ async function startService(script: Script = {}, options: Partial<InferenceOptio
   const lines: unknown[] = []
   const log = pino({ base: null, timestamp: false }, { write: (line: string) => void lines.push(JSON.parse(line)) })
   const onHang = vi.fn<() => void>()
+  const engine = createScriptedEngine(script)
   const service = createInferenceService({
-    engine: createScriptedEngine(script),
+    engine,
     options: { maxQueued: 8, stepTimeoutMs: 60_000, probeIntervalMs: 60_000, ...options },
     log,
     metrics: createMetrics(registry),
     onHang,
   })
   closers.push(() => service.close())
-  await vi.waitFor(() => expect(service.ready()).toBe(true))
+  await vi.waitUntil(() => service.ready())
   const generate = (request: Partial<GenerateRequest> = {}, signal = new AbortController().signal) =>
-    service.generate({ model: 'scripted', team: 'default', tokens: [1, 2, 3], maxTokens: 100, temperature: 0, topP: 1, stop: [], ...request }, { requestId: 'r1', peer: 'gateway', signal })
+    service.generate(
+      { model: 'scripted', team: 'default', tokens: [1, 2, 3], maxTokens: 100, temperature: 0, topP: 1, stop: [], ...request },
+      { requestId: 'r1', peer: 'gateway', signal },
+    )
   const metric = async (name: string) => (await registry.metrics()).split('\n').filter((text) => text.startsWith(name))
-  return { service, generate, lines, metric, onHang, registry }
+  return { service, engine, generate, lines, metric, onHang, registry }
 }
 
 interface Answer {
@@ -95,7 +99,10 @@ describe('an answer', () => {
 
   test('a stop sequence that the last allowed token completes is a stop', async () => {
     const { generate } = await startService(says('one two'))
-    expect(await read(generate({ stop: [' t'], maxTokens: 5 }))).toMatchObject({ text: 'one', finish: { reason: FinishReason.STOP } })
+    expect(await read(generate({ stop: [' t'], maxTokens: 5 }))).toMatchObject({
+      text: 'one',
+      finish: { reason: FinishReason.STOP },
+    })
   })
 })
 
@@ -113,7 +120,9 @@ describe('validation', () => {
   ])('%s is refused', async (_what, request, error) => {
     const { generate, metric } = await startService()
     await expect(read(generate(request))).rejects.toMatchObject(error)
-    expect(await metric('intramuros_worker_requests_total{outcome="refused"}')).toEqual(['intramuros_worker_requests_total{outcome="refused"} 1'])
+    expect(await metric('intramuros_worker_requests_total{outcome="refused"}')).toEqual([
+      'intramuros_worker_requests_total{outcome="refused"} 1',
+    ])
   })
 
   test('exactly the context is allowed', async () => {
@@ -149,7 +158,11 @@ describe('slots', () => {
       break
     }
     expect((await read(generate({ maxTokens: 1 }))).finish).toBeDefined()
-    expect(lines).toMatchObject([{ msg: 'the model answers' }, { msg: 'generate', outcome: 'cancelled' }, { msg: 'generate', outcome: 'length' }])
+    expect(lines).toMatchObject([
+      { msg: 'the model answers' },
+      { msg: 'generate', outcome: 'cancelled' },
+      { msg: 'generate', outcome: 'length' },
+    ])
   })
 
   test('a cancel ends it while running and while queued', async () => {
@@ -161,7 +174,11 @@ describe('slots', () => {
     const stays = read(generate({ maxTokens: 3 }))
     gone.abort(new ServiceError('CANCELLED', 'cancelled', 'The caller went away.'))
     await expect(queued).rejects.toMatchObject({ code: 'CANCELLED' })
-    await expect((async () => { for (;;) if ((await events.next()).done === true) return })()).rejects.toMatchObject({ code: 'CANCELLED' })
+    await expect(
+      (async () => {
+        for (;;) if ((await events.next()).done === true) return
+      })(),
+    ).rejects.toMatchObject({ code: 'CANCELLED' })
     expect((await stays).finish?.outputTokens).toBe(3)
   })
 
@@ -179,7 +196,9 @@ describe('a failing engine', () => {
     for (let round = 0; round < 2; round += 1) {
       await expect(read(generate())).rejects.toMatchObject({ code: 'UNAVAILABLE', reason: 'engine_failed' })
     }
-    expect(await metric('intramuros_worker_requests_total{outcome="failed"}')).toEqual(['intramuros_worker_requests_total{outcome="failed"} 2'])
+    expect(await metric('intramuros_worker_requests_total{outcome="failed"}')).toEqual([
+      'intramuros_worker_requests_total{outcome="failed"} 2',
+    ])
     expect(JSON.stringify(lines)).not.toContain('scripted failure')
   })
 
@@ -194,11 +213,22 @@ describe('a failing engine', () => {
     expect((await read(generate())).finish).toBeDefined()
   })
 
+  test('that answers no probe ends the watches', async () => {
+    const script: Script = {}
+    const { service } = await startService(script, { probeIntervalMs: 1 })
+    const states = service.watch({}, { requestId: 'w', peer: 'gateway', signal: new AbortController().signal })
+    script.failAfter = 0
+    for await (const state of states) expect(state.model).toBe('scripted')
+    expect(service.ready()).toBe(false)
+  })
+
   test('that hangs is noticed, once', async () => {
     const script: Script = { hangAfter: 2 }
-    const { service, generate, onHang } = await startService(script, { stepTimeoutMs: 50 })
+    const { service, engine, generate, onHang } = await startService(script, { stepTimeoutMs: 50 })
     const answer = read(generate())
-    await vi.waitFor(() => expect(onHang).toHaveBeenCalled(), 5000)
+    await vi.waitUntil(() => onHang.mock.calls.length > 0, 5000)
+    const since = engine.stepMs()
+    await vi.waitUntil(() => engine.stepMs() > since + 600, 5000)
     expect(service.ready()).toBe(false)
     await service.close()
     await expect(answer).rejects.toMatchObject({ code: 'UNAVAILABLE' })
@@ -222,10 +252,9 @@ describe('draining', () => {
 
   test('ends what has not ended in time', async () => {
     const { service, generate } = await startService({ tokens: 1_000_000, contextLength: 2_000_000 })
-    const running = read(generate({ maxTokens: 1_000_000 }))
-    const failed = expect(running).rejects.toMatchObject({ code: 'UNAVAILABLE', reason: 'draining' })
+    const running = read(generate({ maxTokens: 1_000_000 })).catch((thrown: unknown) => thrown)
     await service.drain(AbortSignal.timeout(50))
-    await failed
+    expect(await running).toMatchObject({ code: 'UNAVAILABLE', reason: 'draining' })
   })
 })
 
@@ -241,7 +270,7 @@ describe('watching', () => {
     expect((await states.next()).value).toMatchObject({ running: 2, queued: 1 })
     expect(performance.now() - since).toBeGreaterThan(90)
     await Promise.all(waiting.slice(0, 2))
-    await Promise.all(requests.slice(0, 2).map((events) => events.return?.()))
+    await Promise.all(requests.slice(0, 2).map(async (events) => await events.return?.()))
     await waiting[2]
     await requests[2]?.return?.()
     expect((await states.next()).value).toMatchObject({ running: 0, queued: 0 })
@@ -252,7 +281,8 @@ describe('watching', () => {
 
   test('ends when the worker drains, and is refused after that', async () => {
     const { service } = await startService()
-    const open = () => service.watch({}, { requestId: 'w', peer: 'gateway', signal: new AbortController().signal })[Symbol.asyncIterator]()
+    const open = () =>
+      service.watch({}, { requestId: 'w', peer: 'gateway', signal: new AbortController().signal })[Symbol.asyncIterator]()
     const states = open()
     await states.next()
     await service.drain(new AbortController().signal)
@@ -267,7 +297,14 @@ describe('what is told', () => {
     await read(generate({ stop: [`${canary}-stop`], tokens: byteTokens(canary) }))
     expect(lines).toMatchObject([
       { msg: 'the model answers' },
-      { msg: 'generate', level: 30, requestId: 'r1', outcome: 'stop', inputTokens: canary.length, outputTokens: canary.length + 8 },
+      {
+        msg: 'generate',
+        level: 30,
+        requestId: 'r1',
+        outcome: 'stop',
+        inputTokens: canary.length,
+        outputTokens: canary.length + 8,
+      },
     ])
     const everything = JSON.stringify(lines) + (await registry.metrics())
     expect(everything).not.toContain(canary)

@@ -33,7 +33,10 @@ export interface InferenceService {
   watch: StreamHandler<WatchRequest, WorkerState>
   /** True while the model answers: its last probe gave a token, it does not hang, and the worker is not draining. */
   ready(): boolean
-  /** Refuses new requests at once, ends the watches, and waits for the others, those in the queue too; what is left when the signal aborts is ended. */
+  /**
+   * Refuses new requests at once, ends the watches, and waits for the others, those in the queue too; what is left when the
+   * signal aborts is ended.
+   */
   drain(signal: AbortSignal): Promise<void>
   /** Ends what is left and closes the engine. */
   close(): Promise<void>
@@ -64,12 +67,18 @@ export function createInferenceService({ engine, options, log, metrics, onHang }
 
   function admit(): void {
     if (draining) throw new ServiceError('UNAVAILABLE', 'draining', 'This worker is stopping. Try again.', { retryAfterMs: 1000 })
-    if (!answers || hangs) throw new ServiceError('UNAVAILABLE', 'engine_failed', 'The model does not answer at the moment. Try again soon.', { retryAfterMs: 2000 })
+    if (!answers || hangs)
+      throw new ServiceError('UNAVAILABLE', 'engine_failed', 'The model does not answer at the moment. Try again soon.', {
+        retryAfterMs: 2000,
+      })
   }
 
   async function runProbe(): Promise<void> {
     probedSince = performance.now()
-    const failed = await probe(engine, slots, probing.signal).then(() => undefined, (thrown: unknown) => ({ thrown }))
+    const failed = await probe(engine, slots, probing.signal).then(
+      () => undefined,
+      (thrown: unknown) => ({ thrown }),
+    )
     probedSince = undefined
     nextProbe = performance.now() + options.probeIntervalMs
     if (probing.signal.aborted) return
@@ -103,7 +112,11 @@ export function createInferenceService({ engine, options, log, metrics, onHang }
     for (const open of watches) open.abort(undefined)
   }
 
-  async function* linked<T>(open: Set<LinkedAbort>, signal: AbortSignal, run: (signal: AbortSignal) => AsyncIterable<T>): AsyncGenerator<T, void, undefined> {
+  async function* linked<T>(
+    open: Set<LinkedAbort>,
+    signal: AbortSignal,
+    run: (signal: AbortSignal) => AsyncIterable<T>,
+  ): AsyncGenerator<T, void, undefined> {
     using link = linkAbort(signal)
     open.add(link)
     try {
@@ -130,7 +143,8 @@ export function createInferenceService({ engine, options, log, metrics, onHang }
   }
 
   function endCalls(): void {
-    for (const call of calls) call.abort(new ServiceError('UNAVAILABLE', 'draining', 'This worker is stopping. Try again.', { retryAfterMs: 1000 }))
+    for (const call of calls)
+      call.abort(new ServiceError('UNAVAILABLE', 'draining', 'This worker is stopping. Try again.', { retryAfterMs: 1000 }))
   }
 
   const ticking = setInterval(tick, tickMs)
@@ -138,7 +152,9 @@ export function createInferenceService({ engine, options, log, metrics, onHang }
 
   return {
     generate: (request, call) =>
-      linked(calls, call.signal, (signal) => generate({ engine, slots, log, metrics, admit, onEngineFailure }, request, { ...call, signal })),
+      linked(calls, call.signal, (signal) =>
+        generate({ engine, slots, log, metrics, admit, onEngineFailure }, request, { ...call, signal }),
+      ),
     watch: (_request, call) =>
       linked(watches, call.signal, (signal) => {
         admit()

@@ -26,7 +26,11 @@ describe('slots', () => {
     const slots = createSlots({ count: 2, maxQueued: 1, now: () => now })
     const held = [await slots.acquire(forever), await slots.acquire(forever)]
     const waiting = slots.acquire(forever)
-    await expect(slots.acquire(forever)).rejects.toMatchObject({ code: 'RESOURCE_EXHAUSTED', reason: 'queue_full', retryAfterMs: 500 })
+    await expect(slots.acquire(forever)).rejects.toMatchObject({
+      code: 'RESOURCE_EXHAUSTED',
+      reason: 'queue_full',
+      retryAfterMs: 500,
+    })
     now = 6000
     for (const slot of held) slot.release()
     const last = await waiting
@@ -66,7 +70,10 @@ describe('slots', () => {
         for (const [event, pick] of events) {
           if (event === 'arrive') {
             const leave = new AbortController()
-            const settled = slots.acquire(leave.signal).then((slot) => void held.push(slot), () => undefined)
+            const settled = slots.acquire(leave.signal).then(
+              (slot) => void held.push(slot),
+              () => undefined,
+            )
             all.push({ leave, settled })
           } else if (event === 'leave') all[pick % (all.length || 1)]?.leave.abort()
           else held.splice(pick % (held.length || 1), 1)[0]?.release()

@@ -69,9 +69,14 @@ export function createSlots({ count, maxQueued, now }: SlotOptions): Slots {
   function full(): ServiceError {
     // One more place in the queue comes free when a slot does: after the mean hold divided by the slots.
     const estimate = Math.round((meanHoldMs ?? firstHoldMs) / count)
-    return new ServiceError('RESOURCE_EXHAUSTED', 'queue_full', 'Too many requests are waiting for this model. Try again later.', {
-      retryAfterMs: Math.min(Math.max(estimate, retryAfterMs.least), retryAfterMs.most),
-    })
+    return new ServiceError(
+      'RESOURCE_EXHAUSTED',
+      'queue_full',
+      'Too many requests are waiting for this model. Try again later.',
+      {
+        retryAfterMs: Math.min(Math.max(estimate, retryAfterMs.least), retryAfterMs.most),
+      },
+    )
   }
 
   return {

@@ -29,7 +29,9 @@ function expected(text: string, stops: readonly string[]): { text: string; stopp
 
 // Few letters, so that sequences come, overlap and almost come.
 const letters = fc.string({ unit: fc.constantFrom('a', 'b', '\n', '🦉'), maxLength: 24 })
-const stopLists = fc.array(fc.string({ unit: fc.constantFrom('a', 'b', '\n', '🦉'), minLength: 1, maxLength: 4 }), { maxLength: 4 })
+const stopLists = fc.array(fc.string({ unit: fc.constantFrom('a', 'b', '\n', '🦉'), minLength: 1, maxLength: 4 }), {
+  maxLength: 4,
+})
 
 describe('stop sequences', () => {
   test('any pieces give what the definition says', () => {

@@ -13,8 +13,8 @@ export interface StopSequences {
 }
 
 /**
- * The sequence that is complete first counts, whatever pieces the text comes in; of two that end at the same place, the one that begins
- * first. Held back is only what may still be the beginning of one.
+ * The sequence that is complete first counts, whatever pieces the text comes in; of two that end at the same place, the one
+ * that begins first. Held back is only what may still be the beginning of one.
  */
 export function createStopSequences(stops: readonly string[]): StopSequences {
   if (stops.length === 0) return { push: (text) => ({ text, stopped: false }), end: () => '' }

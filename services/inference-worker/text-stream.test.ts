@@ -35,3 +35,7 @@ test('an emoji is held back until its last byte, and shown as broken only at the
   expect(stream.push(bytes.subarray(0, 3))).toBe('')
   expect(stream.end()).toBe('\uFFFD')
 })
+
+test('a byte order mark is a character like any other', () => {
+  expect(inPieces(Buffer.from('\uFEFFa\uFEFF'), [1, 2]).join('')).toBe('\uFEFFa\uFEFF')
+})

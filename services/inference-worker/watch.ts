@@ -15,7 +15,13 @@ export async function* watch(engine: Engine, slots: Slots, signal: AbortSignal):
   try {
     while (!signal.aborted) {
       changed = Promise.withResolvers()
-      yield { model: engine.model, contextLength: engine.contextLength, slots: engine.slots, running: slots.running, queued: slots.queued }
+      yield {
+        model: engine.model,
+        contextLength: engine.contextLength,
+        slots: engine.slots,
+        running: slots.running,
+        queued: slots.queued,
+      }
       // Changes in this time come together in the next state.
       await after(leastMs, undefined, { signal, ref: false }).catch(() => undefined)
       if (!signal.aborted) await changed.promise

@@ -13,9 +13,13 @@ const VocabularyMetadata = Type.Object({
 /** What is needed of a loaded model's vocabulary to turn tokens into text. Throws EngineLoadError. */
 export function readTokenTable(model: LlamaModel, path: string): TokenTable {
   const ggml: unknown = model.fileInfo.metadata.tokenizer.ggml
-  if (!Check(VocabularyMetadata, ggml)) throw new EngineLoadError('file_damaged', `${path} lacks the metadata of its vocabulary, or they are not as GGUF wants them.`)
+  if (!Check(VocabularyMetadata, ggml))
+    throw new EngineLoadError('file_damaged', `${path} lacks the metadata of its vocabulary, or they are not as GGUF wants them.`)
   if (!knownVocabularies.includes(ggml.model)) {
-    throw new EngineLoadError('unsupported_vocabulary', `${path} has a kind of vocabulary that is not known here; known are ${knownVocabularies.join(', ')}.`)
+    throw new EngineLoadError(
+      'unsupported_vocabulary',
+      `${path} has a kind of vocabulary that is not known here; known are ${knownVocabularies.join(', ')}.`,
+    )
   }
   const table: TokenTable = {
     model: ggml.model,

@@ -1,9 +1,18 @@
-import { type Llama, type LlamaContext, type LlamaContextSequence, LlamaLogLevel, type LlamaModel, type SequenceEvaluateOptions, type Token } from 'node-llama-cpp'
+import {
+  type Llama,
+  type LlamaContext,
+  type LlamaContextSequence,
+  LlamaLogLevel,
+  type LlamaModel,
+  type SequenceEvaluateOptions,
+  type Token,
+} from 'node-llama-cpp'
 import type { Logger } from '../../shared/log.ts'
 import type { DecodeRequest, Engine } from './engine.ts'
 import { EngineLoadError } from './load-error.ts'
 import { loadLlamaModel } from './llama-load.ts'
 import { readTokenTable } from './llama-vocabulary.ts'
+import { serialiseSampling } from './serial-sampling.ts'
 import { createSteps, type Steps } from './step.ts'
 import { createTokenBytes } from './token-bytes.ts'
 
@@ -30,15 +39,34 @@ const mostSlots = 256
 
 /** llama.cpp in this process, through node-llama-cpp. Throws EngineLoadError. */
 export async function createLlamaEngine(options: LlamaEngineOptions, log: Logger): Promise<Engine> {
-  if (options.slots > mostSlots) throw new EngineLoadError('too_many_slots', `llama.cpp decodes at most ${mostSlots} requests at once; ${options.slots} slots were asked for.`)
+  if (options.slots > mostSlots)
+    throw new EngineLoadError(
+      'too_many_slots',
+      `llama.cpp decodes at most ${mostSlots} requests at once; ${options.slots} slots were asked for.`,
+    )
   const { llama, model } = await loadLlamaModel(options, log)
   try {
     const table = readTokenTable(model, options.path)
     const contextLength = chooseContextLength(options.contextLength, model.trainContextSize, log)
-    const context = await createContext(model, { ...options, contextLength, batchSize: chooseBatchSize(options, llama.gpu === false) })
+    const context = await createContext(model, {
+      ...options,
+      contextLength,
+      batchSize: chooseBatchSize(options, llama.gpu === false),
+    })
+    serialiseSampling(context)
     const steps = createSteps({ batchSize: context.batchSize, now: () => performance.now() })
     const sequences = Array.from({ length: options.slots }, () => context.getSequence({ contextShift: noShift }))
-    log.info({ model: options.model, contextLength, slots: options.slots, batchSize: context.batchSize, threads: options.threads, gpu: llama.gpu }, 'engine loaded')
+    log.info(
+      {
+        model: options.model,
+        contextLength,
+        slots: options.slots,
+        batchSize: context.batchSize,
+        threads: options.threads,
+        gpu: llama.gpu,
+      },
+      'engine loaded',
+    )
     return {
       model: options.model,
       contextLength,
@@ -56,7 +84,12 @@ export async function createLlamaEngine(options: LlamaEngineOptions, log: Logger
   }
 }
 
-async function* decode(sequence: LlamaContextSequence, steps: Steps, request: DecodeRequest, signal: AbortSignal): AsyncGenerator<number, void, undefined> {
+async function* decode(
+  sequence: LlamaContextSequence,
+  steps: Steps,
+  request: DecodeRequest,
+  signal: AbortSignal,
+): AsyncGenerator<number, void, undefined> {
   // Nothing of the request before may be reused: whose it was is not known here.
   await sequence.clearHistory()
   const prompt = asTokens(request.tokens)
@@ -88,15 +121,16 @@ async function* decode(sequence: LlamaContextSequence, steps: Steps, request: De
 }
 
 /**
- * What evaluate() does on its own that OpenAI's API has not: top-k 40, top-p 0.95, a seed of the current second. Here top-k is off and the seed
- * ours; min-p, XTC, DRY and the penalties are off anyway. llama.cpp applies top-p before temperature.
+ * What evaluate() does on its own that OpenAI's API has not: top-k 40, top-p 0.95, a seed of the current second. Here top-k
+ * is off and the seed ours; min-p, XTC, DRY and the penalties are off anyway. llama.cpp applies top-p before temperature.
  */
 function samplingOptions({ temperature, topP, seed }: DecodeRequest): SequenceEvaluateOptions {
   return {
     // Logits divided by less than this overflow; the likeliest token is all that is left by then.
     temperature: temperature < 1e-6 ? 0 : temperature,
     topP,
-    // @ts-expect-error -- null leaves top-k out; 0, says its type, would too, but sorts the whole vocabulary for each token (2 ms of 49,152).
+    // @ts-expect-error -- null leaves top-k out; 0, says its type, would too, but sorts the whole vocabulary for each token
+    // (2 ms of 49,152).
     topK: null,
     // To llama.cpp this one value means "choose a seed".
     seed: seed === 0xffff_ffff ? 0xffff_fffe : seed,
@@ -129,26 +163,34 @@ function chooseContextLength(wanted: number, trained: number, log: Logger): numb
 }
 
 /**
- * A decode step can't be interrupted: a cancel and everybody's next token wait for its end. On a CPU more tokens in a step save nothing (measured: 5.0
- * ms of CPU a token in steps of 64 as in steps of 512, 6.1 in steps of 32), they only make it longer.
+ * A decode step can't be interrupted: a cancel and everybody's next token wait for its end. On a CPU more tokens in a step
+ * save nothing (measured: 5.0 ms of CPU a token in steps of 64 as in steps of 512, 6.1 in steps of 32), they only make it
+ * longer.
  */
 function chooseBatchSize({ batchSize, slots }: LlamaEngineOptions, onCpu: boolean): number {
   return Math.max(onCpu ? Math.min(batchSize, 64) : batchSize, slots)
 }
 
-async function createContext(model: LlamaModel, { slots, contextLength, batchSize, threads }: LlamaEngineOptions): Promise<LlamaContext> {
+async function createContext(
+  model: LlamaModel,
+  { slots, contextLength, batchSize, threads }: LlamaEngineOptions,
+): Promise<LlamaContext> {
   try {
     return await model.createContext({
       sequences: slots,
       contextSize: contextLength,
       batchSize,
       threads: { ideal: threads, min: threads },
-      // The steps never queue more than a batch holds; the other strategy (3.22) loses count of what it has given.
+      // The steps never queue more than a batch holds; the other strategy (3.21, 3.22) loses count of what it has given.
       batching: { itemPrioritizationStrategy: 'firstInFirstOut' },
       failedCreationRemedy: false,
     })
   } catch (thrown) {
-    throw new EngineLoadError('out_of_memory', `There is not enough memory for ${slots} slots of ${contextLength} tokens. Lower the slots or the context length.`, thrown)
+    throw new EngineLoadError(
+      'out_of_memory',
+      `There is not enough memory for ${slots} slots of ${contextLength} tokens. Lower the slots or the context length.`,
+      thrown,
+    )
   }
 }
 

@@ -1,13 +1,14 @@
 /**
- * Lock step for the requests that share a batch. node-llama-cpp (3.22) decodes whatever is queued the moment a decode ends; left alone, a
- * request whose token was sampled first goes on without the others: two requests never share a batch, of four three do, and as its context
- * stays locked while anything is queued, a new request waits for the others to end before its slot can be cleared. Here all requests
- * of a step ask for the next one before it begins, and nobody queues more than the batch holds.
+ * Lock step for the requests that share a batch. node-llama-cpp (3.21, 3.22) decodes whatever is queued the moment a decode
+ * ends; left alone, a request whose token was sampled first goes on without the others: two requests never share a batch, of
+ * four three do, and as its context stays locked while anything is queued, a new request waits for the others to end before
+ * its slot can be cleared. Here all requests of a step ask for the next one before it begins, and nobody queues more than the
+ * batch holds.
  */
 export interface Steps {
   /**
-   * Waits for the next step; resolves with how many tokens the caller may evaluate in it: at least 1, at most `wanted`; 0 when the signal has
-   * aborted. Unless it is 0, the caller evaluates at once and then calls `done`, whatever came of it.
+   * Waits for the next step; resolves with how many tokens the caller may evaluate in it: at least 1, at most `wanted`; 0
+   * when the signal has aborted. Unless it is 0, the caller evaluates at once and then calls `done`, whatever came of it.
    */
   join(wanted: number, signal: AbortSignal): Promise<number>
   done(): void
@@ -46,7 +47,10 @@ export function createSteps({ batchSize, now }: StepOptions): Steps {
     waiting.clear()
     startedAt = now()
     running = starting.length
-    const grants = share(starting.map(({ wanted }) => wanted), batchSize)
+    const grants = share(
+      starting.map(({ wanted }) => wanted),
+      batchSize,
+    )
     starting.forEach(({ start }, index) => start(grants[index] ?? 1))
   }
 
@@ -86,8 +90,8 @@ export function createSteps({ batchSize, now }: StepOptions): Steps {
 }
 
 /**
- * Shares out a batch: everybody gets what they want up to an equal share, and what the modest leave goes to the others. Each gets at least 1,
- * so `size` must not be below the count of wants.
+ * Shares out a batch: everybody gets what they want up to an equal share, and what the modest leave goes to the others. Each
+ * gets at least 1, so `size` must not be below the count of wants.
  */
 export function share(wants: readonly number[], size: number): number[] {
   const grants = wants.map(() => 0)

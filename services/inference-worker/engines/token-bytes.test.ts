@@ -2,7 +2,12 @@ import { describe, expect, test } from 'vitest'
 import { createTokenBytes, type TokenKind } from './token-bytes.ts'
 
 function table(model: string, entries: readonly [string, TokenKind][], addsSpace = false) {
-  return createTokenBytes({ model, tokens: entries.map(([text]) => text), kindOf: (token) => entries[token]?.[1] ?? 'special', addsSpace })
+  return createTokenBytes({
+    model,
+    tokens: entries.map(([text]) => text),
+    kindOf: (token) => entries[token]?.[1] ?? 'special',
+    addsSpace,
+  })
 }
 
 function text(detokenise: (token: number) => Uint8Array, tokens: readonly number[]): string {
@@ -33,7 +38,10 @@ describe('byte-level BPE', () => {
     // The whole of GPT-2's table, made the other way round.
     const printable = (byte: number): boolean => (byte >= 33 && byte <= 126) || (byte >= 161 && byte <= 172) || byte >= 174
     const others = Array.from({ length: 256 }, (_, byte) => byte).filter((byte) => !printable(byte))
-    const letters = Array.from({ length: 256 }, (_, byte): [string, TokenKind] => [String.fromCodePoint(printable(byte) ? byte : 256 + others.indexOf(byte)), 'text'])
+    const letters = Array.from({ length: 256 }, (_, byte): [string, TokenKind] => [
+      String.fromCodePoint(printable(byte) ? byte : 256 + others.indexOf(byte)),
+      'text',
+    ])
     const detokenise = table('gpt2', letters)([])
     for (let byte = 0; byte < 256; byte += 1) expect([...detokenise(byte)]).toEqual([byte])
   })

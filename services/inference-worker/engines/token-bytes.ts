@@ -1,6 +1,9 @@
 import type { Detokeniser } from './engine.ts'
 
-/** What a token stands for: ordinary text in the vocabulary's own spelling, text as it is, a byte (SentencePiece), or nothing that is text. */
+/**
+ * What a token stands for: ordinary text in the vocabulary's own spelling, text as it is, a byte (SentencePiece), or nothing
+ * that is text.
+ */
 export type TokenKind = 'text' | 'literal' | 'byte' | 'special'
 
 export interface TokenTable {
@@ -18,8 +21,8 @@ const none = new Uint8Array(0)
 const encoder = new TextEncoder()
 
 /**
- * Tokens to bytes, as llama.cpp's `llama_token_to_piece` without special tokens. Not its `llama_detokenize`, which is for whole texts: it
- * makes whole strings (an incomplete character becomes U+FFFD) and may remove spaces before punctuation.
+ * Tokens to bytes, as llama.cpp's `llama_token_to_piece` without special tokens. Not its `llama_detokenize`, which is for
+ * whole texts: it makes whole strings (an incomplete character becomes U+FFFD) and may remove spaces before punctuation.
  */
 export function createTokenBytes({ model, tokens, kindOf, addsSpace }: TokenTable): (prompt: readonly number[]) => Detokeniser {
   const bytesOf = model === 'gpt2' ? bytesOfByteLevel : bytesOfSentencePiece
@@ -67,8 +70,8 @@ function bytesOfByteLevel(text: string, kind: TokenKind): Uint8Array {
 }
 
 /**
- * GPT-2's stand-ins for bytes (openai/gpt-2 `src/encoder.py`, bytes_to_unicode): printable Latin-1 bytes stand for themselves, the others, in
- * order, for U+0100 and up.
+ * GPT-2's stand-ins for bytes (openai/gpt-2 `src/encoder.py`, bytes_to_unicode): printable Latin-1 bytes stand for
+ * themselves, the others, in order, for U+0100 and up.
  */
 const byteOfCharacter: ReadonlyMap<string, number> = (() => {
   const map = new Map<string, number>()
