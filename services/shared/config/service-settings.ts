@@ -35,7 +35,7 @@ export const gateway = {
     maxBodyBytes: {
       type: 'integer',
       minimum: 1024,
-      maximum: 268_435_456,
+      maximum: 33_554_432,
       default: 4_194_304,
       unit: 'bytes',
       description: 'Largest request body that is read.',
@@ -123,7 +123,7 @@ export const inferenceWorker = {
     slots: {
       type: 'integer',
       minimum: 1,
-      maximum: 1024,
+      maximum: 256,
       default: 4,
       unit: 'requests',
       description: 'Requests that are decoded at once.',
