@@ -3,6 +3,9 @@ import type { LaneFrame, LaneItem } from '../../../proto/gen/intramuros/v1/lane.
 /** A frame is sent once its items hold this many bytes, without waiting for the end of the event-loop turn. */
 const frameBytes = 256 * 1024
 
+/** After so long without a frame, milliseconds, an item is sent at once: there is nothing it would be gathered with. */
+const quietMs = 1
+
 interface FrameStream {
   write(frame: LaneFrame): boolean
   once(event: 'drain', listener: () => void): unknown
@@ -21,19 +24,22 @@ export interface FrameWriter {
 }
 
 /**
- * Gathers the items of one event-loop turn into one gRPC message: most of a message's cost does not depend on its size.
+ * Gathers the items of one event-loop turn into one gRPC message: most of a message's cost does not depend on its size. On a quiet lane
+ * an item does not wait for the end of the turn.
  * Honours `write()` returning false.
  */
 export function createFrameWriter(stream: FrameStream): FrameWriter {
   let items: LaneItem[] = []
   let bytes = 0
   let scheduled = false
+  let lastSent = 0
   let congested = false
   let closed = false
   let waiting: (() => void)[] = []
 
   function send(): void {
     if (closed || congested || items.length === 0) return
+    lastSent = performance.now()
     const frame = { items }
     items = []
     bytes = 0
@@ -66,7 +72,8 @@ export function createFrameWriter(stream: FrameStream): FrameWriter {
       if (bytes >= frameBytes) send()
       else if (!scheduled) {
         scheduled = true
-        setImmediate(flushTurn)
+        if (performance.now() - lastSent > quietMs) queueMicrotask(flushTurn)
+        else setImmediate(flushTurn)
       }
     },
     get congested() {

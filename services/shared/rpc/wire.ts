@@ -9,6 +9,7 @@ export const channelLimits = {
   'grpc.keepalive_timeout_ms': 3000,
   'grpc.keepalive_permit_without_calls': 1,
   'grpc.enable_retries': 0,
+  'grpc.enable_channelz': 0,
 }
 
 /** The parts of a ServiceError that an ordinary gRPC status has no place for. */
