@@ -3,6 +3,7 @@ import { once } from 'node:events'
 import { cpus } from 'node:os'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
+import fetchTestModel from '../support/fetch-model.ts'
 import { type Platform, startPlatform } from '../support/platform.ts'
 import type { LoadPlan, LoadResult } from './load.ts'
 
@@ -19,6 +20,7 @@ const levels = values.quick ? [1, 16] : [1, 16, 64, 256]
 const roles = ['gateway', 'tokenizer', 'worker-0', 'audit'] as const
 type Cpu = Record<(typeof roles)[number], number>
 
+await fetchTestModel()
 const platform = await startPlatform({
   workers: [{ tokens: 1 + tokens, slots: 256 }],
   env: { INTRAMUROS_GATEWAY_MAX_CONCURRENT: '512', INTRAMUROS_INFERENCE_WORKER_SLOTS: '256', INTRAMUROS_LOG_LEVEL: 'info' },
