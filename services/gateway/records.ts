@@ -29,6 +29,7 @@ export interface OpenRecord {
 }
 
 const callTimeoutMs = 5000
+const lateRetryMs = 1000
 /** Ends that could not be recorded in time, kept for when the ledger is back. Beyond that, it will close them as interrupted. */
 const maxLateEnds = 10_000
 
@@ -38,6 +39,7 @@ export function createRecords({ audit, instance, endTimeoutMs, log }: RecordsOpt
   const stopping = new AbortController()
   const never = stopping.signal
   let attached = false
+  let delivering = false
   let waiting: (() => void)[] = []
 
   /** Holds the Attach stream open while the gateway lives: it tells the ledger which of our open records are still worked on. */
@@ -82,22 +84,31 @@ export function createRecords({ audit, instance, endTimeoutMs, log }: RecordsOpt
     return new Promise((resolve) => setTimeout(resolve, ms))
   }
 
+  /** Tries again until all are delivered: a ledger may stay attached while it can't write, for example on a full disk. */
   async function deliverLateEnds(): Promise<void> {
+    if (delivering || !attached) return
+    delivering = true
     for (const [requestId, record] of lateEnds) {
       try {
         await audit.unary(AuditService.end, record, { requestId, signal: never, timeoutMs: callTimeoutMs })
       } catch (thrown) {
         // NOT_FOUND: its begin was never stored, so there is nothing to end.
-        if (asServiceError(thrown).code !== 'NOT_FOUND') return
+        if (asServiceError(thrown).code !== 'NOT_FOUND') break
       }
       lateEnds.delete(requestId)
       open.delete(requestId)
     }
+    delivering = false
+    if (lateEnds.size > 0 && !never.aborted) setTimeout(() => void deliverLateEnds(), lateRetryMs).unref()
   }
 
   function endLater(record: EndRequest): void {
-    if (lateEnds.size < maxLateEnds) lateEnds.set(record.requestId, record)
-    else open.delete(record.requestId)
+    if (lateEnds.size >= maxLateEnds) {
+      open.delete(record.requestId)
+      return
+    }
+    lateEnds.set(record.requestId, record)
+    void deliverLateEnds()
   }
 
   async function end(record: EndRequest): Promise<void> {
@@ -147,7 +158,6 @@ export function createRecords({ audit, instance, endTimeoutMs, log }: RecordsOpt
           if (begun) return end(record)
           // Not known whether it was stored: settle that when the ledger is back.
           endLater(record)
-          if (attached) void deliverLateEnds()
         },
       }
     },
