@@ -1,5 +1,6 @@
 import { hostname } from 'node:os'
 import { pino } from 'pino'
+import { createLineSink } from './line-sink.ts'
 
 /**
  * Structured logs: one JSON object a line on standard output. The launcher renders them for people when it writes to a terminal.
@@ -15,8 +16,7 @@ export interface ServiceLogger extends Logger {
 }
 
 export function createLogger(service: string, level: LogLevel): ServiceLogger {
-  // Buffered writes cost a third of synchronous ones; flush() and the periodic flush bound what a crash can lose.
-  const destination = pino.destination({ fd: 1, sync: false, minLength: 4096, periodicFlush: 200 })
+  const sink = createLineSink(1)
   const log = pino(
     {
       level,
@@ -26,20 +26,14 @@ export function createLogger(service: string, level: LogLevel): ServiceLogger {
       // pino's own would write an error's message, which may quote what it was made from.
       serializers: { err: (value: unknown) => (value instanceof Error ? describeError(value) : value) },
     },
-    destination,
+    sink,
   )
   return {
     debug: log.debug.bind(log),
     info: log.info.bind(log),
     warn: log.warn.bind(log),
     error: log.error.bind(log),
-    flush: () => {
-      try {
-        destination.flushSync()
-      } catch {
-        // The stream is not open yet, or the reader is gone: nothing left to do for these lines.
-      }
-    },
+    flush: () => sink.flush(),
   }
 }
 

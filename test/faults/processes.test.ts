@@ -153,6 +153,20 @@ describe('drain', () => {
   })
 })
 
+test('services whose launcher died end by themselves, all of them, with a stream under way', async () => {
+  await start({ workers: [{ tokens: 100_000, delayMs: 5 }] })
+  const { response } = await open(platform, chatBody(platform, { stream: true, max_tokens: 3000 }))
+  await events(response).next()
+  const roles: Role[] = ['audit', 'tokenizer', 'worker-0', 'gateway']
+  for (const role of roles) {
+    // What each of them sees of it: the channel closes, and nobody reads its output.
+    platform.process(role).disconnect()
+    platform.process(role).stdout?.destroy()
+  }
+  await until(() => roles.every((role) => platform.process(role).exitCode === 0), 'all of them to end', 8000)
+  response.destroy()
+})
+
 test('a peer that hangs fails its calls within seconds, and serves again when it wakes', async () => {
   await start({})
   platform.process('tokenizer').kill('SIGSTOP')

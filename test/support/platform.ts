@@ -70,6 +70,7 @@ export async function startPlatform(options: PlatformOptions = {}): Promise<Plat
   directory.close()
 
   const running = new Map<Role, Running>()
+  const children: ChildProcess[] = []
   const behaviours = options.workers ?? [{}]
   let output = ''
 
@@ -80,6 +81,7 @@ export async function startPlatform(options: PlatformOptions = {}): Promise<Plat
       stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
       env: { ...environment(home), ...options.env, ...settings(role, listen), ...extra },
     })
+    children.push(child)
     child.stdout?.on('data', (chunk: Buffer) => (output += chunk.toString()))
     child.stderr?.on('data', (chunk: Buffer) => (output += chunk.toString()))
     const ports = await new Promise<Record<string, number>>((resolve, reject) => {
@@ -135,8 +137,7 @@ export async function startPlatform(options: PlatformOptions = {}): Promise<Plat
     return `http://127.0.0.1:${get(role).ports['metrics']}`
   }
 
-  async function kill(role: Role): Promise<void> {
-    const { child } = get(role)
+  async function end(child: ChildProcess): Promise<void> {
     if (child.exitCode !== null || child.signalCode !== null) return
     const ended = once(child, 'exit')
     child.kill('SIGKILL')
@@ -155,7 +156,7 @@ export async function startPlatform(options: PlatformOptions = {}): Promise<Plat
     ports: (role) => get(role).ports,
     monitor,
     output: () => output,
-    kill,
+    kill: (role) => end(get(role).child),
     restart: (role) => start(role, get(role).ports),
     ready,
     async drain(role, limitMs) {
@@ -166,7 +167,7 @@ export async function startPlatform(options: PlatformOptions = {}): Promise<Plat
       return code
     },
     async stop() {
-      await Promise.all([...running.keys()].map(kill))
+      await Promise.all(children.map(end))
       await rm(home, { recursive: true, force: true })
     },
   }

@@ -48,7 +48,11 @@ export async function serveRpc<S extends Service>(options: ServeOptions<S>): Pro
     port,
     close(limitMs) {
       return new Promise((resolve) => {
-        const limit = setTimeout(() => server.forceShutdown(), limitMs)
+        // grpc-js does not always call back once it was forced, so that is not waited for.
+        const limit = setTimeout(() => {
+          server.forceShutdown()
+          resolve()
+        }, limitMs)
         server.tryShutdown(() => {
           clearTimeout(limit)
           resolve()
