@@ -17,16 +17,20 @@ export interface Lock {
  * a lock from Node. Throws a StartError naming the process that holds it.
  */
 export function lockHome(home: string): Lock {
-  for (const folder of ['run', 'cache']) mkdirSync(join(home, folder), { recursive: true, mode: 0o700 })
   const file = join(home, 'run', 'lock.sqlite')
-  createPrivately(file)
+  try {
+    for (const folder of ['run', 'cache']) mkdirSync(join(home, folder), { recursive: true, mode: 0o700 })
+    createPrivately(file)
+  } catch (thrown) {
+    throw unusable(home, thrown)
+  }
   const database = new DatabaseSync(file, { timeout: 0 })
   try {
     database.exec('PRAGMA locking_mode = EXCLUSIVE; BEGIN EXCLUSIVE')
   } catch (thrown) {
     database.close()
     const busy = thrown instanceof Error && 'errcode' in thrown && thrown.errcode === sqliteBusy
-    throw busy ? new StartError(alreadyRunning(home)) : thrown
+    throw busy ? new StartError(alreadyRunning(home)) : unusable(home, thrown)
   }
   return { release: () => database.close() }
 }
@@ -42,6 +46,11 @@ function createPrivately(file: string): void {
   } catch (thrown) {
     if (!(thrown instanceof Error && 'code' in thrown && thrown.code === 'EEXIST')) throw thrown
   }
+}
+
+function unusable(home: string, cause: unknown): StartError {
+  const code = cause instanceof Error && 'code' in cause ? ` (${String(cause.code)})` : ''
+  return new StartError(`The state folder ${home} can't be written${code}: is its disk full or read-only, or does it belong to somebody else? INTRAMUROS_HOME moves it.`)
 }
 
 function alreadyRunning(home: string): string {

@@ -17,7 +17,8 @@ export function createAnswerText(detokenise: Detokeniser, stops: readonly string
   return {
     push(token, last) {
       let text = token === undefined ? '' : characters.push(detokenise(token))
-      if (last) text += characters.end()
+      // A character that the token limit cut in two is left out; only a model that ends its turn inside one has written broken text.
+      if (token === undefined && last) text += characters.end()
       const match = stop.push(text)
       return last && !match.stopped ? { text: match.text + stop.end(), stopped: false } : match
     },

@@ -75,12 +75,17 @@ describe('an answer', () => {
     expect(answer.finish).toMatchObject({ reason: FinishReason.LENGTH, outputTokens: 7 })
   })
 
-  test('shows characters whole, and a broken one only at the end', async () => {
+  test('shows characters whole, and leaves out one that the limit cuts', async () => {
     const { generate } = await startService(says('é🦉!'))
     expect((await read(generate())).texts).toEqual(['é', '🦉', '!'])
     const cut = await read(generate({ maxTokens: 4 }))
-    expect(cut.texts).toEqual(['é', '\uFFFD'])
+    expect(cut.texts).toEqual(['é'])
     expect(cut.finish?.reason).toBe(FinishReason.LENGTH)
+  })
+
+  test('shows that a model ended its turn inside a character', async () => {
+    const { generate } = await startService({ answer: () => [0x61, 0xc3] })
+    expect((await read(generate())).text).toBe('a\uFFFD')
   })
 
   test('ends before a stop sequence that comes over several tokens', async () => {

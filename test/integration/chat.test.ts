@@ -98,6 +98,7 @@ describe('other paths', () => {
     const reply = await send(platform, method === 'GET' ? undefined : {}, { method, path })
     expect(reply.status).toBe(status)
     expect((JSON.parse(reply.text) as Failure).error.type).toBe('invalid_request_error')
+    expect(reply.headers['allow']).toBe(status === 405 ? 'POST' : undefined)
   })
 })
 

@@ -13,7 +13,7 @@ interface StartFlags {
 /** `start`, which is also what no command means. */
 export function registerStart(program: Command, { env, file }: ProgramContext): void {
   program
-    .command('start', { isDefault: true })
+    .command('start')
     .description('start the platform on its state folder and stay until Ctrl-C')
     .option('--host <address>', 'address that HTTPS is served on (gateway.host; default 127.0.0.1)')
     .option('--port <number>', 'port that HTTPS is served on, 0: any free one (gateway.port; default 8443)')

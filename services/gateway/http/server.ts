@@ -115,7 +115,11 @@ function findRoute(routes: ReadonlyMap<string, Route>, request: IncomingMessage)
     methods.length > 0
       ? new ServiceError('INVALID_ARGUMENT', 'method_not_allowed', `This path takes ${methods.join(' and ')} only.`)
       : new ServiceError('NOT_FOUND', 'unknown_url', `There is no such path here. Served are: ${[...routes.keys()].join(', ')}.`)
-  return { name: 'other', route: () => Promise.reject(error) }
+  const refuse: Route = (exchange) => {
+    if (methods.length > 0) exchange.header('allow', methods.join(', '))
+    return Promise.reject(error)
+  }
+  return { name: 'other', route: refuse }
 }
 
 /** What Node's parser refused never becomes a request: bad framing, headers too large, a body or headers that came too slowly. */

@@ -84,7 +84,7 @@ describe('a chat request', () => {
 
   test('takes parameters that ask for nothing, and names those that it does not know', () => {
     const parsed = parseChatRequest({ ...base, n: 1, presence_penalty: 0, tools: [], response_format: { type: 'text' }, user: 'u', store: false, mystery: 1, 'bad name\r\n': 2 })
-    expect(parsed.ignored).toEqual(['mystery'])
+    expect(parsed.ignored).toEqual(['mystery', 'bad%20name%0D%0A'])
   })
 
   test('gives any seed 32 bits', () => {

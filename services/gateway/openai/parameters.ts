@@ -44,11 +44,11 @@ export function refuseUnsupported(body: Record<string, unknown>): void {
   }
 }
 
-/** Names that are neither OpenAI's nor ours. Bounded and plain, so that they fit a header. */
+/** Top-level names that are neither OpenAI's nor ours. Bounded and percent-encoded, so that they fit a header. */
 export function ignoredParameters(body: Record<string, unknown>, known: readonly string[]): string[] {
   return Object.keys(body)
     .filter((name) => !known.includes(name) && !Object.hasOwn(unsupported, name) && !harmless.has(name))
-    .filter((name) => /^[\w.-]{1,64}$/.test(name))
+    .map((name) => encodeURIComponent(name.slice(0, 64).toWellFormed()))
     .slice(0, 16)
 }
 

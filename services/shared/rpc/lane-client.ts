@@ -51,7 +51,6 @@ interface OpenCall {
 
 /** One lane to one peer: keeps it up, and carries calls over it. */
 export function connectLane(options: LaneOptions): LaneClient {
-  const peerName = `${options.peer} at ${options.address}`
   const client = new Client(options.address, channelCredentials(options.identity), {
     ...channelLimits,
     ...channelOptions(options.peer),
@@ -129,7 +128,7 @@ export function connectLane(options: LaneOptions): LaneClient {
   /** Sends the opening item; the returned functions stop and feed the call. */
   function begin(path: string, request: Buffer, call: OpenCall, callOptions: CallOptions, observed: ObservedCall, credit: number) {
     if (callOptions.signal.aborted) throw asCancel(callOptions.signal)
-    if (writer === undefined) throw new ServiceError('UNAVAILABLE', 'peer_unreachable', `${peerName} can't be reached.`)
+    if (writer === undefined) throw new ServiceError('UNAVAILABLE', 'peer_unreachable', `A part of the platform can't be reached at the moment (${options.peer}). Try again.`)
     while (calls.has(nextId)) nextId = nextCallId(nextId)
     const id = nextId
     nextId = nextCallId(nextId)
