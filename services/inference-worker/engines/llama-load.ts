@@ -2,8 +2,10 @@ import { setTimeout as after } from 'node:timers/promises'
 import { getLlama, InsufficientMemoryError, type Llama, LlamaLogLevel, type LlamaModel } from 'node-llama-cpp'
 import type { Logger } from '../../shared/log.ts'
 import { checkGgufHeader } from './gguf-header.ts'
-import type { GpuChoice } from './llama.ts'
 import { EngineLoadError } from './load-error.ts'
+
+/** Where the engine computes. */
+export type GpuChoice = 'auto' | 'off' | 'metal' | 'cuda' | 'vulkan'
 
 export interface LlamaLoadOptions {
   path: string

@@ -10,7 +10,7 @@ import {
 import type { Logger } from '../../shared/log.ts'
 import type { DecodeRequest, Engine } from './engine.ts'
 import { EngineLoadError } from './load-error.ts'
-import { loadLlamaModel } from './llama-load.ts'
+import { type GpuChoice, loadLlamaModel } from './llama-load.ts'
 import { readTokenTable } from './llama-vocabulary.ts'
 import { serialiseSampling } from './serial-sampling.ts'
 import { createSteps, type Steps } from './step.ts'
@@ -31,8 +31,6 @@ export interface LlamaEngineOptions {
   threads: number
   gpu: GpuChoice
 }
-
-export type GpuChoice = 'auto' | 'off' | 'metal' | 'cuda' | 'vulkan'
 
 /** LLAMA_MAX_SEQ of llama.cpp. */
 const mostSlots = 256
