@@ -6,8 +6,6 @@ import type { CallOptions, LaneClient } from '../shared/rpc/lane-client.ts'
 export interface Workers {
   /** Models that some worker serves right now. */
   serves(model: string): boolean
-  /** Context length of a model that is served now. */
-  contextLength(model: string): number | undefined
   /**
    * Streams an answer from the least busy worker of the model. A worker that is lost or refuses before its first event is
    * replaced by the next; after that the failure is the stream's. `onWorker` is told who works on it.
@@ -74,7 +72,6 @@ export function createWorkers({ connect, addresses, log }: WorkersOptions): Work
 
   return {
     serves: (model) => workers.some((worker) => worker.state?.model === model),
-    contextLength: (model) => workers.find((worker) => worker.state?.model === model)?.state?.contextLength,
     async *generate(request, options, onWorker) {
       const tried = new Set<Worker>()
       let last: ServiceError | undefined

@@ -1,6 +1,6 @@
 import { randomInt } from 'node:crypto'
 import { FinishReason, type GenerateEvent, type GenerateRequest } from '../../proto/gen/intramuros/v1/inference.ts'
-import { ServiceError } from '../shared/errors.ts'
+import { abortReason, ServiceError } from '../shared/errors.ts'
 import { describeError, type Logger } from '../shared/log.ts'
 import type { CallContext } from '../shared/rpc/handler.ts'
 import { createAnswerText } from './answer-text.ts'
@@ -69,7 +69,7 @@ export async function* generate(
       },
     }
   } catch (thrown) {
-    failure = call.signal.aborted ? abortError(call.signal) : engineError(thrown)
+    failure = call.signal.aborted ? abortReason(call.signal) : engineError(thrown)
     tally.outcome = outcomeOf(failure, call.signal)
     if (tally.outcome === 'failed') context.onEngineFailure()
     throw failure
@@ -113,12 +113,6 @@ function countToken(tally: Tally, metrics: WorkerMetrics): void {
   tally.firstToken ??= now
   if (tally.lastToken !== undefined) metrics.interToken.observe((now - tally.lastToken) / 1000)
   tally.lastToken = now
-}
-
-function abortError(signal: AbortSignal): ServiceError {
-  return signal.reason instanceof ServiceError
-    ? signal.reason
-    : new ServiceError('CANCELLED', 'cancelled', 'The caller went away.')
 }
 
 function engineError(thrown: unknown): ServiceError {

@@ -56,6 +56,16 @@ export class ServiceError extends Error {
   }
 }
 
+/** The caller is no longer there to be answered. */
+export function callerGone(): ServiceError {
+  return new ServiceError('CANCELLED', 'cancelled', 'The caller went away.')
+}
+
+/** Why an aborted signal was aborted; CANCELLED when whoever did it gave no reason of ours. */
+export function abortReason(signal: AbortSignal): ServiceError {
+  return signal.reason instanceof ServiceError ? signal.reason : callerGone()
+}
+
 /** What a caller may see of anything that was thrown: a ServiceError as it is, a bland INTERNAL for the rest. */
 export function asServiceError(thrown: unknown): ServiceError {
   if (thrown instanceof ServiceError) return thrown

@@ -1,7 +1,7 @@
-import { asServiceError, type ErrorCode, ServiceError } from '../errors.ts'
+import { abortReason, asServiceError, type ErrorCode, ServiceError } from '../errors.ts'
 import { describeError, type Logger } from '../log.ts'
 import type { CallContext, StreamHandler, UnaryHandler } from './handler.ts'
-import { type HandlersOf, methodName, type Service, type StreamDefinition, type UnaryDefinition } from './methods.ts'
+import { type HandlersOf, methodLabel, methodName, type Service, type StreamDefinition, type UnaryDefinition } from './methods.ts'
 import type { CallObserver } from './observe.ts'
 
 export interface Arrival {
@@ -45,7 +45,7 @@ function isDefinition(definition: unknown): definition is UnaryDefinition<unknow
 }
 
 function bindUnary(definition: UnaryDefinition<unknown, unknown>, handler: UnaryHandler<unknown, unknown>, options: BindOptions): BoundMethod {
-  const label = shortPath(definition.path)
+  const label = methodLabel(definition.path)
   return {
     streamed: false,
     async run(request, arrival) {
@@ -64,7 +64,7 @@ function bindUnary(definition: UnaryDefinition<unknown, unknown>, handler: Unary
 }
 
 function bindStream(definition: StreamDefinition<unknown, unknown>, handler: StreamHandler<unknown, unknown>, options: BindOptions): BoundMethod {
-  const label = shortPath(definition.path)
+  const label = methodLabel(definition.path)
   return {
     streamed: true,
     async *run(request, arrival) {
@@ -113,11 +113,11 @@ function open(label: string, arrival: Arrival, options: BindOptions) {
       if (!options.callers.includes(arrival.peer)) {
         throw new ServiceError('PERMISSION_DENIED', 'caller_not_allowed', 'This service does not answer to the certificate of this caller.')
       }
-      if (signal.aborted) throw signal.reason instanceof ServiceError ? signal.reason : cancelled()
+      if (signal.aborted) throw abortReason(signal)
     },
     /** The error as the caller may see it; what it really was goes to the log. */
     fail(thrown: unknown): ServiceError {
-      const failure = signal.aborted && !(thrown instanceof ServiceError) ? (signal.reason instanceof ServiceError ? signal.reason : cancelled()) : asServiceError(thrown)
+      const failure = signal.aborted && !(thrown instanceof ServiceError) ? abortReason(signal) : asServiceError(thrown)
       if (failure.code === 'INTERNAL') options.log.error({ requestId: arrival.requestId, method: label, err: describeError(thrown) }, 'handler failed')
       close(failure.code)
       return failure
@@ -131,12 +131,4 @@ function decode<Request>(definition: { requestDeserialize(bytes: Buffer): Reques
   } catch (cause) {
     throw new ServiceError('INVALID_ARGUMENT', 'malformed_message', 'The request is not a valid protobuf message of its type.', { cause })
   }
-}
-
-function cancelled(): ServiceError {
-  return new ServiceError('CANCELLED', 'cancelled', 'The caller went away.')
-}
-
-function shortPath(path: string): string {
-  return path.slice(path.lastIndexOf('.') + 1)
 }

@@ -17,8 +17,6 @@ export interface FrameWriter {
   /** True while the peer does not keep up: stop producing until `drained()` resolves. */
   readonly congested: boolean
   drained(): Promise<void>
-  /** Sends what is queued now. */
-  flush(): void
   /** Drops what is queued and ignores further items: the stream is gone. */
   close(): void
 }
@@ -80,7 +78,6 @@ export function createFrameWriter(stream: FrameStream): FrameWriter {
       return congested
     },
     drained: () => (congested && !closed ? new Promise((resolve) => waiting.push(resolve)) : Promise.resolve()),
-    flush: send,
     close() {
       closed = true
       items = []

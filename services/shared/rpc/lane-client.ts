@@ -1,11 +1,11 @@
 import { Client, type ClientDuplexStream, type StatusObject } from '@grpc/grpc-js'
 import type { LaneFrame, LaneItem } from '../../../proto/gen/intramuros/v1/lane.ts'
-import { asServiceError, codeName, ServiceError } from '../errors.ts'
+import { abortReason, asServiceError, codeName, ServiceError } from '../errors.ts'
 import type { Logger } from '../log.ts'
 import { channelCredentials, channelOptions } from '../tls/grpc-credentials.ts'
 import type { Identity } from '../tls/identity.ts'
 import { createFrameWriter, type FrameWriter } from './frame-writer.ts'
-import { methodName, type Service, type StreamDefinition, type UnaryDefinition } from './methods.ts'
+import { methodLabel, methodName, type Service, type StreamDefinition, type UnaryDefinition } from './methods.ts'
 import type { CallObserver, ObservedCall } from './observe.ts'
 import { channelLimits, errorFromWire } from './wire.ts'
 
@@ -127,7 +127,7 @@ export function connectLane(options: LaneOptions): LaneClient {
 
   /** Sends the opening item; the returned functions stop and feed the call. */
   function begin(path: string, request: Buffer, call: OpenCall, callOptions: CallOptions, observed: ObservedCall, credit: number) {
-    if (callOptions.signal.aborted) throw asCancel(callOptions.signal)
+    if (callOptions.signal.aborted) throw abortReason(callOptions.signal)
     if (writer === undefined) throw new ServiceError('UNAVAILABLE', 'peer_unreachable', `A part of the platform can't be reached at the moment (${options.peer}). Try again.`)
     while (calls.has(nextId)) nextId = nextCallId(nextId)
     const id = nextId
@@ -146,7 +146,7 @@ export function connectLane(options: LaneOptions): LaneClient {
       writer?.push({ call: id, body: { $case: 'cancel', value: {} } }, 8)
       call.end(reason(), Buffer.alloc(0))
     }
-    const onAbort = (): void => stop(() => asCancel(signal))
+    const onAbort = (): void => stop(() => abortReason(signal))
     signal.addEventListener('abort', onAbort, { once: true })
     const deadline =
       timeoutMs === 0 ? undefined : setTimeout(() => stop(() => new ServiceError('DEADLINE_EXCEEDED', 'deadline_exceeded', `${options.peer} did not answer in time.`)), timeoutMs)
@@ -161,7 +161,7 @@ export function connectLane(options: LaneOptions): LaneClient {
   }
 
   async function unary<Request, Response>(method: UnaryDefinition<Request, Response>, request: Request, callOptions: CallOptions): Promise<Response> {
-    const observed = options.observer.start(shortPath(method.path), callOptions.traceparent ?? '')
+    const observed = options.observer.start(methodLabel(method.path), callOptions.traceparent ?? '')
     let release: (() => void) | undefined
     try {
       const bytes = await new Promise<Buffer>((resolve, reject) => {
@@ -188,7 +188,7 @@ export function connectLane(options: LaneOptions): LaneClient {
     request: Request,
     callOptions: CallOptions,
   ): AsyncGenerator<Response, void, undefined> {
-    const observed = options.observer.start(shortPath(method.path), callOptions.traceparent ?? '')
+    const observed = options.observer.start(methodLabel(method.path), callOptions.traceparent ?? '')
     let arrived: Buffer[] = []
     let over: { error: ServiceError | undefined } | undefined
     let wake: (() => void) | undefined
@@ -257,12 +257,4 @@ export function connectLane(options: LaneOptions): LaneClient {
 
 function nextCallId(id: number): number {
   return id >= 0xffff_fffe ? 1 : id + 1
-}
-
-function asCancel(signal: AbortSignal): ServiceError {
-  return signal.reason instanceof ServiceError ? signal.reason : new ServiceError('CANCELLED', 'cancelled', 'The caller went away.')
-}
-
-function shortPath(path: string): string {
-  return path.slice(path.lastIndexOf('.') + 1)
 }

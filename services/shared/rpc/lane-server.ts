@@ -1,6 +1,6 @@
 import type { ServerDuplexStream } from '@grpc/grpc-js'
 import type { LaneFrame, LaneItem, LaneOpen } from '../../../proto/gen/intramuros/v1/lane.ts'
-import { asServiceError, codes, ServiceError } from '../errors.ts'
+import { asServiceError, callerGone, codes, ServiceError } from '../errors.ts'
 import type { BoundMethod } from './bind.ts'
 import { createFrameWriter } from './frame-writer.ts'
 
@@ -84,7 +84,7 @@ export function serveLane(stream: ServerDuplexStream<LaneFrame, LaneFrame>, meth
         call.wake?.()
         break
       case 'cancel':
-        if (call !== undefined) stop(call, new ServiceError('CANCELLED', 'cancelled', 'The caller went away.'))
+        if (call !== undefined) stop(call, callerGone())
         break
       default: // what only servers send, or nothing at all
     }
@@ -92,7 +92,7 @@ export function serveLane(stream: ServerDuplexStream<LaneFrame, LaneFrame>, meth
 
   function closeAll(): void {
     writer.close()
-    for (const call of calls.values()) stop(call, new ServiceError('CANCELLED', 'cancelled', 'The caller went away.'))
+    for (const call of calls.values()) stop(call, callerGone())
     calls.clear()
   }
 

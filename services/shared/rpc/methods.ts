@@ -28,6 +28,11 @@ export type HandlersOf<Service> = {
       : never
 }
 
+/** "Tokenizer/Prepare" of "/intramuros.v1.Tokenizer/Prepare", as metrics and spans name it. */
+export function methodLabel(path: string): string {
+  return path.slice(path.lastIndexOf('.') + 1)
+}
+
 /** "Prepare" of "/intramuros.v1.Tokenizer/Prepare". */
 export function methodName(path: string): string {
   return path.slice(path.lastIndexOf('/') + 1)

@@ -10,7 +10,7 @@ import {
   type UntypedServiceImplementation,
 } from '@grpc/grpc-js'
 import type { LaneFrame } from '../../../proto/gen/intramuros/v1/lane.ts'
-import { asServiceError, codes, ServiceError } from '../errors.ts'
+import { asServiceError, callerGone, codes, ServiceError } from '../errors.ts'
 import { serverCredentials } from '../tls/grpc-credentials.ts'
 import type { Identity } from '../tls/identity.ts'
 import { serviceNameOfPeer } from '../tls/service-name.ts'
@@ -138,7 +138,7 @@ function drainedOrAborted(call: ServerWritableStream<Buffer, Uint8Array>, signal
 
 function arrivalOf(call: SurfaceCall & EventEmitter): Arrival {
   const abort = new AbortController()
-  call.on('cancelled', () => abort.abort(new ServiceError('CANCELLED', 'cancelled', 'The caller went away.')))
+  call.on('cancelled', () => abort.abort(callerGone()))
   const deadline = Number(call.getDeadline())
   return {
     requestId: textOf(call.metadata, 'x-request-id'),
