@@ -13,10 +13,13 @@ import {
   type ClientDuplexStream,
   type ClientOptions,
   type ClientReadableStream,
+  type ClientUnaryCall,
   type handleBidiStreamingCall,
   type handleServerStreamingCall,
+  type handleUnaryCall,
   makeGenericClientConstructor,
   type Metadata,
+  type ServiceError,
   type UntypedServiceImplementation,
 } from "@grpc/grpc-js";
 import { LaneFrame } from "./lane.ts";
@@ -50,15 +53,70 @@ export interface GenerateRequest {
   team: string;
   tokens: number[];
   maxTokens: number;
+  sampling:
+    | Sampling
+    | undefined;
+  /** The answer ends before the first of these; none of them is part of the text. */
+  stop: string[];
+  constraint:
+    | Constraint
+    | undefined;
+  /** Special tokens that are written into the text as they are spelt, such as "<tool_call>". All others have no text. */
+  visibleTokens: number[];
+  reasoningBudget:
+    | ReasoningBudget
+    | undefined;
+  /** Set: each token's log-probability is told, and those of so many alternatives, at most 20. */
+  topLogprobs?: number | undefined;
+}
+
+/** How the next token is drawn, in this order: logit bias, penalties, top-k, top-p, min-p, temperature. */
+export interface Sampling {
   /** 0 is greedy. */
   temperature: number;
   /** In (0, 1]; 1 keeps every token. */
   topP: number;
-  seed?:
-    | number
-    | undefined;
-  /** The answer ends before the first of these; none of them is part of the text. */
-  stop: string[];
+  /** 0 keeps every token. */
+  topK: number;
+  /** In [0, 1]; 0 keeps every token. */
+  minP: number;
+  /** Above 0; 1 changes nothing. Divides the logits of tokens among the last `penalty_window` of prompt and answer. */
+  repeatPenalty: number;
+  /** OpenAI's penalties: taken off the logits of tokens that the answer has already, once, and for each time. */
+  presencePenalty: number;
+  frequencyPenalty: number;
+  /** Tokens that repeat_penalty looks back. */
+  penaltyWindow: number;
+  /** Added to the logits of these tokens. */
+  logitBias: { [key: number]: number };
+  seed?: number | undefined;
+}
+
+export interface Sampling_LogitBiasEntry {
+  key: number;
+  value: number;
+}
+
+/** The answer's text is one that this grammar can derive, or, at the token limit, the beginning of one. */
+export interface Constraint {
+  /** GBNF, the grammar format of llama.cpp; its first symbol is "root". */
+  grammar: string;
+  /**
+   * Empty: the grammar holds from the first token. Else it holds from the end of the first of these texts that the answer brings, and
+   * before that anything goes.
+   */
+  after: string[];
+}
+
+/** Bounds how many tokens a model may reason before it answers. */
+export interface ReasoningBudget {
+  /** Tokens from the beginning of the reasoning. */
+  tokens: number;
+  /** The texts with which reasoning begins and ends. An empty `begin`: the prompt has begun it already. */
+  begin: string;
+  end: string;
+  /** Forced upon the model when the budget is used up. */
+  endTokens: number[];
 }
 
 export interface GenerateEvent {
@@ -72,6 +130,24 @@ export interface TextDelta {
   text: string;
   /** The tokens decoded since the last event; text may lag behind them while a character or a stop sequence is incomplete. */
   tokens: number[];
+  /** One for each of the tokens, when they were asked for. */
+  logprobs: TokenLogprob[];
+}
+
+export interface TokenLogprob {
+  token:
+    | LogprobEntry
+    | undefined;
+  /** The likeliest tokens at this place, likeliest first. */
+  top: LogprobEntry[];
+}
+
+export interface LogprobEntry {
+  token: number;
+  /** UTF-8, may be a part of a character; the spelling of special tokens. */
+  text: Buffer;
+  /** Natural logarithm, of the model's own distribution: before penalties, temperature and what else shapes the sampling. */
+  logprob: number;
 }
 
 export interface Finish {
@@ -83,6 +159,36 @@ export interface Finish {
   queueUs: bigint;
   prefillUs: bigint;
   decodeUs: bigint;
+  /** The stop sequence that ended the answer; unset if none did. */
+  stopSequence?:
+    | string
+    | undefined;
+  /** Of the output tokens, those of the reasoning; counted only when a ReasoningBudget was given. */
+  reasoningTokens: number;
+}
+
+export interface EmbedRequest {
+  /** Catalogue id; must be the model this worker serves. */
+  model: string;
+  /** From the verified identity, never from a request body. */
+  team: string;
+  /** At most 64. */
+  inputs: EmbedInput[];
+}
+
+export interface EmbedInput {
+  /** Not empty, and no more than the context length. */
+  tokens: number[];
+}
+
+export interface EmbedResponse {
+  /** One for each input, in their order. */
+  embeddings: Embedding[];
+}
+
+export interface Embedding {
+  /** Of length 1 (L2). */
+  values: number[];
 }
 
 export interface WatchRequest {
@@ -97,7 +203,18 @@ export interface WorkerState {
 }
 
 function createBaseGenerateRequest(): GenerateRequest {
-  return { model: "", team: "", tokens: [], maxTokens: 0, temperature: 0, topP: 0, seed: undefined, stop: [] };
+  return {
+    model: "",
+    team: "",
+    tokens: [],
+    maxTokens: 0,
+    sampling: undefined,
+    stop: [],
+    constraint: undefined,
+    visibleTokens: [],
+    reasoningBudget: undefined,
+    topLogprobs: undefined,
+  };
 }
 
 export const GenerateRequest: MessageFns<GenerateRequest> = {
@@ -118,17 +235,27 @@ export const GenerateRequest: MessageFns<GenerateRequest> = {
     if (message.maxTokens !== 0) {
       writer.uint32(32).uint32(message.maxTokens);
     }
-    if (message.temperature !== 0) {
-      writer.uint32(41).double(message.temperature);
-    }
-    if (message.topP !== 0) {
-      writer.uint32(49).double(message.topP);
-    }
-    if (message.seed !== undefined) {
-      writer.uint32(56).uint32(message.seed);
+    if (message.sampling !== undefined) {
+      Sampling.encode(message.sampling, writer.uint32(42).fork()).join();
     }
     for (const v of message.stop) {
-      writer.uint32(66).string(v!);
+      writer.uint32(50).string(v!);
+    }
+    if (message.constraint !== undefined) {
+      Constraint.encode(message.constraint, writer.uint32(58).fork()).join();
+    }
+    if (message.visibleTokens.length !== 0) {
+      writer.uint32(66).fork();
+      for (const v of message.visibleTokens) {
+        writer.uint32(v);
+      }
+      writer.join();
+    }
+    if (message.reasoningBudget !== undefined) {
+      ReasoningBudget.encode(message.reasoningBudget, writer.uint32(74).fork()).join();
+    }
+    if (message.topLogprobs !== undefined) {
+      writer.uint32(80).uint32(message.topLogprobs);
     }
     return writer;
   },
@@ -189,11 +316,177 @@ export const GenerateRequest: MessageFns<GenerateRequest> = {
             continue;
           }
           case 5: {
-            if (tag !== 41) {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.sampling = Sampling.decode(reader, reader.uint32());
+            continue;
+          }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.stop.push(reader.string());
+            continue;
+          }
+          case 7: {
+            if (tag !== 58) {
+              break;
+            }
+
+            message.constraint = Constraint.decode(reader, reader.uint32());
+            continue;
+          }
+          case 8: {
+            if (tag === 64) {
+              message.visibleTokens.push(reader.uint32());
+
+              continue;
+            }
+
+            if (tag === 66) {
+              const end2 = reader.uint32() + reader.pos;
+              while (reader.pos < end2) {
+                message.visibleTokens.push(reader.uint32());
+              }
+
+              continue;
+            }
+
+            break;
+          }
+          case 9: {
+            if (tag !== 74) {
+              break;
+            }
+
+            message.reasoningBudget = ReasoningBudget.decode(reader, reader.uint32());
+            continue;
+          }
+          case 10: {
+            if (tag !== 80) {
+              break;
+            }
+
+            message.topLogprobs = reader.uint32();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseSampling(): Sampling {
+  return {
+    temperature: 0,
+    topP: 0,
+    topK: 0,
+    minP: 0,
+    repeatPenalty: 0,
+    presencePenalty: 0,
+    frequencyPenalty: 0,
+    penaltyWindow: 0,
+    logitBias: {},
+    seed: undefined,
+  };
+}
+
+export const Sampling: MessageFns<Sampling> = {
+  encode(message: Sampling, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.temperature !== 0) {
+      writer.uint32(9).double(message.temperature);
+    }
+    if (message.topP !== 0) {
+      writer.uint32(17).double(message.topP);
+    }
+    if (message.topK !== 0) {
+      writer.uint32(24).uint32(message.topK);
+    }
+    if (message.minP !== 0) {
+      writer.uint32(33).double(message.minP);
+    }
+    if (message.repeatPenalty !== 0) {
+      writer.uint32(41).double(message.repeatPenalty);
+    }
+    if (message.presencePenalty !== 0) {
+      writer.uint32(49).double(message.presencePenalty);
+    }
+    if (message.frequencyPenalty !== 0) {
+      writer.uint32(57).double(message.frequencyPenalty);
+    }
+    if (message.penaltyWindow !== 0) {
+      writer.uint32(64).uint32(message.penaltyWindow);
+    }
+    globalThis.Object.entries(message.logitBias).forEach(([key, value]: [string, number]) => {
+      Sampling_LogitBiasEntry.encode({ key: key as any, value }, writer.uint32(74).fork()).join();
+    });
+    if (message.seed !== undefined) {
+      writer.uint32(80).uint32(message.seed);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Sampling {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseSampling();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 9) {
               break;
             }
 
             message.temperature = reader.double();
+            continue;
+          }
+          case 2: {
+            if (tag !== 17) {
+              break;
+            }
+
+            message.topP = reader.double();
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.topK = reader.uint32();
+            continue;
+          }
+          case 4: {
+            if (tag !== 33) {
+              break;
+            }
+
+            message.minP = reader.double();
+            continue;
+          }
+          case 5: {
+            if (tag !== 41) {
+              break;
+            }
+
+            message.repeatPenalty = reader.double();
             continue;
           }
           case 6: {
@@ -201,24 +494,250 @@ export const GenerateRequest: MessageFns<GenerateRequest> = {
               break;
             }
 
-            message.topP = reader.double();
+            message.presencePenalty = reader.double();
             continue;
           }
           case 7: {
-            if (tag !== 56) {
+            if (tag !== 57) {
+              break;
+            }
+
+            message.frequencyPenalty = reader.double();
+            continue;
+          }
+          case 8: {
+            if (tag !== 64) {
+              break;
+            }
+
+            message.penaltyWindow = reader.uint32();
+            continue;
+          }
+          case 9: {
+            if (tag !== 74) {
+              break;
+            }
+
+            const entry9 = Sampling_LogitBiasEntry.decode(reader, reader.uint32());
+            if (entry9.value !== undefined) {
+              message.logitBias[entry9.key] = entry9.value;
+            }
+            continue;
+          }
+          case 10: {
+            if (tag !== 80) {
               break;
             }
 
             message.seed = reader.uint32();
             continue;
           }
-          case 8: {
-            if (tag !== 66) {
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseSampling_LogitBiasEntry(): Sampling_LogitBiasEntry {
+  return { key: 0, value: 0 };
+}
+
+export const Sampling_LogitBiasEntry: MessageFns<Sampling_LogitBiasEntry> = {
+  encode(message: Sampling_LogitBiasEntry, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.key !== 0) {
+      writer.uint32(8).uint32(message.key);
+    }
+    if (message.value !== 0) {
+      writer.uint32(17).double(message.value);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Sampling_LogitBiasEntry {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseSampling_LogitBiasEntry();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
               break;
             }
 
-            message.stop.push(reader.string());
+            message.key = reader.uint32();
             continue;
+          }
+          case 2: {
+            if (tag !== 17) {
+              break;
+            }
+
+            message.value = reader.double();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseConstraint(): Constraint {
+  return { grammar: "", after: [] };
+}
+
+export const Constraint: MessageFns<Constraint> = {
+  encode(message: Constraint, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.grammar !== "") {
+      writer.uint32(10).string(message.grammar);
+    }
+    for (const v of message.after) {
+      writer.uint32(18).string(v!);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Constraint {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseConstraint();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.grammar = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.after.push(reader.string());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseReasoningBudget(): ReasoningBudget {
+  return { tokens: 0, begin: "", end: "", endTokens: [] };
+}
+
+export const ReasoningBudget: MessageFns<ReasoningBudget> = {
+  encode(message: ReasoningBudget, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.tokens !== 0) {
+      writer.uint32(8).uint32(message.tokens);
+    }
+    if (message.begin !== "") {
+      writer.uint32(18).string(message.begin);
+    }
+    if (message.end !== "") {
+      writer.uint32(26).string(message.end);
+    }
+    if (message.endTokens.length !== 0) {
+      writer.uint32(34).fork();
+      for (const v of message.endTokens) {
+        writer.uint32(v);
+      }
+      writer.join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ReasoningBudget {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseReasoningBudget();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.tokens = reader.uint32();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.begin = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.end = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag === 32) {
+              message.endTokens.push(reader.uint32());
+
+              continue;
+            }
+
+            if (tag === 34) {
+              const end2 = reader.uint32() + reader.pos;
+              while (reader.pos < end2) {
+                message.endTokens.push(reader.uint32());
+              }
+
+              continue;
+            }
+
+            break;
           }
         }
         if ((tag & 7) === 4 || tag === 0) {
@@ -293,7 +812,7 @@ export const GenerateEvent: MessageFns<GenerateEvent> = {
 };
 
 function createBaseTextDelta(): TextDelta {
-  return { text: "", tokens: [] };
+  return { text: "", tokens: [], logprobs: [] };
 }
 
 export const TextDelta: MessageFns<TextDelta> = {
@@ -307,6 +826,9 @@ export const TextDelta: MessageFns<TextDelta> = {
         writer.uint32(v);
       }
       writer.join();
+    }
+    for (const v of message.logprobs) {
+      TokenLogprob.encode(v!, writer.uint32(26).fork()).join();
     }
     return writer;
   },
@@ -350,6 +872,139 @@ export const TextDelta: MessageFns<TextDelta> = {
 
             break;
           }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.logprobs.push(TokenLogprob.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseTokenLogprob(): TokenLogprob {
+  return { token: undefined, top: [] };
+}
+
+export const TokenLogprob: MessageFns<TokenLogprob> = {
+  encode(message: TokenLogprob, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.token !== undefined) {
+      LogprobEntry.encode(message.token, writer.uint32(10).fork()).join();
+    }
+    for (const v of message.top) {
+      LogprobEntry.encode(v!, writer.uint32(18).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): TokenLogprob {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseTokenLogprob();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.token = LogprobEntry.decode(reader, reader.uint32());
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.top.push(LogprobEntry.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseLogprobEntry(): LogprobEntry {
+  return { token: 0, text: Buffer.alloc(0), logprob: 0 };
+}
+
+export const LogprobEntry: MessageFns<LogprobEntry> = {
+  encode(message: LogprobEntry, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.token !== 0) {
+      writer.uint32(8).uint32(message.token);
+    }
+    if (message.text.length !== 0) {
+      writer.uint32(18).bytes(message.text);
+    }
+    if (message.logprob !== 0) {
+      writer.uint32(29).float(message.logprob);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): LogprobEntry {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseLogprobEntry();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.token = reader.uint32();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.text = Buffer.from(reader.bytes());
+            continue;
+          }
+          case 3: {
+            if (tag !== 29) {
+              break;
+            }
+
+            message.logprob = reader.float();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -364,7 +1019,16 @@ export const TextDelta: MessageFns<TextDelta> = {
 };
 
 function createBaseFinish(): Finish {
-  return { reason: 0, inputTokens: 0, outputTokens: 0, queueUs: 0n, prefillUs: 0n, decodeUs: 0n };
+  return {
+    reason: 0,
+    inputTokens: 0,
+    outputTokens: 0,
+    queueUs: 0n,
+    prefillUs: 0n,
+    decodeUs: 0n,
+    stopSequence: undefined,
+    reasoningTokens: 0,
+  };
 }
 
 export const Finish: MessageFns<Finish> = {
@@ -395,6 +1059,12 @@ export const Finish: MessageFns<Finish> = {
         throw new globalThis.Error("value provided for field message.decodeUs of type uint64 too large");
       }
       writer.uint32(48).uint64(message.decodeUs);
+    }
+    if (message.stopSequence !== undefined) {
+      writer.uint32(58).string(message.stopSequence);
+    }
+    if (message.reasoningTokens !== 0) {
+      writer.uint32(64).uint32(message.reasoningTokens);
     }
     return writer;
   },
@@ -459,6 +1129,256 @@ export const Finish: MessageFns<Finish> = {
 
             message.decodeUs = reader.uint64() as bigint;
             continue;
+          }
+          case 7: {
+            if (tag !== 58) {
+              break;
+            }
+
+            message.stopSequence = reader.string();
+            continue;
+          }
+          case 8: {
+            if (tag !== 64) {
+              break;
+            }
+
+            message.reasoningTokens = reader.uint32();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseEmbedRequest(): EmbedRequest {
+  return { model: "", team: "", inputs: [] };
+}
+
+export const EmbedRequest: MessageFns<EmbedRequest> = {
+  encode(message: EmbedRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.model !== "") {
+      writer.uint32(10).string(message.model);
+    }
+    if (message.team !== "") {
+      writer.uint32(18).string(message.team);
+    }
+    for (const v of message.inputs) {
+      EmbedInput.encode(v!, writer.uint32(26).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): EmbedRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseEmbedRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.model = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.team = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.inputs.push(EmbedInput.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseEmbedInput(): EmbedInput {
+  return { tokens: [] };
+}
+
+export const EmbedInput: MessageFns<EmbedInput> = {
+  encode(message: EmbedInput, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.tokens.length !== 0) {
+      writer.uint32(10).fork();
+      for (const v of message.tokens) {
+        writer.uint32(v);
+      }
+      writer.join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): EmbedInput {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseEmbedInput();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag === 8) {
+              message.tokens.push(reader.uint32());
+
+              continue;
+            }
+
+            if (tag === 10) {
+              const end2 = reader.uint32() + reader.pos;
+              while (reader.pos < end2) {
+                message.tokens.push(reader.uint32());
+              }
+
+              continue;
+            }
+
+            break;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseEmbedResponse(): EmbedResponse {
+  return { embeddings: [] };
+}
+
+export const EmbedResponse: MessageFns<EmbedResponse> = {
+  encode(message: EmbedResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.embeddings) {
+      Embedding.encode(v!, writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): EmbedResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseEmbedResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.embeddings.push(Embedding.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseEmbedding(): Embedding {
+  return { values: [] };
+}
+
+export const Embedding: MessageFns<Embedding> = {
+  encode(message: Embedding, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.values.length !== 0) {
+      writer.uint32(10).fork();
+      for (const v of message.values) {
+        writer.float(v);
+      }
+      writer.join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Embedding {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseEmbedding();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag === 13) {
+              message.values.push(reader.float());
+
+              continue;
+            }
+
+            if (tag === 10) {
+              const end2 = reader.uint32() + reader.pos;
+              while (reader.pos < end2) {
+                message.values.push(reader.float());
+              }
+
+              continue;
+            }
+
+            break;
           }
         }
         if ((tag & 7) === 4 || tag === 0) {
@@ -614,6 +1534,19 @@ export const InferenceService = {
     responseSerialize: (value: GenerateEvent): Buffer => Buffer.from(GenerateEvent.encode(value).finish()),
     responseDeserialize: (value: Buffer): GenerateEvent => GenerateEvent.decode(value),
   },
+  /**
+   * The embeddings of some texts, pooled as the model's metadata say. Waits for a slot like Generate.
+   * Errors: as Generate; INVALID_ARGUMENT not_an_embedding_model.
+   */
+  embed: {
+    path: "/intramuros.v1.Inference/Embed" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: EmbedRequest): Buffer => Buffer.from(EmbedRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): EmbedRequest => EmbedRequest.decode(value),
+    responseSerialize: (value: EmbedResponse): Buffer => Buffer.from(EmbedResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): EmbedResponse => EmbedResponse.decode(value),
+  },
   /** What this worker serves and how busy it is: once at the start of the stream, then on every change, at most ten times a second. */
   watch: {
     path: "/intramuros.v1.Inference/Watch" as const,
@@ -642,6 +1575,11 @@ export interface InferenceServer extends UntypedServiceImplementation {
    * Errors: RESOURCE_EXHAUSTED queue_full (with retry_after_ms); INVALID_ARGUMENT; UNAVAILABLE draining or engine_failed.
    */
   generate: handleServerStreamingCall<GenerateRequest, GenerateEvent>;
+  /**
+   * The embeddings of some texts, pooled as the model's metadata say. Waits for a slot like Generate.
+   * Errors: as Generate; INVALID_ARGUMENT not_an_embedding_model.
+   */
+  embed: handleUnaryCall<EmbedRequest, EmbedResponse>;
   /** What this worker serves and how busy it is: once at the start of the stream, then on every change, at most ten times a second. */
   watch: handleServerStreamingCall<WatchRequest, WorkerState>;
   /** Carries the methods above; see lane.proto. */
@@ -659,6 +1597,25 @@ export interface InferenceClient extends Client {
     metadata?: Metadata,
     options?: Partial<CallOptions>,
   ): ClientReadableStream<GenerateEvent>;
+  /**
+   * The embeddings of some texts, pooled as the model's metadata say. Waits for a slot like Generate.
+   * Errors: as Generate; INVALID_ARGUMENT not_an_embedding_model.
+   */
+  embed(
+    request: EmbedRequest,
+    callback: (error: ServiceError | null, response: EmbedResponse) => void,
+  ): ClientUnaryCall;
+  embed(
+    request: EmbedRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: EmbedResponse) => void,
+  ): ClientUnaryCall;
+  embed(
+    request: EmbedRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: EmbedResponse) => void,
+  ): ClientUnaryCall;
   /** What this worker serves and how busy it is: once at the start of the stream, then on every change, at most ten times a second. */
   watch(request: WatchRequest, options?: Partial<CallOptions>): ClientReadableStream<WorkerState>;
   watch(request: WatchRequest, metadata?: Metadata, options?: Partial<CallOptions>): ClientReadableStream<WorkerState>;

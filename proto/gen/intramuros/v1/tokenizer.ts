@@ -26,28 +26,226 @@ export const protobufPackage = "intramuros.v1";
 
 export const protobufFileName = "intramuros/v1/tokenizer.proto";
 
+export const ToolChoice = {
+  /** UNSPECIFIED - As AUTO. */
+  UNSPECIFIED: 0,
+  /** AUTO - The model calls tools or not. */
+  AUTO: 1,
+  /** NONE - The model sees no tools. */
+  NONE: 2,
+  /** REQUIRED - The answer is one or more calls. */
+  REQUIRED: 3,
+  /** NAMED - The answer is a call of `tool_name`. */
+  NAMED: 4,
+  UNRECOGNIZED: -1,
+} as const;
+
+export type ToolChoice = typeof ToolChoice[keyof typeof ToolChoice];
+
+export namespace ToolChoice {
+  export type UNSPECIFIED = typeof ToolChoice.UNSPECIFIED;
+  export type AUTO = typeof ToolChoice.AUTO;
+  export type NONE = typeof ToolChoice.NONE;
+  export type REQUIRED = typeof ToolChoice.REQUIRED;
+  export type NAMED = typeof ToolChoice.NAMED;
+  export type UNRECOGNIZED = typeof ToolChoice.UNRECOGNIZED;
+}
+
 export interface PrepareRequest {
   /** Catalogue id of the model. */
   model: string;
-  messages: ChatMessage[];
+  prompt:
+    | { $case: "conversation"; value: Conversation }
+    | //
+    /** A text that the model goes on with. */
+    { $case: "text"; value: TextPrompt }
+    | //
+    /** Token ids as they are. */
+    { $case: "tokens"; value: TokenPrompt }
+    | undefined;
   /** Most tokens the answer may have; 0: as many as fit the context. */
   maxTokens: number;
+  format:
+    | OutputFormat
+    | undefined;
+  /** The response holds the prompt as text, too. */
+  wantText: boolean;
+}
+
+export interface Conversation {
+  messages: ChatMessage[];
+  tools: Tool[];
+  toolChoice: ToolChoice;
+  /** Of the only tool that may be called, with TOOL_CHOICE_NAMED. */
+  toolName: string;
+  /** At most one call in an answer. */
+  singleToolCall: boolean;
+  /** JSON object of further variables for the template; empty for none. Its strings are a client's. */
+  templateKwargs: string;
+  /** Whether the model is to reason before it answers, where its template can tell it so; unset: as the template has it. */
+  reasoning?:
+    | boolean
+    | undefined;
+  /** "low", "medium", "high" or another word that the template knows; empty: as the template has it. */
+  reasoningEffort: string;
+  /** Most tokens of reasoning; unset: no bound. */
+  reasoningBudget?:
+    | number
+    | undefined;
+  /** False: the prompt ends with the last message, and no turn of the assistant's is begun. */
+  addGenerationPrompt: boolean;
 }
 
 export interface ChatMessage {
   /** system, user, assistant or tool; "developer" reaches the template as "system". */
   role: string;
   content: string;
+  /** What the assistant reasoned before it answered; empty if it is not known. */
+  reasoning: string;
+  toolCalls: ToolCall[];
+  /** Of the call that a tool's message answers. */
+  toolCallId: string;
+  /** Name of the tool that a tool's message comes from, or of the participant; may be empty. */
+  name: string;
+}
+
+export interface ToolCall {
+  id: string;
+  name: string;
+  /** JSON text. */
+  arguments: string;
+}
+
+export interface Tool {
+  name: string;
+  description: string;
+  /** JSON Schema of the arguments, as JSON text; empty: none are known. */
+  parameters: string;
+  /** Arguments are to be constrained to the schema whatever the tool choice. */
+  strict: boolean;
+  /** Place of this tool in the request's JSON, for errors, for example "tools[0].function". */
+  param: string;
+}
+
+export interface TextPrompt {
+  text: string;
+  /** Set: the model fills in what stands between the text and this. */
+  suffix?: string | undefined;
+}
+
+export interface TokenPrompt {
+  ids: number[];
+}
+
+/** What the text of the answer, without reasoning, must be. */
+export interface OutputFormat {
+  format:
+    | //
+    /** JSON Schema, as JSON text. */
+    { $case: "jsonSchema"; value: string }
+    | //
+    /** GBNF. */
+    { $case: "grammar"; value: string }
+    | //
+    /** Any JSON object. */
+    { $case: "jsonObject"; value: boolean }
+    | undefined;
+  /** Place of it in the request's JSON, for errors, for example "response_format.json_schema.schema". */
+  param: string;
 }
 
 export interface PrepareResponse {
   tokens: number[];
   /** Most tokens that may be generated: the request's max_tokens, bounded by what is left of the context. */
   maxTokens: number;
+  /** How the answer's text is to be read: a name of services/shared/dialects. Empty: it is text as it is. */
+  dialect: string;
+  /** Special tokens that the dialect needs to see in the answer's text. */
+  visibleTokens: number[];
+  /** GBNF that the answer must keep to, empty for none, and after which texts it begins to hold; see Constraint in inference.proto. */
+  grammar: string;
+  grammarAfter: string[];
+  /** The prompt ends inside the assistant's reasoning. */
+  reasoningOpen: boolean;
+  /** The texts around reasoning; empty where the dialect has none. */
+  reasoningBegin: string;
+  reasoningEnd: string;
+  /** Tokens that end the reasoning at once; see ReasoningBudget in inference.proto. */
+  reasoningEndTokens: number[];
+  /** The prompt, when it was asked for. */
+  text: string;
+}
+
+export interface TokenizeRequest {
+  model: string;
+  texts: string[];
+  /** Put the tokens around each text that the model wants there (BOS, or BERT's [CLS] and [SEP]). */
+  addSpecial: boolean;
+  /** Refuse a text with more tokens than the context length. */
+  limited: boolean;
+}
+
+export interface TokenizeResponse {
+  /** One for each text. */
+  lists: TokenList[];
+}
+
+export interface TokenList {
+  ids: number[];
+}
+
+export interface DetokenizeRequest {
+  model: string;
+  ids: number[];
+  /** The text of each token by itself, too. */
+  wantPieces: boolean;
+}
+
+export interface DetokenizeResponse {
+  /** Special tokens are spelt out; a broken character is U+FFFD. */
+  text: string;
+  /** UTF-8, may be parts of characters; empty unless wanted. */
+  pieces: Buffer[];
+}
+
+export interface DescribeRequest {
+}
+
+export interface DescribeResponse {
+  models: ModelDescription[];
+}
+
+export interface ModelDescription {
+  /** Catalogue id. */
+  id: string;
+  /** Tokens of a prompt and its answer together. */
+  contextLength: number;
+  /** general.architecture */
+  architecture: string;
+  /** For example "Q4_1"; empty if the file does not tell. */
+  quantisation: string;
+  /** 0 if not known. */
+  parameters: bigint;
+  vocabularySize: number;
+  /** Answers conversations: it has a chat template. */
+  chat: boolean;
+  /** Goes on with a text. */
+  completion: boolean;
+  embedding: boolean;
+  /** Its chat template takes tools. */
+  tools: boolean;
+  /** Its chat template knows reasoning. */
+  reasoning: boolean;
+  /** Has tokens for fill-in-the-middle. */
+  infill: boolean;
+  /** Length of an embedding; 0 for other models. */
+  embeddingLength: number;
+  /** A name of services/shared/dialects; empty without a chat template. */
+  dialect: string;
 }
 
 function createBasePrepareRequest(): PrepareRequest {
-  return { model: "", messages: [], maxTokens: 0 };
+  return { model: "", prompt: undefined, maxTokens: 0, format: undefined, wantText: false };
 }
 
 export const PrepareRequest: MessageFns<PrepareRequest> = {
@@ -55,11 +253,25 @@ export const PrepareRequest: MessageFns<PrepareRequest> = {
     if (message.model !== "") {
       writer.uint32(10).string(message.model);
     }
-    for (const v of message.messages) {
-      ChatMessage.encode(v!, writer.uint32(18).fork()).join();
+    switch (message.prompt?.$case) {
+      case "conversation":
+        Conversation.encode(message.prompt.value, writer.uint32(18).fork()).join();
+        break;
+      case "text":
+        TextPrompt.encode(message.prompt.value, writer.uint32(26).fork()).join();
+        break;
+      case "tokens":
+        TokenPrompt.encode(message.prompt.value, writer.uint32(34).fork()).join();
+        break;
     }
     if (message.maxTokens !== 0) {
-      writer.uint32(24).uint32(message.maxTokens);
+      writer.uint32(40).uint32(message.maxTokens);
+    }
+    if (message.format !== undefined) {
+      OutputFormat.encode(message.format, writer.uint32(50).fork()).join();
+    }
+    if (message.wantText !== false) {
+      writer.uint32(56).bool(message.wantText);
     }
     return writer;
   },
@@ -90,7 +302,139 @@ export const PrepareRequest: MessageFns<PrepareRequest> = {
               break;
             }
 
+            message.prompt = { $case: "conversation", value: Conversation.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.prompt = { $case: "text", value: TextPrompt.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.prompt = { $case: "tokens", value: TokenPrompt.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.maxTokens = reader.uint32();
+            continue;
+          }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.format = OutputFormat.decode(reader, reader.uint32());
+            continue;
+          }
+          case 7: {
+            if (tag !== 56) {
+              break;
+            }
+
+            message.wantText = reader.bool();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseConversation(): Conversation {
+  return {
+    messages: [],
+    tools: [],
+    toolChoice: 0,
+    toolName: "",
+    singleToolCall: false,
+    templateKwargs: "",
+    reasoning: undefined,
+    reasoningEffort: "",
+    reasoningBudget: undefined,
+    addGenerationPrompt: false,
+  };
+}
+
+export const Conversation: MessageFns<Conversation> = {
+  encode(message: Conversation, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.messages) {
+      ChatMessage.encode(v!, writer.uint32(10).fork()).join();
+    }
+    for (const v of message.tools) {
+      Tool.encode(v!, writer.uint32(18).fork()).join();
+    }
+    if (message.toolChoice !== 0) {
+      writer.uint32(24).int32(message.toolChoice);
+    }
+    if (message.toolName !== "") {
+      writer.uint32(34).string(message.toolName);
+    }
+    if (message.singleToolCall !== false) {
+      writer.uint32(40).bool(message.singleToolCall);
+    }
+    if (message.templateKwargs !== "") {
+      writer.uint32(50).string(message.templateKwargs);
+    }
+    if (message.reasoning !== undefined) {
+      writer.uint32(56).bool(message.reasoning);
+    }
+    if (message.reasoningEffort !== "") {
+      writer.uint32(66).string(message.reasoningEffort);
+    }
+    if (message.reasoningBudget !== undefined) {
+      writer.uint32(72).uint32(message.reasoningBudget);
+    }
+    if (message.addGenerationPrompt !== false) {
+      writer.uint32(80).bool(message.addGenerationPrompt);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Conversation {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseConversation();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
             message.messages.push(ChatMessage.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.tools.push(Tool.decode(reader, reader.uint32()));
             continue;
           }
           case 3: {
@@ -98,7 +442,63 @@ export const PrepareRequest: MessageFns<PrepareRequest> = {
               break;
             }
 
-            message.maxTokens = reader.uint32();
+            message.toolChoice = reader.int32() as any;
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.toolName = reader.string();
+            continue;
+          }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.singleToolCall = reader.bool();
+            continue;
+          }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.templateKwargs = reader.string();
+            continue;
+          }
+          case 7: {
+            if (tag !== 56) {
+              break;
+            }
+
+            message.reasoning = reader.bool();
+            continue;
+          }
+          case 8: {
+            if (tag !== 66) {
+              break;
+            }
+
+            message.reasoningEffort = reader.string();
+            continue;
+          }
+          case 9: {
+            if (tag !== 72) {
+              break;
+            }
+
+            message.reasoningBudget = reader.uint32();
+            continue;
+          }
+          case 10: {
+            if (tag !== 80) {
+              break;
+            }
+
+            message.addGenerationPrompt = reader.bool();
             continue;
           }
         }
@@ -115,7 +515,7 @@ export const PrepareRequest: MessageFns<PrepareRequest> = {
 };
 
 function createBaseChatMessage(): ChatMessage {
-  return { role: "", content: "" };
+  return { role: "", content: "", reasoning: "", toolCalls: [], toolCallId: "", name: "" };
 }
 
 export const ChatMessage: MessageFns<ChatMessage> = {
@@ -125,6 +525,18 @@ export const ChatMessage: MessageFns<ChatMessage> = {
     }
     if (message.content !== "") {
       writer.uint32(18).string(message.content);
+    }
+    if (message.reasoning !== "") {
+      writer.uint32(26).string(message.reasoning);
+    }
+    for (const v of message.toolCalls) {
+      ToolCall.encode(v!, writer.uint32(34).fork()).join();
+    }
+    if (message.toolCallId !== "") {
+      writer.uint32(42).string(message.toolCallId);
+    }
+    if (message.name !== "") {
+      writer.uint32(50).string(message.name);
     }
     return writer;
   },
@@ -158,6 +570,394 @@ export const ChatMessage: MessageFns<ChatMessage> = {
             message.content = reader.string();
             continue;
           }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.reasoning = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.toolCalls.push(ToolCall.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.toolCallId = reader.string();
+            continue;
+          }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.name = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseToolCall(): ToolCall {
+  return { id: "", name: "", arguments: "" };
+}
+
+export const ToolCall: MessageFns<ToolCall> = {
+  encode(message: ToolCall, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.id !== "") {
+      writer.uint32(10).string(message.id);
+    }
+    if (message.name !== "") {
+      writer.uint32(18).string(message.name);
+    }
+    if (message.arguments !== "") {
+      writer.uint32(26).string(message.arguments);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ToolCall {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseToolCall();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.id = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.name = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.arguments = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseTool(): Tool {
+  return { name: "", description: "", parameters: "", strict: false, param: "" };
+}
+
+export const Tool: MessageFns<Tool> = {
+  encode(message: Tool, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.name !== "") {
+      writer.uint32(10).string(message.name);
+    }
+    if (message.description !== "") {
+      writer.uint32(18).string(message.description);
+    }
+    if (message.parameters !== "") {
+      writer.uint32(26).string(message.parameters);
+    }
+    if (message.strict !== false) {
+      writer.uint32(32).bool(message.strict);
+    }
+    if (message.param !== "") {
+      writer.uint32(42).string(message.param);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Tool {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseTool();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.name = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.description = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.parameters = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.strict = reader.bool();
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.param = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseTextPrompt(): TextPrompt {
+  return { text: "", suffix: undefined };
+}
+
+export const TextPrompt: MessageFns<TextPrompt> = {
+  encode(message: TextPrompt, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.text !== "") {
+      writer.uint32(10).string(message.text);
+    }
+    if (message.suffix !== undefined) {
+      writer.uint32(18).string(message.suffix);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): TextPrompt {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseTextPrompt();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.text = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.suffix = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseTokenPrompt(): TokenPrompt {
+  return { ids: [] };
+}
+
+export const TokenPrompt: MessageFns<TokenPrompt> = {
+  encode(message: TokenPrompt, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.ids.length !== 0) {
+      writer.uint32(10).fork();
+      for (const v of message.ids) {
+        writer.uint32(v);
+      }
+      writer.join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): TokenPrompt {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseTokenPrompt();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag === 8) {
+              message.ids.push(reader.uint32());
+
+              continue;
+            }
+
+            if (tag === 10) {
+              const end2 = reader.uint32() + reader.pos;
+              while (reader.pos < end2) {
+                message.ids.push(reader.uint32());
+              }
+
+              continue;
+            }
+
+            break;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseOutputFormat(): OutputFormat {
+  return { format: undefined, param: "" };
+}
+
+export const OutputFormat: MessageFns<OutputFormat> = {
+  encode(message: OutputFormat, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    switch (message.format?.$case) {
+      case "jsonSchema":
+        writer.uint32(10).string(message.format.value);
+        break;
+      case "grammar":
+        writer.uint32(18).string(message.format.value);
+        break;
+      case "jsonObject":
+        writer.uint32(24).bool(message.format.value);
+        break;
+    }
+    if (message.param !== "") {
+      writer.uint32(34).string(message.param);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): OutputFormat {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseOutputFormat();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.format = { $case: "jsonSchema", value: reader.string() };
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.format = { $case: "grammar", value: reader.string() };
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.format = { $case: "jsonObject", value: reader.bool() };
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.param = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -172,7 +972,19 @@ export const ChatMessage: MessageFns<ChatMessage> = {
 };
 
 function createBasePrepareResponse(): PrepareResponse {
-  return { tokens: [], maxTokens: 0 };
+  return {
+    tokens: [],
+    maxTokens: 0,
+    dialect: "",
+    visibleTokens: [],
+    grammar: "",
+    grammarAfter: [],
+    reasoningOpen: false,
+    reasoningBegin: "",
+    reasoningEnd: "",
+    reasoningEndTokens: [],
+    text: "",
+  };
 }
 
 export const PrepareResponse: MessageFns<PrepareResponse> = {
@@ -186,6 +998,41 @@ export const PrepareResponse: MessageFns<PrepareResponse> = {
     }
     if (message.maxTokens !== 0) {
       writer.uint32(16).uint32(message.maxTokens);
+    }
+    if (message.dialect !== "") {
+      writer.uint32(26).string(message.dialect);
+    }
+    if (message.visibleTokens.length !== 0) {
+      writer.uint32(34).fork();
+      for (const v of message.visibleTokens) {
+        writer.uint32(v);
+      }
+      writer.join();
+    }
+    if (message.grammar !== "") {
+      writer.uint32(42).string(message.grammar);
+    }
+    for (const v of message.grammarAfter) {
+      writer.uint32(50).string(v!);
+    }
+    if (message.reasoningOpen !== false) {
+      writer.uint32(56).bool(message.reasoningOpen);
+    }
+    if (message.reasoningBegin !== "") {
+      writer.uint32(66).string(message.reasoningBegin);
+    }
+    if (message.reasoningEnd !== "") {
+      writer.uint32(74).string(message.reasoningEnd);
+    }
+    if (message.reasoningEndTokens.length !== 0) {
+      writer.uint32(82).fork();
+      for (const v of message.reasoningEndTokens) {
+        writer.uint32(v);
+      }
+      writer.join();
+    }
+    if (message.text !== "") {
+      writer.uint32(90).string(message.text);
     }
     return writer;
   },
@@ -229,6 +1076,710 @@ export const PrepareResponse: MessageFns<PrepareResponse> = {
             message.maxTokens = reader.uint32();
             continue;
           }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.dialect = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag === 32) {
+              message.visibleTokens.push(reader.uint32());
+
+              continue;
+            }
+
+            if (tag === 34) {
+              const end2 = reader.uint32() + reader.pos;
+              while (reader.pos < end2) {
+                message.visibleTokens.push(reader.uint32());
+              }
+
+              continue;
+            }
+
+            break;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.grammar = reader.string();
+            continue;
+          }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.grammarAfter.push(reader.string());
+            continue;
+          }
+          case 7: {
+            if (tag !== 56) {
+              break;
+            }
+
+            message.reasoningOpen = reader.bool();
+            continue;
+          }
+          case 8: {
+            if (tag !== 66) {
+              break;
+            }
+
+            message.reasoningBegin = reader.string();
+            continue;
+          }
+          case 9: {
+            if (tag !== 74) {
+              break;
+            }
+
+            message.reasoningEnd = reader.string();
+            continue;
+          }
+          case 10: {
+            if (tag === 80) {
+              message.reasoningEndTokens.push(reader.uint32());
+
+              continue;
+            }
+
+            if (tag === 82) {
+              const end2 = reader.uint32() + reader.pos;
+              while (reader.pos < end2) {
+                message.reasoningEndTokens.push(reader.uint32());
+              }
+
+              continue;
+            }
+
+            break;
+          }
+          case 11: {
+            if (tag !== 90) {
+              break;
+            }
+
+            message.text = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseTokenizeRequest(): TokenizeRequest {
+  return { model: "", texts: [], addSpecial: false, limited: false };
+}
+
+export const TokenizeRequest: MessageFns<TokenizeRequest> = {
+  encode(message: TokenizeRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.model !== "") {
+      writer.uint32(10).string(message.model);
+    }
+    for (const v of message.texts) {
+      writer.uint32(18).string(v!);
+    }
+    if (message.addSpecial !== false) {
+      writer.uint32(24).bool(message.addSpecial);
+    }
+    if (message.limited !== false) {
+      writer.uint32(32).bool(message.limited);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): TokenizeRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseTokenizeRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.model = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.texts.push(reader.string());
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.addSpecial = reader.bool();
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.limited = reader.bool();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseTokenizeResponse(): TokenizeResponse {
+  return { lists: [] };
+}
+
+export const TokenizeResponse: MessageFns<TokenizeResponse> = {
+  encode(message: TokenizeResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.lists) {
+      TokenList.encode(v!, writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): TokenizeResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseTokenizeResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.lists.push(TokenList.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseTokenList(): TokenList {
+  return { ids: [] };
+}
+
+export const TokenList: MessageFns<TokenList> = {
+  encode(message: TokenList, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.ids.length !== 0) {
+      writer.uint32(10).fork();
+      for (const v of message.ids) {
+        writer.uint32(v);
+      }
+      writer.join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): TokenList {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseTokenList();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag === 8) {
+              message.ids.push(reader.uint32());
+
+              continue;
+            }
+
+            if (tag === 10) {
+              const end2 = reader.uint32() + reader.pos;
+              while (reader.pos < end2) {
+                message.ids.push(reader.uint32());
+              }
+
+              continue;
+            }
+
+            break;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseDetokenizeRequest(): DetokenizeRequest {
+  return { model: "", ids: [], wantPieces: false };
+}
+
+export const DetokenizeRequest: MessageFns<DetokenizeRequest> = {
+  encode(message: DetokenizeRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.model !== "") {
+      writer.uint32(10).string(message.model);
+    }
+    if (message.ids.length !== 0) {
+      writer.uint32(18).fork();
+      for (const v of message.ids) {
+        writer.uint32(v);
+      }
+      writer.join();
+    }
+    if (message.wantPieces !== false) {
+      writer.uint32(24).bool(message.wantPieces);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): DetokenizeRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseDetokenizeRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.model = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag === 16) {
+              message.ids.push(reader.uint32());
+
+              continue;
+            }
+
+            if (tag === 18) {
+              const end2 = reader.uint32() + reader.pos;
+              while (reader.pos < end2) {
+                message.ids.push(reader.uint32());
+              }
+
+              continue;
+            }
+
+            break;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.wantPieces = reader.bool();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseDetokenizeResponse(): DetokenizeResponse {
+  return { text: "", pieces: [] };
+}
+
+export const DetokenizeResponse: MessageFns<DetokenizeResponse> = {
+  encode(message: DetokenizeResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.text !== "") {
+      writer.uint32(10).string(message.text);
+    }
+    for (const v of message.pieces) {
+      writer.uint32(18).bytes(v!);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): DetokenizeResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseDetokenizeResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.text = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.pieces.push(Buffer.from(reader.bytes()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseDescribeRequest(): DescribeRequest {
+  return {};
+}
+
+export const DescribeRequest: MessageFns<DescribeRequest> = {
+  encode(_: DescribeRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): DescribeRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseDescribeRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseDescribeResponse(): DescribeResponse {
+  return { models: [] };
+}
+
+export const DescribeResponse: MessageFns<DescribeResponse> = {
+  encode(message: DescribeResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.models) {
+      ModelDescription.encode(v!, writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): DescribeResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseDescribeResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.models.push(ModelDescription.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseModelDescription(): ModelDescription {
+  return {
+    id: "",
+    contextLength: 0,
+    architecture: "",
+    quantisation: "",
+    parameters: 0n,
+    vocabularySize: 0,
+    chat: false,
+    completion: false,
+    embedding: false,
+    tools: false,
+    reasoning: false,
+    infill: false,
+    embeddingLength: 0,
+    dialect: "",
+  };
+}
+
+export const ModelDescription: MessageFns<ModelDescription> = {
+  encode(message: ModelDescription, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.id !== "") {
+      writer.uint32(10).string(message.id);
+    }
+    if (message.contextLength !== 0) {
+      writer.uint32(16).uint32(message.contextLength);
+    }
+    if (message.architecture !== "") {
+      writer.uint32(26).string(message.architecture);
+    }
+    if (message.quantisation !== "") {
+      writer.uint32(34).string(message.quantisation);
+    }
+    if (message.parameters !== 0n) {
+      if (BigInt.asUintN(64, message.parameters) !== message.parameters) {
+        throw new globalThis.Error("value provided for field message.parameters of type uint64 too large");
+      }
+      writer.uint32(40).uint64(message.parameters);
+    }
+    if (message.vocabularySize !== 0) {
+      writer.uint32(48).uint32(message.vocabularySize);
+    }
+    if (message.chat !== false) {
+      writer.uint32(56).bool(message.chat);
+    }
+    if (message.completion !== false) {
+      writer.uint32(64).bool(message.completion);
+    }
+    if (message.embedding !== false) {
+      writer.uint32(72).bool(message.embedding);
+    }
+    if (message.tools !== false) {
+      writer.uint32(80).bool(message.tools);
+    }
+    if (message.reasoning !== false) {
+      writer.uint32(88).bool(message.reasoning);
+    }
+    if (message.infill !== false) {
+      writer.uint32(96).bool(message.infill);
+    }
+    if (message.embeddingLength !== 0) {
+      writer.uint32(104).uint32(message.embeddingLength);
+    }
+    if (message.dialect !== "") {
+      writer.uint32(114).string(message.dialect);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ModelDescription {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseModelDescription();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.id = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.contextLength = reader.uint32();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.architecture = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.quantisation = reader.string();
+            continue;
+          }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.parameters = reader.uint64() as bigint;
+            continue;
+          }
+          case 6: {
+            if (tag !== 48) {
+              break;
+            }
+
+            message.vocabularySize = reader.uint32();
+            continue;
+          }
+          case 7: {
+            if (tag !== 56) {
+              break;
+            }
+
+            message.chat = reader.bool();
+            continue;
+          }
+          case 8: {
+            if (tag !== 64) {
+              break;
+            }
+
+            message.completion = reader.bool();
+            continue;
+          }
+          case 9: {
+            if (tag !== 72) {
+              break;
+            }
+
+            message.embedding = reader.bool();
+            continue;
+          }
+          case 10: {
+            if (tag !== 80) {
+              break;
+            }
+
+            message.tools = reader.bool();
+            continue;
+          }
+          case 11: {
+            if (tag !== 88) {
+              break;
+            }
+
+            message.reasoning = reader.bool();
+            continue;
+          }
+          case 12: {
+            if (tag !== 96) {
+              break;
+            }
+
+            message.infill = reader.bool();
+            continue;
+          }
+          case 13: {
+            if (tag !== 104) {
+              break;
+            }
+
+            message.embeddingLength = reader.uint32();
+            continue;
+          }
+          case 14: {
+            if (tag !== 114) {
+              break;
+            }
+
+            message.dialect = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -246,9 +1797,12 @@ export const PrepareResponse: MessageFns<PrepareResponse> = {
 export type TokenizerService = typeof TokenizerService;
 export const TokenizerService = {
   /**
-   * Renders the model's own chat template and tokenises the result with the model's own vocabulary.
-   * Errors: NOT_FOUND model_not_found; INVALID_ARGUMENT context_length_exceeded (param "messages"),
-   * INVALID_ARGUMENT template_rejected when the template refuses the conversation (for example two user turns in a row).
+   * Makes the prompt of an answer: renders the model's own chat template where there is a conversation, and tokenises with the
+   * model's own vocabulary. Says how the answer is to be constrained and read.
+   * Errors: NOT_FOUND model_not_found; INVALID_ARGUMENT context_length_exceeded, template_rejected when the template refuses the
+   * conversation (for example two user turns in a row), unsupported_schema or invalid_grammar for a constraint that can't be kept,
+   * unsupported_parameter for what the model can't do (no chat template, no fill-in-the-middle tokens, no tools in its template).
+   * `param` is the place in the request's own JSON, for example "response_format.json_schema.schema".
    */
   prepare: {
     path: "/intramuros.v1.Tokenizer/Prepare" as const,
@@ -258,6 +1812,42 @@ export const TokenizerService = {
     requestDeserialize: (value: Buffer): PrepareRequest => PrepareRequest.decode(value),
     responseSerialize: (value: PrepareResponse): Buffer => Buffer.from(PrepareResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): PrepareResponse => PrepareResponse.decode(value),
+  },
+  /**
+   * Token ids of texts, without a chat template.
+   * Errors: NOT_FOUND model_not_found; INVALID_ARGUMENT context_length_exceeded when limited.
+   */
+  tokenize: {
+    path: "/intramuros.v1.Tokenizer/Tokenize" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: TokenizeRequest): Buffer => Buffer.from(TokenizeRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): TokenizeRequest => TokenizeRequest.decode(value),
+    responseSerialize: (value: TokenizeResponse): Buffer => Buffer.from(TokenizeResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): TokenizeResponse => TokenizeResponse.decode(value),
+  },
+  /**
+   * The text of token ids.
+   * Errors: NOT_FOUND model_not_found; INVALID_ARGUMENT invalid_value for an id that the vocabulary has not.
+   */
+  detokenize: {
+    path: "/intramuros.v1.Tokenizer/Detokenize" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: DetokenizeRequest): Buffer => Buffer.from(DetokenizeRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): DetokenizeRequest => DetokenizeRequest.decode(value),
+    responseSerialize: (value: DetokenizeResponse): Buffer => Buffer.from(DetokenizeResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): DetokenizeResponse => DetokenizeResponse.decode(value),
+  },
+  /** What the model files say of themselves. */
+  describe: {
+    path: "/intramuros.v1.Tokenizer/Describe" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: DescribeRequest): Buffer => Buffer.from(DescribeRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): DescribeRequest => DescribeRequest.decode(value),
+    responseSerialize: (value: DescribeResponse): Buffer => Buffer.from(DescribeResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): DescribeResponse => DescribeResponse.decode(value),
   },
   /** Carries the methods above; see lane.proto. */
   lane: {
@@ -273,20 +1863,38 @@ export const TokenizerService = {
 
 export interface TokenizerServer extends UntypedServiceImplementation {
   /**
-   * Renders the model's own chat template and tokenises the result with the model's own vocabulary.
-   * Errors: NOT_FOUND model_not_found; INVALID_ARGUMENT context_length_exceeded (param "messages"),
-   * INVALID_ARGUMENT template_rejected when the template refuses the conversation (for example two user turns in a row).
+   * Makes the prompt of an answer: renders the model's own chat template where there is a conversation, and tokenises with the
+   * model's own vocabulary. Says how the answer is to be constrained and read.
+   * Errors: NOT_FOUND model_not_found; INVALID_ARGUMENT context_length_exceeded, template_rejected when the template refuses the
+   * conversation (for example two user turns in a row), unsupported_schema or invalid_grammar for a constraint that can't be kept,
+   * unsupported_parameter for what the model can't do (no chat template, no fill-in-the-middle tokens, no tools in its template).
+   * `param` is the place in the request's own JSON, for example "response_format.json_schema.schema".
    */
   prepare: handleUnaryCall<PrepareRequest, PrepareResponse>;
+  /**
+   * Token ids of texts, without a chat template.
+   * Errors: NOT_FOUND model_not_found; INVALID_ARGUMENT context_length_exceeded when limited.
+   */
+  tokenize: handleUnaryCall<TokenizeRequest, TokenizeResponse>;
+  /**
+   * The text of token ids.
+   * Errors: NOT_FOUND model_not_found; INVALID_ARGUMENT invalid_value for an id that the vocabulary has not.
+   */
+  detokenize: handleUnaryCall<DetokenizeRequest, DetokenizeResponse>;
+  /** What the model files say of themselves. */
+  describe: handleUnaryCall<DescribeRequest, DescribeResponse>;
   /** Carries the methods above; see lane.proto. */
   lane: handleBidiStreamingCall<LaneFrame, LaneFrame>;
 }
 
 export interface TokenizerClient extends Client {
   /**
-   * Renders the model's own chat template and tokenises the result with the model's own vocabulary.
-   * Errors: NOT_FOUND model_not_found; INVALID_ARGUMENT context_length_exceeded (param "messages"),
-   * INVALID_ARGUMENT template_rejected when the template refuses the conversation (for example two user turns in a row).
+   * Makes the prompt of an answer: renders the model's own chat template where there is a conversation, and tokenises with the
+   * model's own vocabulary. Says how the answer is to be constrained and read.
+   * Errors: NOT_FOUND model_not_found; INVALID_ARGUMENT context_length_exceeded, template_rejected when the template refuses the
+   * conversation (for example two user turns in a row), unsupported_schema or invalid_grammar for a constraint that can't be kept,
+   * unsupported_parameter for what the model can't do (no chat template, no fill-in-the-middle tokens, no tools in its template).
+   * `param` is the place in the request's own JSON, for example "response_format.json_schema.schema".
    */
   prepare(
     request: PrepareRequest,
@@ -302,6 +1910,60 @@ export interface TokenizerClient extends Client {
     metadata: Metadata,
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: PrepareResponse) => void,
+  ): ClientUnaryCall;
+  /**
+   * Token ids of texts, without a chat template.
+   * Errors: NOT_FOUND model_not_found; INVALID_ARGUMENT context_length_exceeded when limited.
+   */
+  tokenize(
+    request: TokenizeRequest,
+    callback: (error: ServiceError | null, response: TokenizeResponse) => void,
+  ): ClientUnaryCall;
+  tokenize(
+    request: TokenizeRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: TokenizeResponse) => void,
+  ): ClientUnaryCall;
+  tokenize(
+    request: TokenizeRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: TokenizeResponse) => void,
+  ): ClientUnaryCall;
+  /**
+   * The text of token ids.
+   * Errors: NOT_FOUND model_not_found; INVALID_ARGUMENT invalid_value for an id that the vocabulary has not.
+   */
+  detokenize(
+    request: DetokenizeRequest,
+    callback: (error: ServiceError | null, response: DetokenizeResponse) => void,
+  ): ClientUnaryCall;
+  detokenize(
+    request: DetokenizeRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: DetokenizeResponse) => void,
+  ): ClientUnaryCall;
+  detokenize(
+    request: DetokenizeRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: DetokenizeResponse) => void,
+  ): ClientUnaryCall;
+  /** What the model files say of themselves. */
+  describe(
+    request: DescribeRequest,
+    callback: (error: ServiceError | null, response: DescribeResponse) => void,
+  ): ClientUnaryCall;
+  describe(
+    request: DescribeRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: DescribeResponse) => void,
+  ): ClientUnaryCall;
+  describe(
+    request: DescribeRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: DescribeResponse) => void,
   ): ClientUnaryCall;
   /** Carries the methods above; see lane.proto. */
   lane(): ClientDuplexStream<LaneFrame, LaneFrame>;
