@@ -1,8 +1,15 @@
 import type { ErrorCode, ServiceError } from '../../shared/errors.ts'
 
+/** How an API writes an error, as JSON text: as a whole answer, and as the last event of a stream that has begun. */
+export interface ErrorShape {
+  body(error: ServiceError, requestId: string): string
+  event(error: ServiceError, requestId: string): string
+}
+
 /** OpenAI's error object, https://platform.openai.com/docs/guides/error-codes. */
-export interface OpenAiError {
-  error: { message: string; type: string; param: string | null; code: string }
+export const openAiErrors: ErrorShape = {
+  body: openAiError,
+  event: (error) => `data: ${openAiError(error)}\n\n`,
 }
 
 const statusByCode: Record<ErrorCode, number> = {
@@ -33,8 +40,8 @@ export function httpStatus(error: ServiceError): number {
   return statusByReason[error.reason] ?? statusByCode[error.code]
 }
 
-export function openAiError(error: ServiceError): OpenAiError {
-  return { error: { message: error.message, type: errorType(httpStatus(error)), param: error.param ?? null, code: error.reason } }
+function openAiError(error: ServiceError): string {
+  return JSON.stringify({ error: { message: error.message, type: errorType(httpStatus(error)), param: error.param ?? null, code: error.reason } })
 }
 
 /** Seconds, whole and at least 1, as the Retry-After header wants them; undefined when another try makes no sense. */
