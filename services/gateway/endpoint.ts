@@ -1,10 +1,9 @@
-import type { Exchange } from './http/exchange.ts'
 import type { Answer, Generation } from './generation.ts'
+import type { Exchange } from './http/exchange.ts'
+import type { Operation } from './recorded.ts'
 
 /** An API that generates text: how its requests are read and its answers written. */
-export interface Endpoint {
-  /** "POST /v1/chat/completions" */
-  name: string
+export interface Endpoint extends Operation {
   /** Reads a request body. Throws INVALID_ARGUMENT with the offending `param`. */
   parse(json: unknown): ParsedRequest
 }

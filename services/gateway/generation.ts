@@ -2,15 +2,19 @@ import type { Sampling, TokenLogprob } from '../../proto/gen/intramuros/v1/infer
 import type { OutputFormat, PrepareRequest } from '../../proto/gen/intramuros/v1/tokenizer.ts'
 import type { OutputPart } from '../shared/dialects/output-part.ts'
 
+export type Prompt = NonNullable<PrepareRequest['prompt']>
+
 /** What any of the APIs that generate text asks for, in one shape. */
 export interface Generation {
   model: string
-  prompt: NonNullable<PrepareRequest['prompt']>
+  prompt: Prompt
+  /** The further ones of a batch; their choices are counted on from those of the first. */
+  furtherPrompts?: readonly Prompt[]
   /** What the text of the answer must be. */
   format: OutputFormat | undefined
   /** Most tokens of one choice; 0: as many as fit the context. */
   maxTokens: number
-  /** Answers to the same prompt, from 1; the seed of each is the request's plus its index. */
+  /** Answers to each prompt, from 1; the seed of each is the request's plus its index. */
   choices: number
   sampling: Sampling
   stop: string[]
@@ -44,7 +48,7 @@ export interface TokensUsed {
  */
 export interface Answer {
   /** Called once, when the answer may begin: its audit record is durable. */
-  start(prompt: { text: string; tokens: number }): void
+  start(prompts: readonly { text: string; tokens: number }[]): void
   /** `logprobs` are those of the tokens that made these parts; empty unless they were wanted. At least one of both isn't empty. */
   parts(choice: number, parts: readonly OutputPart[], logprobs: readonly TokenLogprob[]): Promise<void> | undefined
   endChoice(choice: number, end: ChoiceEnd): Promise<void> | undefined

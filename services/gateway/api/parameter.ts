@@ -1,4 +1,4 @@
-import Type, { type TSchema, type TUnsafe } from 'typebox'
+import Type, { type TSchema } from 'typebox'
 
 /**
  * The schemas of request bodies say of each parameter what becomes of it; validation, the OpenAPI document and docs/api.md are made from
@@ -14,8 +14,8 @@ export interface Marks {
 }
 
 /** A parameter that would change the result and can't be honoured: any value but the neutral ones is a 400 unsupported_parameter. */
-export function refused(neutral: readonly unknown[], description: string): TUnsafe<unknown> {
-  return Type.Unsafe<unknown>({ 'x-support': 'refused', 'x-neutral': neutral, description })
+export function refused(neutral: readonly unknown[], description: string) {
+  return Type.Optional(Type.Unsafe<unknown>({ 'x-support': 'refused', 'x-neutral': neutral, description }))
 }
 
 /** A parameter that doesn't change the result: taken, and of no effect. */

@@ -73,7 +73,7 @@ function at(value: unknown, pointer: string): unknown {
   )
 }
 
-interface LooseSchema {
+export interface LooseSchema {
   type?: string
   enum?: unknown[]
   const?: unknown
@@ -89,7 +89,7 @@ interface LooseSchema {
 }
 
 /** The schema of a place, through the branch of each union that leads there. */
-function subschema(schema: LooseSchema, pointer: string): LooseSchema | undefined {
+export function subschema(schema: LooseSchema, pointer: string): LooseSchema | undefined {
   let inner: LooseSchema | undefined = schema
   for (const part of segments(pointer)) {
     const branches: LooseSchema[] = inner?.anyOf ?? (inner === undefined ? [] : [inner])
