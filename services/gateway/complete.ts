@@ -53,8 +53,8 @@ async function generate(gateway: Gateway, exchange: Exchange, request: ParsedReq
 }
 
 /** The tokens of a prompt, and how the answer is to be constrained and read. */
-export function prepare(gateway: Gateway, { model, maxTokens, format, wantPromptText }: Generation, prompt: Prompt, call: CallOptions): Promise<PrepareResponse> {
-  const request = { model, prompt, maxTokens, wantText: wantPromptText, ...(format === undefined ? {} : { format }) }
+export function prepare(gateway: Gateway, { model, maxTokens, format, wantPromptText }: Pick<Generation, 'model' | 'maxTokens' | 'format' | 'wantPromptText'>, prompt: Prompt, call: CallOptions): Promise<PrepareResponse> {
+  const request = { model, prompt, maxTokens, format, wantText: wantPromptText }
   return gateway.tokenizer.unary(TokenizerService.prepare, request, { ...call, timeoutMs: prepareTimeoutMs })
 }
 
@@ -148,7 +148,6 @@ function toolNames({ tools, toolChoice }: { tools: readonly { name: string }[]; 
 
 function generateRequest(generation: Generation, prepared: PrepareResponse, team: string, choice: number): GenerateRequest {
   const { sampling } = generation
-  const reasoningBudget = reasoningBudgetOf(generation, prepared)
   return {
     model: generation.model,
     team,
@@ -157,8 +156,8 @@ function generateRequest(generation: Generation, prepared: PrepareResponse, team
     sampling: choice === 0 || sampling.seed === undefined ? sampling : { ...sampling, seed: (sampling.seed + choice) % 2 ** 32 },
     stop: generation.stop,
     visibleTokens: prepared.visibleTokens,
-    ...(prepared.grammar === '' ? {} : { constraint: { grammar: prepared.grammar, after: prepared.grammarAfter } }),
-    ...(reasoningBudget === undefined ? {} : { reasoningBudget }),
+    constraint: prepared.grammar === '' ? undefined : { grammar: prepared.grammar, after: prepared.grammarAfter },
+    reasoningBudget: reasoningBudgetOf(generation, prepared),
     ...(generation.topLogprobs === undefined ? {} : { topLogprobs: generation.topLogprobs }),
   }
 }

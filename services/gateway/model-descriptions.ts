@@ -10,12 +10,12 @@ export interface ModelDescriptions {
 
 const timeoutMs = 10_000
 
-export function createModelDescriptions(tokenizer: () => LaneClient): ModelDescriptions {
+export function createModelDescriptions(tokenizer: LaneClient): ModelDescriptions {
   let known: ReadonlyMap<string, ModelDescription> | undefined
   return {
     async all(signal) {
       if (known !== undefined) return known
-      const { models } = await tokenizer().unary(TokenizerService.describe, {}, { requestId: '', signal, timeoutMs })
+      const { models } = await tokenizer.unary(TokenizerService.describe, {}, { requestId: '', signal, timeoutMs })
       if (models.length === 0) throw new ServiceError('UNAVAILABLE', 'no_model', 'No model is loaded at the moment. Try again soon.', { retryAfterMs: 2000 })
       known = new Map(models.map((model) => [model.id, model]))
       return known

@@ -25,7 +25,7 @@ export function firstProblem(validator: Validator, schema: TSchema, value: unkno
   const pointer = deepest?.instancePath ?? ''
   const param = paramOf(pointer)
   const found = typeName(at(value, pointer))
-  const allowed = describe(subschema(schema, pointer))
+  const allowed = describeSchema(subschema(schema, pointer))
   if (param === '') return { param, message: `The body must be ${allowed === '' ? 'an object' : allowed}, but it is ${found}.` }
   return { param, message: `Invalid value for '${param}': it must be ${allowed === '' ? 'of another type' : allowed}, but ${found} was sent.` }
 }
@@ -74,6 +74,8 @@ function at(value: unknown, pointer: string): unknown {
 }
 
 export interface LooseSchema {
+  description?: string
+  required?: readonly string[]
   type?: string
   enum?: unknown[]
   const?: unknown
@@ -99,9 +101,9 @@ export function subschema(schema: LooseSchema, pointer: string): LooseSchema | u
   return inner
 }
 
-function describe(schema: LooseSchema | undefined): string {
+export function describeSchema(schema: LooseSchema | undefined): string {
   if (schema === undefined) return ''
-  if (schema.anyOf !== undefined) return [...new Set(schema.anyOf.map(describe))].filter((text) => text !== '').join(' or ')
+  if (schema.anyOf !== undefined) return [...new Set(schema.anyOf.map(describeSchema))].filter((text) => text !== '').join(' or ')
   if (schema.const !== undefined) return JSON.stringify(schema.const)
   if (schema.enum !== undefined) return `one of ${schema.enum.map((allowed) => JSON.stringify(allowed)).join(', ')}`
   switch (schema.type) {

@@ -87,7 +87,7 @@ export const stopField = nullable(
   `The answer ends before the first of these texts; one, or at most ${mostStops}.`,
 )
 
-export function stopsOf(stop: Static<typeof stopField>): string[] {
+export function stopsOf(stop: Static<typeof stopField> | undefined): string[] {
   if (stop == null) return []
   return typeof stop === 'string' ? [stop] : stop
 }

@@ -19,7 +19,7 @@ export interface HttpOptions {
   host: string
   port: number
   identity: Identity
-  /** By "METHOD /path". */
+  /** By "METHOD /path", or "METHOD /path/*" for everything below it. */
   routes: ReadonlyMap<string, Route>
   bodyTimeoutMs: number
   requestTimeoutMs: number
@@ -115,7 +115,13 @@ function findRoute(routes: ReadonlyMap<string, Route>, request: IncomingMessage)
   const name = `${request.method} ${path}`
   const route = routes.get(name)
   if (route !== undefined) return { name, route }
-  const methods = [...routes.keys()].filter((key) => key.endsWith(` ${path}`)).map((key) => key.split(' ', 1)[0])
+  const methods: string[] = []
+  for (const [key, candidate] of routes) {
+    const [method = '', pattern = ''] = key.split(' ')
+    if (pattern !== path && !(pattern.endsWith('/*') && path.startsWith(pattern.slice(0, -1)) && path.length >= pattern.length)) continue
+    if (method === request.method) return { name: key, route: candidate }
+    methods.push(method)
+  }
   const error =
     methods.length > 0
       ? new ServiceError('INVALID_ARGUMENT', 'method_not_allowed', `This path takes ${methods.join(' and ')} only.`)
