@@ -146,7 +146,7 @@ describe('a chat request', () => {
     [{ ...base, top_logprobs: 2 }, 'top_logprobs'],
     [{ ...base, logprobs: true, top_logprobs: 21 }, 'top_logprobs'],
     [{ ...base, logit_bias: { the: 1 } }, 'logit_bias'],
-    [{ ...base, logit_bias: { 1: 101 } }, 'logit_bias.1'],
+    [{ ...base, logit_bias: { 1: 101 } }, 'logit_bias[1]'],
     [{ ...base, presence_penalty: 3 }, 'presence_penalty'],
     [{ ...base, repeat_penalty: 0 }, 'repeat_penalty'],
     [{ ...base, store: true }, 'store'],
