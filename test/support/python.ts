@@ -31,7 +31,7 @@ async function pythonVersion(): Promise<string> {
   try {
     return await runProgram('python3', ['-c', 'import sys; print(sys.version, sys.base_prefix)'], quickly)
   } catch (cause) {
-    throw new Error('This test needs Python 3.10 or newer as `python3` on the PATH.', { cause })
+    throw new Error('This test needs Python 3.11 or newer as `python3` on the PATH.', { cause })
   }
 }
 
