@@ -102,6 +102,22 @@ export function encodeMetadata(value: MetadataValue): Buffer {
   return array(typeNumber.string, value.length, value.map(text))
 }
 
+/** Bytes before the elements of an array's entry: the type, the elements' type, their number. */
+const arrayHead = 16
+
+/** How many elements an array's entry has. */
+export function metadataLength(entry: Buffer): number {
+  if (entry.readUInt32LE(0) !== typeNumber.array) throw new Error('This metadata entry is no array.')
+  return Number(entry.readBigUInt64LE(8))
+}
+
+/** An array's entry with the elements of another of the same type after its own. */
+export function appendMetadata(entry: Buffer, more: Buffer): Buffer {
+  if (entry.readUInt32LE(4) !== more.readUInt32LE(4)) throw new Error('The two arrays have elements of different types.')
+  const length = metadataLength(entry) + metadataLength(more)
+  return Buffer.concat([entry.subarray(0, 8), uint64(length), entry.subarray(arrayHead), more.subarray(arrayHead)])
+}
+
 function array(type: number, length: number, elements: readonly Buffer[]): Buffer {
   return Buffer.concat([uint32(typeNumber.array), uint32(type), uint64(length), ...elements])
 }
