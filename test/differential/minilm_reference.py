@@ -14,7 +14,7 @@ import numpy
 from tokenizers import Tokenizer
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "support"))
-from minilm_to_gguf import read_safetensors  # noqa: E402
+from read_safetensors import read_safetensors  # noqa: E402
 
 HEADS = 12
 LAYERS = 6

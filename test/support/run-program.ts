@@ -2,16 +2,21 @@ import { execFile } from 'node:child_process'
 
 export interface RunOptions {
   timeoutMs: number
-  cwd?: string
+  /** What it reads from standard input; nothing if it is not given. */
+  input?: string
 }
 
 /** What the program wrote to standard output. Throws an error that says how it failed and the last lines it wrote. */
-export async function runProgram(program: string, args: readonly string[], { timeoutMs, cwd }: RunOptions): Promise<string> {
+export async function runProgram(program: string, args: readonly string[], { timeoutMs, input = '' }: RunOptions): Promise<string> {
   return await new Promise((resolve, reject) => {
-    execFile(program, args, { timeout: timeoutMs, killSignal: 'SIGKILL', maxBuffer: 64 * 2 ** 20, cwd }, (error, stdout, stderr) => {
+    const options = { timeout: timeoutMs, killSignal: 'SIGKILL', maxBuffer: 64 * 2 ** 20 } as const
+    const { stdin } = execFile(program, args, options, (error, stdout, stderr) => {
       if (error === null) resolve(stdout)
       else reject(new Error(`${program} ${args.join(' ')}: ${reasonOf(error, timeoutMs)}\n${lastLines(`${stdout}${stderr}`)}`))
     })
+    // A program that ends before it has read everything is told by its status.
+    stdin?.on('error', () => undefined)
+    stdin?.end(input)
   })
 }
 
