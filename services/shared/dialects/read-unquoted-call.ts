@@ -41,7 +41,8 @@ function* readValue(context: ValueContext, depth: number): Reader<boolean> {
   if ((yield* readMarker(source, [quote])) !== undefined) return yield* readText(context)
   const word = yield* readWord(source, ',]}')
   if (word === undefined || word === '') return false
-  emit(isLiteral(word) ? word : JSON.stringify(word))
+  // Jinja writes a null like Python does.
+  emit(word === 'None' ? 'null' : isLiteral(word) ? word : JSON.stringify(word))
   return true
 }
 
