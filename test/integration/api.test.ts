@@ -14,7 +14,7 @@ let calling: Platform
 const callingText = '<think>\nLet me see.\n</think>\n\nI look.\n<tool_call>\n{"name": "weather", "arguments": {"city": "Zürich"}}\n</tool_call>'
 
 beforeAll(async () => {
-  const template = await readFile(join(templates, 'Qwen-Qwen3-0.6B.jinja'), 'utf8')
+  const template = await readFile(join(templates, 'qwen3.jinja'), 'utf8')
   const modelPath = await withMetadata(process.env['INTRAMUROS_TEST_MODEL'] ?? '', { 'tokenizer.chat_template': template })
   ;[platform, calling] = await Promise.all([startPlatform({ workers: [{ tokens: 8 }] }), startPlatform({ workers: [{ text: callingText }], modelPath })])
 })
