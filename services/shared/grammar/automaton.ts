@@ -15,6 +15,8 @@ import { addTrigger } from './trigger.ts'
 
 export interface Automaton {
   readonly start: State
+  /** As `start`, but a space that comes first is as if it had not come. */
+  readonly startAfterSpace: State
   /** The class of each byte; bytes of one class have the same transitions everywhere. */
   readonly classes: Uint8Array
   /** Throws MatchError when it would take too much work. */
@@ -33,6 +35,8 @@ export interface AutomatonOptions {
   readonly after?: readonly string[]
   /** Bytes of the longest token. */
   readonly lookahead?: number
+  /** Called when old states are forgotten. */
+  onForget?(): void
 }
 
 /** Of one token, or of one look at all tokens. A usual token takes a few hundred. */
@@ -40,9 +44,10 @@ const maxWork = 1_000_000
 const maxStates = 10_000
 const maxStacks = 100_000
 const maxDepth = 20_000
+const space = 0x20
 
 /** Throws GrammarError. */
-export function createAutomaton(text: string, { after = [], lookahead = 0 }: AutomatonOptions = {}): Automaton {
+export function createAutomaton(text: string, { after = [], lookahead = 0, onForget }: AutomatonOptions = {}): Automaton {
   const grammar = parseGbnf(text)
   const program = compileProgram(grammar)
   if (after.length > 0) addTrigger(program, after)
@@ -106,8 +111,13 @@ export function createAutomaton(text: string, { after = [], lookahead = 0 }: Aut
     return found
   }
 
+  const start = intern({ nodes: [program.procedures[program.root]?.entry ?? 0], stacks: [stacks.bottom] })
+  const startAfterSpace: State = { ...start, next: [...start.next] }
+  startAfterSpace.next[classes[space] ?? 0] = start
+
   return {
-    start: intern({ nodes: [program.procedures[program.root]?.entry ?? 0], stacks: [stacks.bottom] }),
+    start,
+    startAfterSpace,
     classes,
     step(state, byte) {
       const index = classes[byte] ?? 0
@@ -133,8 +143,10 @@ export function createAutomaton(text: string, { after = [], lookahead = 0 }: Aut
         generation++
         states = new Map()
         stacks = createStacks(counting, nextId, stacks.bottom)
+        onForget?.()
       }
-      return state.generation === generation ? state : intern(state.kernel)
+      // The state that a leading space leads back from stays: it is made once.
+      return state.generation === generation || state === startAfterSpace ? state : intern(state.kernel)
     },
   }
 }

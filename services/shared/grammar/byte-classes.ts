@@ -9,6 +9,8 @@ export interface ByteClasses {
 /** Puts bytes that no node tells apart into one class. */
 export function createByteClasses(program: Program): ByteClasses {
   const borders = new Uint8Array(257)
+  // The space is always told apart: it may be left out before an answer.
+  borders.fill(1, 0x20, 0x22)
   for (const node of program.nodes) {
     if (node.kind !== 'bytes') continue
     for (const { low, high } of node.edges) {
