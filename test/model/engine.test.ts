@@ -9,8 +9,9 @@ import { pino } from 'pino'
 import { Registry } from 'prom-client'
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
 import { FinishReason, type GenerateEvent } from '../../proto/gen/intramuros/v1/inference.ts'
-import type { DecodeRequest, GeneratingEngine, Sampling } from '../../services/inference-worker/engines/engine.ts'
-import { createLlamaEngine, type LlamaEngineOptions } from '../../services/inference-worker/engines/llama.ts'
+import type { DecodeRequest, Engine, GeneratingEngine, Sampling } from '../../services/inference-worker/engines/engine.ts'
+import { createLlamaEngine } from '../../services/inference-worker/engines/llama.ts'
+import type { LlamaEngineOptions } from '../../services/inference-worker/engines/llama-options.ts'
 import { createMetrics } from '../../services/inference-worker/metrics.ts'
 import { createInferenceService, type InferenceService } from '../../services/inference-worker/service.ts'
 import { generateRequest, greedy } from '../support/generate-request.ts'
@@ -37,7 +38,7 @@ beforeAll(async () => {
     logLevel: LlamaLogLevel.disabled,
   })
   vocabulary = await llama.loadModel({ modelPath: path, vocabOnly: true })
-  engine = await createLlamaEngine(options, log)
+  engine = generating(await createLlamaEngine(options, log))
   service = createInferenceService({
     engine,
     options: { maxQueued: 8, stepTimeoutMs: 60_000, probeIntervalMs: 60_000 },
@@ -51,6 +52,11 @@ afterAll(async () => {
   await service.close()
   await vocabulary.dispose()
 })
+
+function generating(engine: Engine): GeneratingEngine {
+  if (engine.kind !== 'generating') throw new TypeError('not a model that generates')
+  return engine
+}
 
 function chat(question: string): number[] {
   return vocabulary.tokenize(`<|im_start|>user\n${question}<|im_end|>\n<|im_start|>assistant\n`, true)
