@@ -196,7 +196,7 @@ const leastLogprob = Math.log(0.05)
 /** The largest difference of the log-probabilities of those tokens that both tell. */
 function difference(a: Answer['top'][number], b: Answer['top'][number]): number {
   const other = new Map(b.map(({ token, logprob }) => [token, logprob]))
+  if (!a.some(({ token }) => other.has(token))) throw new Error('The likeliest tokens have none in common.')
   const common = a.filter(({ token, logprob }) => logprob > leastLogprob && other.has(token))
-  if (common.length === 0) throw new Error('The likeliest tokens have none in common.')
-  return Math.max(...common.map(({ token, logprob }) => Math.abs(logprob - (other.get(token) ?? Number.NaN))))
+  return Math.max(0, ...common.map(({ token, logprob }) => Math.abs(logprob - (other.get(token) ?? Number.NaN))))
 }
