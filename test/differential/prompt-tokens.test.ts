@@ -1,0 +1,104 @@
+import { mkdtemp, readFile, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { pino } from 'pino'
+import { Registry } from 'prom-client'
+import { Type } from 'typebox'
+import { Parse } from 'typebox/value'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { ServiceError } from '../../services/shared/errors.ts'
+import { createMetrics } from '../../services/tokenizer/metrics.ts'
+import { createTokenizerService, type TokenizerService } from '../../services/tokenizer/service.ts'
+import { writeTinyModel } from '../support/gguf-tiny-model.ts'
+import { llamaCppSource } from '../support/llama-cpp-source.ts'
+import { type LlamaServer, startLlamaServer } from '../support/llama-server.ts'
+import { conversations } from './conversations.ts'
+import { families, type Family } from './families.ts'
+import { knownDifference } from './known-differences.ts'
+import { prepareRequest } from './prepare-request.ts'
+
+// The tokens of a prompt, ours against those that llama-server's chat endpoint gives its model: the same GGUF file in both,
+// of a model without weights but with a real vocabulary and template.
+
+const Prompt = Type.Object({ prompt: Type.String() })
+const Tokens = Type.Object({ tokens: Type.Array(Type.Integer()) })
+
+/** Not the day of the test: some templates ask for it, and llama-server gives it to others that have a day of their own. */
+const kwargs = { date_string: '26 Jul 2025' }
+const call = { requestId: 'r', peer: 'gateway', signal: new AbortController().signal }
+
+let folder: string
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'intramuros-differential-'))
+})
+afterAll(async () => {
+  await rm(folder, { recursive: true })
+})
+
+async function modelOf({ vocabulary, control = [], userDefined = [] }: Family, template: string): Promise<string> {
+  const { models } = await llamaCppSource()
+  const path = join(folder, `${template}.gguf`)
+  await writeTinyModel(path, {
+    vocabulary: vocabulary === undefined ? (process.env['INTRAMUROS_TEST_MODEL'] ?? '') : join(models, `ggml-vocab-${vocabulary}.gguf`),
+    chatTemplate: await readFile(join(models, 'templates', `${template}.jinja`), 'utf8'),
+    control,
+    userDefined,
+  })
+  return path
+}
+
+/** What llama-server's chat endpoint gives the model; undefined where the template refuses. */
+async function theirs(server: LlamaServer, body: object): Promise<{ prompt: string; tokens: number[] } | undefined> {
+  let answer: unknown
+  try {
+    answer = await server.post('/apply-template', body)
+  } catch {
+    return undefined
+  }
+  const { prompt } = Parse(Prompt, answer)
+  const tokens = await server.post('/tokenize', { content: prompt, add_special: true, parse_special: true })
+  return { prompt, ...Parse(Tokens, tokens) }
+}
+
+/** Undefined where the template refuses. */
+async function ours(service: TokenizerService, request: ReturnType<typeof prepareRequest>): Promise<{ prompt: string; tokens: number[] } | undefined> {
+  try {
+    const { tokens, text } = await service.prepare(request, call)
+    return { prompt: text, tokens }
+  } catch (thrown) {
+    if (thrown instanceof ServiceError && thrown.reason === 'template_rejected') return undefined
+    throw thrown
+  }
+}
+
+for (const family of families) {
+  describe.each(family.templates)('%s', (template) => {
+    let server: LlamaServer
+    let service: TokenizerService
+
+    beforeAll(async () => {
+      const model = await modelOf(family, template)
+      server = await startLlamaServer({ model, args: ['--ctx-size', '8192'] })
+      const log = pino({ level: 'silent' })
+      service = await createTokenizerService({ models: [{ id: template, path: model }], log, metrics: createMetrics(new Registry()) })
+    })
+    afterAll(async () => {
+      await server?.close()
+      await service?.close()
+    })
+
+    it.each(conversations)('$name', async (conversation) => {
+      const { messages, tools } = conversation
+      const given = { ...kwargs, ...conversation.kwargs }
+      const expected = await theirs(server, { messages, tools, chat_template_kwargs: given })
+      const actual = await ours(service, prepareRequest(template, { ...conversation, kwargs: given }))
+      if (knownDifference(template, conversation.name) !== undefined) {
+        // One that has gone is to be taken off the list.
+        expect(actual).not.toEqual(expected)
+        return
+      }
+      expect(actual?.prompt).toBe(expected?.prompt)
+      expect(actual?.tokens).toEqual(expected?.tokens)
+    })
+  })
+}
