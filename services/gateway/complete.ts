@@ -107,7 +107,7 @@ async function writeChoice({ gateway, generation, prepared: all, answer, job, st
     return answer.parts(choice, parts, told)
   }
 
-  for await (const { event } of gateway.workers.generate(request, { ...call, signal }, (worker) => (tally.worker = worker))) {
+  for await (const { event } of gateway.workers.generate(request, { ...call, signal, cacheKey: generation.cacheKey }, (worker) => (tally.worker = worker))) {
     await start()
     if (event?.$case === 'delta') {
       const { text, tokens, logprobs: told } = event.value

@@ -8,11 +8,12 @@ import { getLlama, LlamaLogLevel, type LlamaModel } from 'node-llama-cpp'
 import { pino } from 'pino'
 import { Registry } from 'prom-client'
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
-import { FinishReason, type GenerateEvent, type GenerateRequest } from '../../proto/gen/intramuros/v1/inference.ts'
-import type { DecodeRequest, Engine } from '../../services/inference-worker/engines/engine.ts'
+import { FinishReason, type GenerateEvent } from '../../proto/gen/intramuros/v1/inference.ts'
+import type { DecodeRequest, GeneratingEngine, Sampling } from '../../services/inference-worker/engines/engine.ts'
 import { createLlamaEngine, type LlamaEngineOptions } from '../../services/inference-worker/engines/llama.ts'
 import { createMetrics } from '../../services/inference-worker/metrics.ts'
 import { createInferenceService, type InferenceService } from '../../services/inference-worker/service.ts'
+import { generateRequest, greedy } from '../support/generate-request.ts'
 
 const path = process.env['INTRAMUROS_TEST_MODEL'] ?? ''
 const model = 'smollm2-135m-instruct'
@@ -22,7 +23,7 @@ const options: LlamaEngineOptions = { model, path, slots: 5, contextLength: 1024
 const engineModule = new URL('../../services/inference-worker/engines/llama.ts', import.meta.url)
 const forever = new AbortController().signal
 
-let engine: Engine
+let engine: GeneratingEngine
 let service: InferenceService
 /** The same file, vocabulary only, to make prompts from and to compare with. */
 let vocabulary: LlamaModel
@@ -62,21 +63,14 @@ interface Answer {
   outputTokens: number
 }
 
-function generate(request: Partial<GenerateRequest>, signal = forever): AsyncIterable<GenerateEvent> {
-  const whole = {
-    model,
-    team: 'default',
-    tokens: chat('What is the capital of France?'),
-    maxTokens: 32,
-    temperature: 0,
-    topP: 1,
-    stop: [],
-    ...request,
-  }
+type Request = Parameters<typeof generateRequest>[0]
+
+function generate(request: Request, signal = forever): AsyncIterable<GenerateEvent> {
+  const whole = generateRequest({ model, tokens: chat('What is the capital of France?'), maxTokens: 32, ...request })
   return service.generate(whole, { requestId: 'r', peer: 'gateway', signal })
 }
 
-async function answer(request: Partial<GenerateRequest>): Promise<Answer> {
+async function answer(request: Request): Promise<Answer> {
   const result: Answer = { text: '', tokens: [], reason: undefined, outputTokens: 0 }
   for await (const { event } of generate(request)) {
     if (event?.$case === 'delta') {
@@ -90,12 +84,11 @@ async function answer(request: Partial<GenerateRequest>): Promise<Answer> {
   return result
 }
 
-async function firstToken(request: Partial<DecodeRequest>): Promise<number> {
-  for await (const token of engine.decode(
-    { slot: 0, tokens: [504, 3575], temperature: 0, topP: 1, seed: 1, ...request },
-    forever,
-  ))
-    return token
+const greedySampling: Sampling = { ...greedy, logitBias: new Map(), seed: 1 }
+const plain: DecodeRequest = { slot: 0, tokens: [504, 3575], sampling: greedySampling, guide: undefined, topLogprobs: undefined }
+
+async function firstToken(sampling: Partial<Sampling>): Promise<number> {
+  for await (const { token } of engine.decode({ ...plain, sampling: { ...greedySampling, ...sampling } }, forever)) return token
   throw new Error('no token')
 }
 
@@ -189,11 +182,10 @@ describe('a real model', () => {
   }, 60_000)
 
   test('every token has the bytes that llama.cpp gives it', () => {
-    const detokenise = engine.createDetokeniser([1])
     for (const token of vocabulary.iterateAllTokens()) {
       const text = vocabulary.detokenize([token])
       // In a string, part of a character can't be told from another's.
-      if (!text.includes('\uFFFD')) expect(Buffer.from(detokenise(token)).toString()).toBe(text)
+      if (!text.includes('\uFFFD')) expect(Buffer.from(engine.texts.text(token)).toString()).toBe(text)
     }
   })
 })
@@ -213,7 +205,7 @@ describe('a cancel', () => {
 
   test('while a long prompt is evaluated does not wait for all of it', async () => {
     const tokens = Array.from({ length: 900 }, (_, index) => 1000 + index)
-    const request: DecodeRequest = { slot: 1, tokens, temperature: 0, topP: 1, seed: 1 }
+    const request: DecodeRequest = { ...plain, slot: 1, tokens }
     let since = performance.now()
     await engine.decode({ ...request, slot: 0 }, forever).next()
     const whole = performance.now() - since

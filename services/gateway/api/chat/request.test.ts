@@ -1,11 +1,15 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { ServiceError } from '../../shared/errors.ts'
-import { parseChatRequest } from './chat-request.ts'
-import { parseJson } from './validation.ts'
+import { ToolChoice } from '../../../../proto/gen/intramuros/v1/tokenizer.ts'
+import { ServiceError } from '../../../shared/errors.ts'
+import { parseJson } from '../problem.ts'
+import { neutralSampling } from '../sampling.ts'
+import { refuseUnknown } from '../unknown.ts'
+import { ChatBody, parseChatRequest } from './request.ts'
 
 const messages = [{ role: 'user', content: 'hi' }]
 const base = { model: 'm', messages }
+const tool = { type: 'function', function: { name: 'f', parameters: { type: 'object' } } }
 
 function refusal(body: unknown): ServiceError {
   try {
@@ -17,36 +21,95 @@ function refusal(body: unknown): ServiceError {
   throw new Error('it was taken')
 }
 
+function generationOf(body: object) {
+  return parseChatRequest({ ...base, ...body }).generation
+}
+
+function conversationOf(body: object) {
+  const { prompt } = generationOf(body)
+  if (prompt.$case !== 'conversation') throw new Error('no conversation')
+  return prompt.value
+}
+
 describe('a chat request', () => {
   test('takes the defaults of the API', () => {
-    expect(parseChatRequest(base)).toEqual({
-      model: 'm',
-      messages,
-      temperature: 1,
-      topP: 1,
-      maxTokens: 0,
-      stop: [],
-      seed: undefined,
-      stream: false,
-      includeUsage: false,
-      ignored: [],
+    const { generation, unknown } = parseChatRequest(base)
+    expect(unknown).toEqual([])
+    expect(generation).toMatchObject({ model: 'm', maxTokens: 0, choices: 1, stop: [], topLogprobs: undefined, format: undefined, stream: false })
+    expect(generation.sampling).toEqual(neutralSampling())
+    expect(conversationOf({})).toMatchObject({
+      messages: [{ role: 'user', content: 'hi', reasoning: '', toolCalls: [], toolCallId: '', name: '' }],
+      tools: [],
+      toolChoice: ToolChoice.AUTO,
+      addGenerationPrompt: true,
     })
   })
 
   test('takes every parameter it has, nulls as absent, parts as text', () => {
-    const body = {
-      ...base,
+    const generation = generationOf({
       messages: [{ role: 'developer', content: [{ type: 'text', text: 'a' }, { type: 'text', text: 'b' }], name: 'x' }],
       temperature: 0,
       top_p: 0.5,
+      top_k: 3,
+      min_p: 0.1,
+      presence_penalty: 1,
+      frequency_penalty: -1,
+      repeat_penalty: 1.1,
+      repeat_last_n: 8,
+      logit_bias: { 7: -100 },
       max_completion_tokens: 7,
       max_tokens: null,
       stop: 'END',
-      seed: -1,
+      seed: 42,
+      n: 3,
       stream: true,
       stream_options: { include_usage: true },
-    }
-    expect(parseChatRequest(body)).toMatchObject({ messages: [{ role: 'developer', content: 'ab' }], temperature: 0, topP: 0.5, maxTokens: 7, stop: ['END'], stream: true, includeUsage: true })
+      logprobs: true,
+      top_logprobs: 2,
+      response_format: { type: 'json_schema', json_schema: { name: 'x', schema: { type: 'object' }, strict: true } },
+      prompt_cache_key: 'k',
+      user: 'u',
+      metadata: { a: 'b' },
+      store: false,
+    })
+    expect(generation).toMatchObject({
+      maxTokens: 7,
+      stop: ['END'],
+      choices: 3,
+      stream: true,
+      topLogprobs: 2,
+      cacheKey: 'k',
+      format: { format: { $case: 'jsonSchema', value: '{"type":"object"}' }, param: 'response_format.json_schema.schema' },
+      sampling: { temperature: 0, topP: 0.5, topK: 3, minP: 0.1, presencePenalty: 1, frequencyPenalty: -1, repeatPenalty: 1.1, penaltyWindow: 8, logitBias: { 7: -100 }, seed: 42 },
+    })
+    expect(generation.prompt).toMatchObject({ value: { messages: [{ role: 'developer', content: 'ab', name: 'x' }] } })
+  })
+
+  test('takes tools, calls and their results, and reasoning', () => {
+    const call = { id: 'c1', type: 'function', function: { name: 'f', arguments: '{"a":1}' } }
+    const conversation = conversationOf({
+      messages: [...messages, { role: 'assistant', content: null, tool_calls: [call], reasoning_content: 'hm' }, { role: 'tool', tool_call_id: 'c1', content: 'r' }],
+      tools: [{ ...tool, function: { ...tool.function, description: 'd', strict: true } }],
+      tool_choice: { type: 'function', function: { name: 'f' } },
+      parallel_tool_calls: false,
+      reasoning_effort: 'low',
+      thinking_budget_tokens: 9,
+      chat_template_kwargs: { enable_thinking: false },
+    })
+    expect(conversation).toMatchObject({
+      messages: [{}, { content: '', reasoning: 'hm', toolCalls: [{ id: 'c1', name: 'f', arguments: '{"a":1}' }] }, { role: 'tool', toolCallId: 'c1', content: 'r' }],
+      tools: [{ name: 'f', description: 'd', parameters: '{"type":"object"}', strict: true }],
+      toolChoice: ToolChoice.NAMED,
+      toolName: 'f',
+      singleToolCall: true,
+      reasoning: true,
+      reasoningEffort: 'low',
+      reasoningBudget: 9,
+      templateKwargs: '{"enable_thinking":false}',
+    })
+    expect(conversationOf({ reasoning_effort: 'none' })).toMatchObject({ reasoning: false, reasoningEffort: '' })
+    expect(conversationOf({ tools: [tool], tool_choice: 'required' }).toolChoice).toBe(ToolChoice.REQUIRED)
+    expect(conversationOf({ tools: [tool], tool_choice: 'none' }).toolChoice).toBe(ToolChoice.NONE)
   })
 
   test.each([
@@ -65,14 +128,35 @@ describe('a chat request', () => {
     [{ ...base, top_p: -1 }, 'top_p'],
     [{ ...base, max_tokens: 0 }, 'max_tokens'],
     [{ ...base, max_tokens: 1e300 }, 'max_tokens'],
-    [{ ...base, stop: ['a', 'b', 'c', 'd', 'e'] }, 'stop'],
+    [{ ...base, stop: Array.from({ length: 17 }, String) }, 'stop'],
+    [{ ...base, stop: '' }, 'stop'],
     [{ ...base, seed: 1.5 }, 'seed'],
     [{ ...base, stream: 'yes' }, 'stream'],
     [{ ...base, stream_options: { include_usage: true } }, 'stream_options'],
-    [{ ...base, n: 2 }, 'n'],
-    [{ ...base, tools: [{ type: 'function' }] }, 'tools'],
-    [{ ...base, response_format: { type: 'json_object' } }, 'response_format'],
-    [{ ...base, logprobs: true }, 'logprobs'],
+    [{ ...base, n: 17 }, 'n'],
+    [{ ...base, tools: [{ type: 'function' }] }, 'tools[0].function'],
+    [{ ...base, tools: [{ type: 'web_search' }] }, 'tools[0].type'],
+    [{ ...base, tools: [tool, tool] }, 'tools[1].function.name'],
+    [{ ...base, tools: [{ type: 'function', function: { name: 'a b' } }] }, 'tools[0].function.name'],
+    [{ ...base, tool_choice: 'required' }, 'tool_choice'],
+    [{ ...base, tools: [tool], tool_choice: { type: 'function', function: { name: 'g' } } }, 'tool_choice.function.name'],
+    [{ ...base, response_format: { type: 'xml' } }, 'response_format.type'],
+    [{ ...base, response_format: { type: 'json_object' }, grammar: 'root ::= "a"' }, 'grammar'],
+    [{ ...base, logprobs: 5 }, 'logprobs'],
+    [{ ...base, top_logprobs: 2 }, 'top_logprobs'],
+    [{ ...base, logprobs: true, top_logprobs: 21 }, 'top_logprobs'],
+    [{ ...base, logit_bias: { the: 1 } }, 'logit_bias'],
+    [{ ...base, logit_bias: { 1: 101 } }, 'logit_bias[1]'],
+    [{ ...base, presence_penalty: 3 }, 'presence_penalty'],
+    [{ ...base, repeat_penalty: 0 }, 'repeat_penalty'],
+    [{ ...base, store: true }, 'store'],
+    [{ ...base, web_search_options: { a: 1 } }, 'web_search_options'],
+    [{ ...base, ignore_eos: true }, 'ignore_eos'],
+    [{ ...base, stream: true, stream_options: { include_obfuscation: true } }, 'stream_options.include_obfuscation'],
+    [{ ...base, messages: [{ role: 'user', content: 'x', audio: { id: 'a' } }] }, 'messages[0].audio'],
+    [{ ...base, messages: [{ role: 'user', content: null }] }, 'messages[0].content'],
+    [{ ...base, messages: [{ role: 'tool', content: 'x' }] }, 'messages[0].tool_call_id'],
+    [{ ...base, messages: [{ role: 'user', content: 'x', tool_calls: [{ id: 'a', type: 'function', function: { name: 'f', arguments: '' } }] }] }, 'messages[0].tool_calls'],
   ])('is refused with its parameter: %j', (body, param) => {
     expect(refusal(body)).toMatchObject({ code: 'INVALID_ARGUMENT', param })
   })
@@ -82,24 +166,44 @@ describe('a chat request', () => {
     expect(refusal('canary').message).toBe('The body must be an object, but it is a string.')
   })
 
-  test('takes parameters that ask for nothing, and names those that it does not know', () => {
-    const parsed = parseChatRequest({ ...base, n: 1, presence_penalty: 0, tools: [], response_format: { type: 'text' }, user: 'u', store: false, mystery: 1, 'bad name\r\n': 2 })
-    expect(parsed.ignored).toEqual(['mystery', 'bad%20name%0D%0A'])
+  test('takes parameters that ask for nothing, and names those that it does not know, wherever they are', () => {
+    const parsed = parseChatRequest({
+      ...base,
+      messages: [{ role: 'user', content: [{ type: 'text', text: 'hi', odd: 1 }], strange: 2 }],
+      n: 1,
+      presence_penalty: 0,
+      tools: [],
+      response_format: { type: 'text' },
+      user: 'u',
+      store: false,
+      mirostat: 0,
+      web_search_options: {},
+      logit_bias: {},
+      mystery: 1,
+      'bad name\r\n': 2,
+    })
+    expect(parsed.unknown).toEqual(['messages[0].content[0].odd', 'messages[0].strange', 'mystery', 'bad name\r\n'])
+  })
+
+  test('a team that takes no unknown parameters is told what may have been meant', () => {
+    expect(refuseUnknown(ChatBody, ['temprature'])).toMatchObject({ reason: 'unknown_parameter', param: 'temprature', message: expect.stringContaining("Did you mean 'temperature'?") as string })
+    expect(refuseUnknown(ChatBody, ['messages[3].tool_call']).message).toContain("Did you mean 'messages[3].tool_calls'?")
+    expect(refuseUnknown(ChatBody, ['zzzzzz']).message).toContain('Leave it out.')
   })
 
   test('gives any seed 32 bits', () => {
     fc.assert(
       fc.property(fc.maxSafeInteger(), (seed) => {
-        const folded = parseChatRequest({ ...base, seed }).seed ?? -1
+        const folded = generationOf({ seed }).sampling.seed ?? -1
         expect(Number.isInteger(folded) && folded >= 0 && folded < 2 ** 32).toBe(true)
       }),
     )
-    expect(parseChatRequest({ ...base, seed: 42 }).seed).toBe(42)
+    expect(generationOf({ seed: 42 }).sampling.seed).toBe(42)
   })
 
   test('is parsed or refused as INVALID_ARGUMENT, whatever JSON comes, and no string of it is in the error', () => {
     const canary = 'c4n4ry'
-    const value = fc.anything({ values: [fc.constant(canary), fc.integer(), fc.double(), fc.boolean(), fc.constant(null)], key: fc.constantFrom(...Object.keys({ ...base, stop: 1, seed: 1, role: 1, content: 1, stream: 1, tools: 1 })) })
+    const value = fc.anything({ values: [fc.constant(canary), fc.integer(), fc.double(), fc.boolean(), fc.constant(null)], key: fc.constantFrom(...Object.keys(ChatBody.properties), 'role', 'content', 'type', 'function', 'name') })
     fc.assert(
       fc.property(value, (json) => {
         try {

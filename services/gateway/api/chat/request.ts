@@ -17,7 +17,7 @@ const tokenCount = Type.Integer({ minimum: 1, maximum: 2 ** 31 - 1 })
 const budget = Type.Integer({ minimum: -1, maximum: 2 ** 31 - 1 })
 
 const Part = Type.Union([
-  Type.Object({ type: Type.Literal('text'), text: Type.String(), prompt_cache_breakpoint: ignored(Type.Optional(Type.Unknown()), 'A hint for caches.') }),
+  Type.Object({ type: Type.Literal('text'), text: Type.String(), prompt_cache_breakpoint: ignored(Type.Unknown(), 'A hint for caches.') }),
   Type.Object({ type: Type.Literal('refusal'), refusal: Type.String() }),
 ])
 
@@ -25,7 +25,7 @@ const ToolCall = Type.Object({
   id: Type.String({ maxLength: 256 }),
   type: Type.Literal('function'),
   function: Type.Object({ name: Type.String({ minLength: 1, maxLength: 64 }), arguments: Type.String() }),
-  index: ignored(Type.Optional(Type.Unknown()), 'As a stream has it.'),
+  index: ignored(Type.Unknown(), 'As a stream has it.'),
 })
 
 const Message = Type.Object({
@@ -37,7 +37,7 @@ const Message = Type.Object({
   reasoning_content: nullable(Type.String(), 'What the assistant reasoned before it answered; templates show it as far as their models want.'),
   reasoning: nullable(Type.String(), "vLLM's name of `reasoning_content`."),
   refusal: nullable(Type.String(), "The assistant's refusal; its text if there is no content."),
-  annotations: ignored(Type.Optional(Type.Unknown()), 'As an answer has it.'),
+  annotations: ignored(Type.Unknown(), 'As an answer has it.'),
   audio: refused([null], 'there is no audio.'),
   function_call: refused([null], 'use tool_calls.'),
 })
@@ -87,11 +87,11 @@ export const ChatBody = Type.Object({
   chat_template_kwargs: nullable(JsonObject, 'Further variables for the chat template, such as `enable_thinking`.'),
   add_generation_prompt: nullable(Type.Boolean(), "False: the prompt ends with the last message, without the beginning of the assistant's turn. Default true."),
   prompt_cache_key: nullable(Type.String({ maxLength: 256 }), 'A hint at which requests share a prefix, inside the team only.'),
-  user: ignored(nullable(Type.String({ maxLength: 1024 }), ''), 'Who asks is told by the API key.'),
-  metadata: ignored(nullable(JsonObject, ''), 'Nothing is stored.'),
-  safety_identifier: ignored(nullable(Type.String(), ''), 'Who asks is told by the API key.'),
-  prompt_cache_retention: ignored(nullable(Type.Unknown(), ''), 'Caches are kept as the operator says.'),
-  prompt_cache_options: ignored(nullable(Type.Unknown(), ''), 'Caches are kept as the operator says.'),
+  user: ignored(Type.String({ maxLength: 1024 }), 'Who asks is told by the API key.'),
+  metadata: ignored(JsonObject, 'Nothing is stored.'),
+  safety_identifier: ignored(Type.String(), 'Who asks is told by the API key.'),
+  prompt_cache_retention: ignored(Type.Unknown(), 'Caches are kept as the operator says.'),
+  prompt_cache_options: ignored(Type.Unknown(), 'Caches are kept as the operator says.'),
   store: refused([null, false], 'nothing is stored.'),
   modalities: nullable(Type.Array(Type.Literal('text')), 'Only text.'),
   service_tier: refused([null, 'auto', 'default'], 'there is one tier.'),

@@ -32,7 +32,7 @@ export const CompletionBody = Type.Object({
   stream_options: streamOptionsField,
   ...formatFields,
   prompt_cache_key: nullable(Type.String({ maxLength: 256 }), 'A hint at which requests share a prefix, inside the team only.'),
-  user: ignored(nullable(Type.String({ maxLength: 1024 }), ''), 'Who asks is told by the API key.'),
+  user: ignored(Type.String({ maxLength: 1024 }), 'Who asks is told by the API key.'),
   n_predict: refused([null, -1], 'use max_tokens.'),
   ...extensionFields,
 })

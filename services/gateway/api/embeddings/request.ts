@@ -17,7 +17,7 @@ export const EmbeddingsBody = Type.Object({
     'Give only so many of the first numbers, made a vector of length 1 again. Makes sense for models trained for it (Matryoshka). Default: all.',
   ),
   encoding_format: nullable(Type.Enum(['float', 'base64']), '`base64`: little-endian 32-bit floats. Default `float`.'),
-  user: ignored(nullable(Type.String({ maxLength: 1024 }), ''), 'Who asks is told by the API key.'),
+  user: ignored(Type.String({ maxLength: 1024 }), 'Who asks is told by the API key.'),
   truncate_prompt_tokens: refused([null], 'an input is never cut.'),
   add_special_tokens: refused([null, true], 'a text always has the tokens that its model wants.'),
   embd_normalize: refused([null, 2], 'embeddings are of length 1 (L2).'),

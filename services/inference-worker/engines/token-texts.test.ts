@@ -1,16 +1,18 @@
 import { describe, expect, test } from 'vitest'
-import { createTokenBytes, type TokenKind } from './token-bytes.ts'
+import { createDetokeniser, type Detokeniser } from '../detokeniser.ts'
+import { createTokenTexts, type TokenKind } from './token-texts.ts'
 
 function table(model: string, entries: readonly [string, TokenKind][], addsSpace = false) {
-  return createTokenBytes({
+  const texts = createTokenTexts({
     model,
     tokens: entries.map(([text]) => text),
     kindOf: (token) => entries[token]?.[1] ?? 'special',
     addsSpace,
   })
+  return (prompt: readonly number[]) => createDetokeniser(texts, { prompt, visible: new Set(), keepsSpace: false })
 }
 
-function text(detokenise: (token: number) => Uint8Array, tokens: readonly number[]): string {
+function text(detokenise: Detokeniser, tokens: readonly number[]): string {
   return Buffer.concat(tokens.map(detokenise)).toString()
 }
 

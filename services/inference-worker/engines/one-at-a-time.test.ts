@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { oneAtATime } from './serial-sampling.ts'
+import { oneAtATime } from './one-at-a-time.ts'
 
 test('calls never overlap, keep their order, and a failed one holds up nobody', async () => {
   let running = 0

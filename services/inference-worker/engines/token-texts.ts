@@ -1,5 +1,3 @@
-import type { Detokeniser } from './engine.ts'
-
 /**
  * What a token stands for: ordinary text in the vocabulary's own spelling, text as it is, a byte (SentencePiece), or nothing
  * that is text.
@@ -17,18 +15,28 @@ export interface TokenTable {
 
 export const knownVocabularies: readonly string[] = ['gpt2', 'llama', 't5']
 
+/** The texts of a vocabulary's tokens, as UTF-8 bytes that may split a character. */
+export interface TokenTexts {
+  /** Special tokens have none. */
+  text(token: number): Uint8Array
+  /** The text, or, for a special token, how it is spelt. */
+  spelling(token: number): Uint8Array
+  /** True if the tokeniser puts a space before text that begins the prompt or follows a special token. */
+  readonly addsSpace: boolean
+}
+
 const none = new Uint8Array(0)
 const encoder = new TextEncoder()
 
 /**
- * Tokens to bytes, as llama.cpp's `llama_token_to_piece` without special tokens. Not its `llama_detokenize`, which is for
- * whole texts: it makes whole strings (an incomplete character becomes U+FFFD) and may remove spaces before punctuation.
+ * Tokens to bytes, as llama.cpp's `llama_token_to_piece`. Not its `llama_detokenize`, which is for whole texts: it makes whole
+ * strings (an incomplete character becomes U+FFFD) and may remove spaces before punctuation.
  */
-export function createTokenBytes({ model, tokens, kindOf, addsSpace }: TokenTable): (prompt: readonly number[]) => Detokeniser {
+export function createTokenTexts({ model, tokens, kindOf, addsSpace }: TokenTable): TokenTexts {
   const bytesOf = model === 'gpt2' ? bytesOfByteLevel : bytesOfSentencePiece
   const known: (Uint8Array | undefined)[] = []
 
-  function bytes(token: number): Uint8Array {
+  function text(token: number): Uint8Array {
     let found = known[token]
     if (found === undefined) {
       found = bytesOf(tokens[token] ?? '', kindOf(token))
@@ -37,16 +45,10 @@ export function createTokenBytes({ model, tokens, kindOf, addsSpace }: TokenTabl
     return found
   }
 
-  return (prompt) => {
-    // The model learned its answers with that space before them; it is not part of them.
-    const last = prompt.at(-1)
-    let skipsSpace = addsSpace && (last === undefined || bytes(last).length === 0)
-    return (token) => {
-      const piece = bytes(token)
-      if (!skipsSpace || piece.length === 0) return piece
-      skipsSpace = false
-      return piece[0] === 0x20 ? piece.subarray(1) : piece
-    }
+  return {
+    text,
+    spelling: (token) => (kindOf(token) === 'special' ? encoder.encode(tokens[token]) : text(token)),
+    addsSpace,
   }
 }
 

@@ -1,0 +1,139 @@
+import type { Enclosing, ToolMarkup } from './dialect.ts'
+import { readCallObject, type CallContext, type CallOutcome } from './read-call.ts'
+import { readNamedCall } from './read-named-call.ts'
+import { readUnquotedCall } from './read-unquoted-call.ts'
+import { readUntil, type Found } from './read-until.ts'
+import { peekPastSpace, readMarker, type Reader } from './text-source.ts'
+
+/** What comes before calls, as it is looked for in the text, and what may come after them. */
+interface Opening {
+  marker: string
+  closing: readonly string[]
+  /** It is before all calls, and each has a marker of its own. */
+  outer: boolean
+}
+
+export interface AnswerStart {
+  /** White space read already; text, unless a call comes next. */
+  space: string
+  trim: boolean
+}
+
+/** Reads the answer after the reasoning: text with calls in it. */
+export function* readAnswer(context: CallContext, markup: ToolMarkup, start: AnswerStart): Reader<void> {
+  const { source, parts } = context
+  const openings = openingsOf(markup)
+  const markers = openings.map(({ marker }) => marker)
+  const closings = [...new Set(openings.flatMap(({ closing }) => closing))]
+  let { space, trim } = start
+  let opening: Opening | undefined
+  /** After a broken call: what comes up to the next marker is dropped. */
+  let dropping = false
+
+  if (markup.bare) {
+    source.record()
+    const first = yield* peekPastSpace(source)
+    const read = source.recorded()
+    if (!trim) space += read
+    if (first === '{' || first === '[') opening = { marker: '', closing: [], outer: false }
+  }
+  for (;;) {
+    if (opening === undefined) {
+      const emit = dropping ? (): void => {} : (text: string): void => parts.text(text)
+      const found: Found | undefined = yield* readUntil(source, { markers: dropping ? [...markers, ...closings] : markers, emit, trim, space })
+      if (found === undefined) return
+      space = found.space
+      opening = openings.find(({ marker }) => marker === found.marker)
+      if (opening === undefined) {
+        // The end of the broken call.
+        dropping = false
+        trim = true
+        space = ''
+        continue
+      }
+    }
+    const calls: Calls = yield* readCalls(context, markup, opening, space + opening.marker)
+    const { outcome, unused } = calls
+    if (outcome === 'none' && !dropping) parts.text(unused)
+    if (outcome !== 'none') dropping = outcome === 'broken'
+    if (outcome === 'whole') yield* readClosings(context, opening.closing)
+    trim = outcome !== 'none'
+    space = ''
+    opening = undefined
+  }
+}
+
+function openingsOf(markup: ToolMarkup): Opening[] {
+  const marks = ({ begin, end }: Enclosing): Enclosing => ({ begin: begin.trim(), end: end.trim() })
+  const calls = marks(markup.calls)
+  const call = marks(markup.call)
+  const closing = [call.end, calls.end]
+  const openings = [
+    { marker: calls.begin, closing, outer: call.begin !== '' },
+    { marker: call.begin, closing, outer: false },
+    ...markup.also.map(marks).map(({ begin, end }) => ({ marker: begin, closing: [end], outer: false })),
+  ]
+  return openings
+    .filter(({ marker }) => marker !== '')
+    .map((opening) => ({ ...opening, closing: opening.closing.filter((marker) => marker !== '') }))
+}
+
+interface Calls {
+  outcome: CallOutcome
+  /** With 'none': what was read of what is no call. */
+  unused: string
+}
+
+/** Reads the calls behind an opening; `before` is text if there are none. */
+function* readCalls(context: CallContext, markup: ToolMarkup, opening: Opening, before: string): Reader<Calls> {
+  const { source } = context
+  source.record()
+  if (opening.outer) {
+    yield* peekPastSpace(source)
+    if ((yield* readMarker(source, [markup.call.begin.trim()])) === undefined) {
+      return { outcome: 'none', unused: before + source.recorded() }
+    }
+  }
+  const first = yield* peekPastSpace(source)
+  if (first === '{' || first === '[') return yield* readObjects(context, first === '[', markup.bare, before)
+  const outcome = yield* readByForm(context, markup, opening)
+  return { outcome, unused: outcome === 'none' ? before + source.recorded() : '' }
+}
+
+function* readByForm(context: CallContext, { form }: ToolMarkup, { closing }: Opening): Reader<CallOutcome> {
+  switch (form.kind) {
+    case 'object':
+      return 'none'
+    case 'named':
+      return yield* readNamedCall(context, form, closing)
+    case 'unquoted':
+      return yield* readUnquotedCall(context, form)
+  }
+}
+
+/** Reads one call after the other; `list`: they are in a JSON array. */
+function* readObjects(context: CallContext, list: boolean, strict: boolean, before: string): Reader<Calls> {
+  const { source } = context
+  if (list) source.at++
+  let unusedBefore = before
+  for (;;) {
+    const outcome = yield* readCallObject(context, strict)
+    if (outcome !== 'whole') return { outcome, unused: outcome === 'none' ? unusedBefore + source.recorded() : '' }
+    unusedBefore = ''
+    source.record()
+    const next = yield* peekPastSpace(source)
+    const more = list ? next === ',' : next === ';' || next === '{'
+    if (!more) {
+      if (list && next === ']') source.at++
+      source.recorded()
+      return { outcome, unused: '' }
+    }
+    if (next !== '{') source.at++
+  }
+}
+
+function* readClosings({ source }: CallContext, closing: readonly string[]): Reader<void> {
+  if (closing.length === 0) return
+  do yield* peekPastSpace(source)
+  while ((yield* readMarker(source, closing)) !== undefined)
+}
