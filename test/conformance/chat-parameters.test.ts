@@ -4,6 +4,7 @@ import type { Platform } from '../support/platform.ts'
 import { openAiClient, type OpenAiClient, trust } from './support/clients.ts'
 import { supportedParameters } from './support/openapi.ts'
 import { realPlatform } from './support/platforms.ts'
+import { post } from './support/post.ts'
 
 type Completion = OpenAI.Chat.ChatCompletion
 type Params = OpenAI.Chat.ChatCompletionCreateParamsNonStreaming
@@ -34,12 +35,8 @@ function textOf(completion: Completion, choice = 0): string {
 }
 
 async function firstTokenOf(completion: Completion): Promise<number> {
-  const { tokens } = (await (await post('/tokenize', { content: textOf(completion), add_special: false })).json()) as { tokens: number[] }
+  const { tokens } = (await (await post(platform, '/tokenize', { content: textOf(completion), add_special: false })).json()) as { tokens: number[] }
   return tokens[0] ?? -1
-}
-
-async function post(path: string, body: object): Promise<Response> {
-  return await fetch(`${platform.url}${path}`, { method: 'POST', headers: { authorization: `Bearer ${platform.key}`, 'content-type': 'application/json' }, body: JSON.stringify(body) })
 }
 
 /** Largest count of one word in the text: what penalties act on. */
