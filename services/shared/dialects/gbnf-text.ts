@@ -2,7 +2,7 @@
 
 /** Just this text. */
 export function literal(text: string): string {
-  return `"${[...text].map((char) => (/[\w .:,;=(){}<>|/'-]/.test(char) ? char : escapeChar(char))).join('')}"`
+  return `"${Array.from(text, String).map((char) => (/[\w .:,;=(){}<>|/'-]/.test(char) ? char : escapeChar(char))).join('')}"`
 }
 
 /** Any character but these. */
@@ -22,7 +22,7 @@ function escapeChar(char: string): string {
  * `before partial`. The marker's first character must not come in it again.
  */
 export function textWithout(marker: string): { before: string; partial: string } {
-  const chars = [...marker]
+  const chars = marker.split('')
   const [first = '', ...rest] = chars
   if (first === '' || rest.includes(first)) throw new TypeError(`no marker to look for: ${marker}`)
   // A beginning of the marker that is broken off by another: "<tool<tool_c<".

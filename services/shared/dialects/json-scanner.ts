@@ -12,29 +12,12 @@ export interface JsonScanner {
 /** A value nested deeper is refused. */
 export const maxJsonDepth = 128
 
-type Expect =
-  | 'value'
-  | 'value or ]'
-  | 'key or }'
-  | 'key'
-  | ':'
-  | ', or end'
-  | 'string'
-  | 'escape'
-  | 'hex'
-  | 'word'
-  | '-'
-  | '0'
-  | 'integer'
-  | '.'
-  | 'fraction'
-  | 'e'
-  | 'e sign'
-  | 'exponent'
+/** What may come next: takes a character or not, and sets the step that comes after. */
+type Step = (char: string) => boolean
 
 export function createJsonScanner(): JsonScanner {
   let state: JsonScanner['state'] = 'open'
-  let expect: Expect = 'value'
+  let step: Step = (char) => value(char)
   /** For each open object or array, whether it is an object. */
   const open: boolean[] = []
   let stringIsKey = false
@@ -42,138 +25,93 @@ export function createJsonScanner(): JsonScanner {
   /** What must still come of true, false or null. */
   let word = ''
 
-  /** A value has ended. */
-  const close = (): void => {
-    if (open.length === 0) state = 'done'
-    expect = ', or end'
+  const go = (next: Step): boolean => {
+    step = next
+    return true
+  }
+
+  const value: Step = (char) => {
+    if (isSpace(char)) return true
+    if (char === '{' || char === '[') return enter(char === '{')
+    if (char === '"') return beginString(false)
+    if (char === '-') return go(minus)
+    if (char === '0') return go(afterZero)
+    if (isDigit(char)) return go(integer)
+    word = char === 't' ? 'rue' : char === 'f' ? 'alse' : char === 'n' ? 'ull' : ''
+    return word !== '' && go(literal)
   }
 
   const enter = (isObject: boolean): boolean => {
     if (open.length >= maxJsonDepth) return false
     open.push(isObject)
-    expect = isObject ? 'key or }' : 'value or ]'
-    return true
+    return go(isObject ? firstKey : firstItem)
   }
 
   const leave = (isObject: boolean): boolean => {
     if (open.at(-1) !== isObject) return false
     open.pop()
-    close()
-    return true
+    return endValue()
   }
+
+  const endValue = (): boolean => {
+    if (open.length === 0) state = 'done'
+    return go(afterValue)
+  }
+
+  const afterValue: Step = (char) => {
+    if (char === '}' || char === ']') return leave(char === '}')
+    return isSpace(char) || (char === ',' && go(open.at(-1) === true ? key : value))
+  }
+
+  const firstItem: Step = (char) => {
+    if (isSpace(char)) return true
+    return char === ']' ? leave(false) : value(char)
+  }
+
+  const firstKey: Step = (char) => (char === '}' ? leave(true) : key(char))
+  const key: Step = (char) => isSpace(char) || (char === '"' && beginString(true))
+  const colon: Step = (char) => isSpace(char) || (char === ':' && go(value))
 
   const beginString = (isKey: boolean): boolean => {
     stringIsKey = isKey
-    expect = 'string'
-    return true
+    return go(string)
   }
 
-  const beginValue = (char: string): boolean => {
-    if (isSpace(char)) return true
-    switch (char) {
-      case '{':
-        return enter(true)
-      case '[':
-        return enter(false)
-      case '"':
-        return beginString(false)
-      case 't':
-        return beginWord('rue')
-      case 'f':
-        return beginWord('alse')
-      case 'n':
-        return beginWord('ull')
-      case '-':
-      case '0':
-        expect = char
-        return true
-      default:
-        expect = 'integer'
-        return isDigit(char)
-    }
+  const string: Step = (char) => {
+    if (char === '"') return stringIsKey ? go(colon) : endValue()
+    return char === '\\' ? go(escape) : char >= ' '
   }
 
-  const beginWord = (rest: string): boolean => {
-    word = rest
-    expect = 'word'
-    return true
+  const escape: Step = (char) => {
+    hexLeft = 4
+    return '"\\/bfnrtu'.includes(char) && go(char === 'u' ? hex : string)
   }
 
-  /** `char` is the first one after a number: the number was a value, and the character is looked at again. */
+  const hex: Step = (char) => {
+    hexLeft--
+    return /^[0-9a-fA-F]$/.test(char) && (hexLeft > 0 || go(string))
+  }
+
+  const literal: Step = (char) => {
+    const right = word.startsWith(char)
+    word = word.slice(1)
+    return right && (word !== '' || endValue())
+  }
+
+  const minus: Step = (char) => (char === '0' ? go(afterZero) : isDigit(char) && go(integer))
+  const integer: Step = (char) => isDigit(char) || afterZero(char)
+  const afterZero: Step = (char) => (char === '.' ? go(point) : afterFraction(char))
+  const point: Step = (char) => isDigit(char) && go(fraction)
+  const fraction: Step = (char) => isDigit(char) || afterFraction(char)
+  const afterFraction: Step = (char) => (char === 'e' || char === 'E' ? go(exponent) : endNumber(char))
+  const exponent: Step = (char) => (char === '+' || char === '-' ? go(sign) : sign(char))
+  const sign: Step = (char) => isDigit(char) && go(power)
+  const power: Step = (char) => isDigit(char) || endNumber(char)
+
+  /** Only the character after a number tells its end. */
   const endNumber = (char: string): boolean => {
-    close()
-    return open.length > 0 && take(char)
-  }
-
-  /** Whether the character was taken. */
-  const take = (char: string): boolean => {
-    switch (expect) {
-      case 'value':
-        return beginValue(char)
-      case 'value or ]':
-        return char === ']' ? leave(false) : beginValue(char)
-      case 'key or }':
-        return char === '}' ? leave(true) : isSpace(char) || (char === '"' && beginString(true))
-      case 'key':
-        return isSpace(char) || (char === '"' && beginString(true))
-      case ':':
-        if (char === ':') expect = 'value'
-        return char === ':' || isSpace(char)
-      case ', or end':
-        if (char === '}' || char === ']') return leave(char === '}')
-        if (char === ',') expect = open.at(-1) === true ? 'key' : 'value'
-        return char === ',' || isSpace(char)
-      case 'string':
-        if (char === '\\') expect = 'escape'
-        else if (char === '"') {
-          if (stringIsKey) expect = ':'
-          else close()
-        }
-        return char >= ' '
-      case 'escape':
-        expect = char === 'u' ? 'hex' : 'string'
-        hexLeft = 4
-        return '"\\/bfnrtu'.includes(char)
-      case 'hex':
-        hexLeft--
-        if (hexLeft === 0) expect = 'string'
-        return /^[0-9a-fA-F]$/.test(char)
-      case 'word': {
-        const right = word.startsWith(char)
-        word = word.slice(1)
-        if (right && word === '') close()
-        return right
-      }
-      case '-':
-        expect = char === '0' ? '0' : 'integer'
-        return isDigit(char)
-      case '0':
-      case 'integer':
-        if (expect === 'integer' && isDigit(char)) return true
-        if (char === '.') expect = '.'
-        else if (char === 'e' || char === 'E') expect = 'e'
-        else return endNumber(char)
-        return true
-      case '.':
-        expect = 'fraction'
-        return isDigit(char)
-      case 'fraction':
-        if (char === 'e' || char === 'E') expect = 'e'
-        else if (!isDigit(char)) return endNumber(char)
-        return true
-      case 'e':
-        if (char === '+' || char === '-') {
-          expect = 'e sign'
-          return true
-        }
-        expect = 'exponent'
-        return isDigit(char)
-      case 'e sign':
-        expect = 'exponent'
-        return isDigit(char)
-      case 'exponent':
-        return isDigit(char) || endNumber(char)
-    }
+    endValue()
+    return state === 'open' && step(char)
   }
 
   return {
@@ -183,12 +121,11 @@ export function createJsonScanner(): JsonScanner {
     scan(text, from, to) {
       let at = from
       while (state === 'open' && at < to) {
-        if (expect === 'string') {
+        if (step === string) {
           at = endOfPlain(text, at, to)
           if (at === to) break
         }
-        if (take(text.charAt(at))) at++
-        // A number that stands alone ends before the character after it.
+        if (step(text.charAt(at))) at++
         else if (state === 'open') state = 'bad'
       }
       return at

@@ -40,49 +40,53 @@ function* readValue(context: ValueContext, depth: number): Reader<boolean> {
   if (first === '"') return yield* readJson(source, emit)
   if ((yield* readMarker(source, [quote])) !== undefined) return yield* readText(context)
   const word = yield* readWord(source, ',]}')
-  if (word === undefined || word === '') return false
-  emit(isLiteral(word) ? word : JSON.stringify(word))
+  if (word === undefined) return false
+  // Jinja writes a null like Python does.
+  emit(word === 'None' ? 'null' : isLiteral(word) ? word : JSON.stringify(word))
   return true
 }
 
 function* readObject(context: ValueContext, depth: number): Reader<boolean> {
   const { source, quote, emit } = context
-  source.at++
-  emit('{')
-  let separator = ''
-  let next = yield* peekPastSpace(source)
-  while (next !== '}') {
-    const key = next === '"' ? yield* readName(source) : yield* readWord(source, ':,}')
+  return yield* readItems(context, '{}', function* (separator) {
+    const first = yield* peekPastSpace(source)
+    const key = first === '"' ? yield* readName(source) : yield* readWord(source, ':,}')
     if (key === undefined || (yield* peekPastSpace(source)) !== ':') return false
     source.at++
     emit(`${separator}${JSON.stringify(key.replaceAll(quote, ''))}:`)
-    if (!(yield* readValue(context, depth))) return false
-    next = yield* peekPastSpace(source)
-    if (next !== ',' && next !== '}') return false
-    if (next === ',') source.at++
-    separator = ','
-  }
-  source.at++
-  emit('}')
-  return true
+    return yield* readValue(context, depth)
+  })
 }
 
 function* readList(context: ValueContext, depth: number): Reader<boolean> {
-  const { source, emit } = context
+  return yield* readItems(context, '[]', function* (separator) {
+    if (separator !== '') context.emit(separator)
+    return yield* readValue(context, depth)
+  })
+}
+
+/** What is between the brackets, divided by commas. */
+function* readItems(
+  { source, emit }: ValueContext,
+  brackets: '{}' | '[]',
+  readItem: (separator: '' | ',') => Reader<boolean>,
+): Reader<boolean> {
+  const close = brackets.charAt(1)
   source.at++
-  emit('[')
-  let separator = ''
+  emit(brackets.charAt(0))
   let next = yield* peekPastSpace(source)
-  while (next !== ']') {
-    if (separator !== '') emit(separator)
-    if (!(yield* readValue(context, depth))) return false
+  if (next !== close) {
+    if (!(yield* readItem(''))) return false
     next = yield* peekPastSpace(source)
-    if (next !== ',' && next !== ']') return false
-    if (next === ',') source.at++
-    separator = ','
   }
+  while (next === ',') {
+    source.at++
+    if (!(yield* readItem(','))) return false
+    next = yield* peekPastSpace(source)
+  }
+  if (next !== close) return false
   source.at++
-  emit(']')
+  emit(close)
   return true
 }
 
@@ -102,9 +106,10 @@ function escape(text: string): string {
 
 const maxWordLength = 256
 
-/** The text before one of the characters. Undefined if none is near. */
+/** The text before one of the characters. Undefined if there is no text, or none of them is near. */
 function* readWord(source: TextSource, chars: string): Reader<string | undefined> {
-  return (yield* readShort(source, maxWordLength, { markers: [], chars }))?.text.trim()
+  const word = (yield* readShort(source, maxWordLength, { markers: [], chars }))?.text.trim()
+  return word === '' ? undefined : word
 }
 
 function isLiteral(word: string): boolean {

@@ -1,4 +1,4 @@
-import type { Enclosing, ToolMarkup } from './dialect.ts'
+import type { ToolMarkup } from './dialect.ts'
 import { readCallObject, type CallContext, type CallOutcome } from './read-call.ts'
 import { readNamedCall } from './read-named-call.ts'
 import { readUnquotedCall } from './read-unquoted-call.ts'
@@ -64,18 +64,16 @@ export function* readAnswer(context: CallContext, markup: ToolMarkup, start: Ans
 }
 
 function openingsOf(markup: ToolMarkup): Opening[] {
-  const marks = ({ begin, end }: Enclosing): Enclosing => ({ begin: begin.trim(), end: end.trim() })
-  const calls = marks(markup.calls)
-  const call = marks(markup.call)
-  const closing = [call.end, calls.end]
+  const { calls, call, also } = markup
+  const opening = (begin: string, ends: readonly string[], outer = false): Opening => {
+    return { marker: begin.trim(), closing: ends.map((end) => end.trim()).filter((end) => end !== ''), outer }
+  }
   const openings = [
-    { marker: calls.begin, closing, outer: call.begin !== '' },
-    { marker: call.begin, closing, outer: false },
-    ...markup.also.map(marks).map(({ begin, end }) => ({ marker: begin, closing: [end], outer: false })),
+    opening(calls.begin, [call.end, calls.end], call.begin !== ''),
+    opening(call.begin, [call.end, calls.end]),
+    ...also.map(({ begin, end }) => opening(begin, [end])),
   ]
-  return openings
-    .filter(({ marker }) => marker !== '')
-    .map((opening) => ({ ...opening, closing: opening.closing.filter((marker) => marker !== '') }))
+  return openings.filter(({ marker }) => marker !== '')
 }
 
 interface Calls {
@@ -101,14 +99,8 @@ function* readCalls(context: CallContext, markup: ToolMarkup, opening: Opening, 
 }
 
 function* readByForm(context: CallContext, { form }: ToolMarkup, { closing }: Opening): Reader<CallOutcome> {
-  switch (form.kind) {
-    case 'object':
-      return 'none'
-    case 'named':
-      return yield* readNamedCall(context, form, closing)
-    case 'unquoted':
-      return yield* readUnquotedCall(context, form)
-  }
+  if (form.kind === 'named') return yield* readNamedCall(context, form, closing)
+  return form.kind === 'unquoted' ? yield* readUnquotedCall(context, form) : 'none'
 }
 
 /** Reads one call after the other; `list`: they are in a JSON array. */

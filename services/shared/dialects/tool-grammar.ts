@@ -97,14 +97,9 @@ function text(value: string): string {
 
 function callBody(builder: RuleBuilder, form: CallForm, tool: GrammarTool): string {
   const json = argumentsRule(builder, tool)
-  switch (form.kind) {
-    case 'object':
-      return `${literal(`{"name": ${JSON.stringify(tool.name)}, "${form.argumentsKey}": `)} ${json} "}"`
-    case 'named':
-      return `${literal(`${form.prefix}${tool.name}${form.between}`)} ${json}${form.after === '' ? '' : ` ${literal(form.after)}`}`
-    case 'unquoted':
-      return `${literal(`${form.prefix}${tool.name}`)} ${json}`
-  }
+  if (form.kind === 'object') return `${literal(`{"name": ${JSON.stringify(tool.name)}, "${form.argumentsKey}": `)} ${json} "}"`
+  if (form.kind === 'unquoted') return `${literal(form.prefix + tool.name)} ${json}`
+  return [literal(form.prefix + tool.name + form.between), json, text(form.after)].filter((part) => part !== '').join(' ')
 }
 
 /** Arguments are an object, even where a schema doesn't say so. */

@@ -1,20 +1,8 @@
 import { describe, expect, test } from 'vitest'
-import { createAutomaton } from './automaton.ts'
-import { createGrammarBuilder } from './builder.ts'
-import { isAlive } from './state.ts'
 
-export function takes(schema: unknown): (text: string) => boolean {
-  const builder = createGrammarBuilder()
-  const automaton = createAutomaton(builder.build(builder.schema(schema, '')))
-  return (text) => {
-    let state = automaton.start
-    for (const byte of Buffer.from(text)) {
-      state = automaton.step(state, byte)
-      if (!isAlive(state)) return false
-    }
-    return state.ends
-  }
-}
+
+import { schemaMatcher as takes } from './testing.ts'
+
 
 describe('objects', () => {
   test('required and optional properties, in their order', () => {

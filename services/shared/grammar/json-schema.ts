@@ -14,7 +14,7 @@ import { enumeratedValues } from './schema-enum.ts'
 import { below, SchemaError } from './schema-error.ts'
 import { numberBody } from './schema-number.ts'
 import { objectBody } from './schema-object.ts'
-import { stringBody } from './schema-string.ts'
+import { checkFormats, stringBody } from './schema-string.ts'
 import { type JsonType, typesOf } from './schema-types.ts'
 import { choice, jsonLiteral, type Rules } from './rules.ts'
 
@@ -81,6 +81,7 @@ export function schemaRule(rules: Rules, schema: unknown, pointer: string): stri
       value: (schemas, memberHint) => value(schemas, memberHint, []),
       flatten: document.flatten,
     }
+    checkFormats(parts, types.has('string'), types.has('integer'))
     const bodies: (string | undefined)[] = []
     if (types.has('object')) bodies.push(objectBody(context, parts, hint))
     if (types.has('array')) bodies.push(arrayBody(context, parts, hint))

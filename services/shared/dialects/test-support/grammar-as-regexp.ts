@@ -6,7 +6,9 @@ export interface RegExpBuilder extends RuleBuilder {
 }
 
 /** A JSON object, flat enough for a regular expression. */
-const json = String.raw`"{" ("\"" [a-z]{1,3} "\":" " "? ("true" | "-"? [1-9] [0-9]{0,3} | "\"" ([^"\\\x00-\x1f\ud800-\udfff] | "\\" ["\\nt])* "\"" | "[{}, [\"]\"]]"))? "}"`
+const value = String.raw`("true" | "-"? [1-9] [0-9]{0,3} | "\"" ([^"\\\x00-\x1f\ud800-\udfff] | "\\" ["\\nt])* "\"" | "[{}, [\"]\"]]")`
+const pair = String.raw`"\"" [a-z]{1,3} "\":" " "? ${value}`
+const json = `"{" (${pair} (", " ${pair})?)? "}"`
 
 /** Makes a regular expression of rules that don't refer to themselves. Schemas are any JSON object. */
 export function createRegExpBuilder(): RegExpBuilder {

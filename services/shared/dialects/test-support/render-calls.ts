@@ -12,14 +12,9 @@ export function renderCalls(dialect: Dialect, calls: readonly Call[]): string {
       .join('<|call|><|start|>assistant')
   }
   const bodies = calls.map((call) => {
-    switch (form.kind) {
-      case 'object':
-        return `{"name": ${JSON.stringify(call.name)}, "${form.argumentsKey}": ${call.arguments}}`
-      case 'named':
-        return form.prefix + call.name + form.between + call.arguments + form.after
-      case 'unquoted':
-        return form.prefix + call.name + call.arguments
-    }
+    if (form.kind === 'object') return `{"name": ${JSON.stringify(call.name)}, "${form.argumentsKey}": ${call.arguments}}`
+    if (form.kind === 'unquoted') return form.prefix + call.name + call.arguments
+    return form.prefix + call.name + form.between + call.arguments + form.after
   })
   const inner =
     form.kind === 'object' && form.list
