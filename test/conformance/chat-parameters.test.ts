@@ -2,6 +2,7 @@ import type OpenAI from 'openai'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import type { Platform } from '../support/platform.ts'
 import { openAiClient, type OpenAiClient, trust } from './support/clients.ts'
+import { parseJson } from './support/json.ts'
 import { supportedParameters } from './support/openapi.ts'
 import { realPlatform } from './support/platforms.ts'
 import { post } from './support/post.ts'
@@ -19,7 +20,7 @@ beforeAll(async () => {
   ;({ client, wire } = openAiClient(platform))
 })
 afterAll(() => platform.stop())
-afterEach(() => expect(wire.problems()).toEqual([]))
+afterEach(() => wire.verify())
 
 const question = { role: 'user', content: 'What is the capital of France?' } as const
 const story = { role: 'user', content: 'Tell me a story about a dragon and a knight.' } as const
@@ -163,7 +164,7 @@ const effects: Record<string, () => Promise<void>> = {
   },
   async response_format() {
     const text = textOf(await ask({ response_format: { type: 'json_object' }, max_tokens: 200 }))
-    expect(JSON.parse(text)).toBeTypeOf('object')
+    expect(parseJson(text)).toBeTypeOf('object')
     expect(textOf(await ask({ response_format: { type: 'text' } }))).toBe(textOf(await ask()))
   },
   async json_schema() {
@@ -184,7 +185,7 @@ const effects: Record<string, () => Promise<void>> = {
     expect(['get_weather', 'get_tides']).toContain(calledBy(required)[0]?.function.name)
     const named = await ask({ tools, tool_choice: { type: 'function', function: { name: 'get_tides' } }, max_tokens: 120 })
     expect(calledBy(named).map((call) => call.function.name)).toContain('get_tides')
-    expect(JSON.parse(calledBy(named)[0]?.function.arguments ?? '')).toEqual({ city: expect.any(String) as string })
+    expect(parseJson(calledBy(named)[0]?.function.arguments)).toEqual({ city: expect.any(String) as string })
     const none = await ask({ tools, tool_choice: 'none' })
     expect(none.choices[0]?.message.tool_calls).toBeUndefined()
   },

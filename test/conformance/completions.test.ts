@@ -3,6 +3,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import { withMetadata } from '../support/gguf-edit.ts'
 import { type Platform, startPlatform } from '../support/platform.ts'
 import { openAiClient, type OpenAiClient, trust } from './support/clients.ts'
+import { parseJson } from './support/json.ts'
 import { supportedParameters } from './support/openapi.ts'
 import { realPlatform } from './support/platforms.ts'
 import { post } from './support/post.ts'
@@ -20,7 +21,7 @@ beforeAll(async () => {
   ;({ client, wire } = openAiClient(platform))
 })
 afterAll(() => platform.stop())
-afterEach(() => expect(wire.problems()).toEqual([]))
+afterEach(() => wire.verify())
 
 const prompt = 'The capital of France is'
 
@@ -141,7 +142,7 @@ const effects: Record<string, () => Promise<void>> = {
   },
   async response_format() {
     const completion = await ask({ max_tokens: 60 }, { response_format: { type: 'json_schema', json_schema: { name: 'x', schema: { enum: ['a', 'b'] } } } })
-    expect(['a', 'b']).toContain(JSON.parse(textOf(completion)))
+    expect(['a', 'b']).toContain(parseJson(textOf(completion)))
   },
   async json_schema() {
     expect(JSON.parse(textOf(await ask({}, { json_schema: { type: 'object', properties: {}, additionalProperties: false } })))).toEqual({})
@@ -196,7 +197,7 @@ describe('fill-in-the-middle', () => {
       const { client: filler, wire: itsWire } = openAiClient(filling)
       const [without, withSuffix] = [await filler.completions.create({ model: filling.model, prompt: 'a' }), await filler.completions.create({ model: filling.model, prompt: 'a', suffix: 'b' })]
       expect(withSuffix.usage?.prompt_tokens).toBeGreaterThanOrEqual((without.usage?.prompt_tokens ?? 0) + 4)
-      expect(itsWire.problems()).toEqual([])
+      itsWire.verify()
     } finally {
       await filling.stop()
     }

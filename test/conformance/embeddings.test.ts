@@ -16,7 +16,7 @@ beforeAll(async () => {
   ;({ client, wire } = openAiClient(platform))
 })
 afterAll(() => platform.stop())
-afterEach(() => expect(wire.problems()).toEqual([]))
+afterEach(() => wire.verify())
 
 const cat = 'A cat sits on the mat.'
 const kitten = 'A kitten is sitting on a rug.'

@@ -22,7 +22,7 @@ describe.each(Object.entries(answers))('a model that writes %s', (_, text) => {
     openai = openAiClient(platform)
   })
   afterAll(() => platform.stop())
-  afterEach(() => expect(openai.wire.problems()).toEqual([]))
+  afterEach(() => openai.wire.verify())
 
   test('is answered whole and streamed alike, and never hangs', async () => {
     const body = { model: platform.model, messages: [{ role: 'user' as const, content: 'How is the weather?' }], tools }

@@ -2,6 +2,7 @@ import Anthropic from '@anthropic-ai/sdk'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import type { Platform } from '../support/platform.ts'
 import { trust } from './support/clients.ts'
+import { parseJson } from './support/json.ts'
 import { supportedParameters } from './support/openapi.ts'
 import { playedPlatform, realPlatform } from './support/platforms.ts'
 import { checkedFetch, type CheckedFetch } from './wire/checked-fetch.ts'
@@ -22,8 +23,9 @@ async function begin(started: Promise<Platform>): Promise<void> {
 
 const question = 'What is the capital of France?'
 
-async function ask(params: Partial<Params> = {}): Promise<Message> {
-  return await client.messages.create({ model: platform.model, max_tokens: 16, temperature: 0, messages: [{ role: 'user', content: question }], ...params })
+/** `sampling` is what Anthropic's API has, but the client's types no longer. */
+async function ask(params: Partial<Params> = {}, sampling: object = { temperature: 0 }): Promise<Message> {
+  return await client.messages.create({ model: platform.model, max_tokens: 16, messages: [{ role: 'user', content: question }], ...sampling, ...params })
 }
 
 function textOf({ content }: Message): string {
@@ -35,7 +37,7 @@ const tool: Anthropic.Tool = { name: 'get_weather', description: 'Tells the weat
 describe('messages, with the real model', () => {
   beforeAll(() => begin(realPlatform()))
   afterAll(() => platform.stop())
-  afterEach(() => expect(wire.problems()).toEqual([]))
+  afterEach(() => wire.verify())
 
   const effects: Record<string, () => Promise<void>> = {
     async model() {
@@ -66,16 +68,16 @@ describe('messages, with the real model', () => {
     },
     async temperature() {
       expect(textOf(await ask())).toBe(textOf(await ask()))
-      await expect(ask({ temperature: 3 })).rejects.toMatchObject({ status: 400 })
+      await expect(ask({}, { temperature: 3 })).rejects.toMatchObject({ status: 400 })
     },
     async top_p() {
-      expect(textOf(await ask({ temperature: 1, top_p: 0.000001 }))).toBe(textOf(await ask()))
+      expect(textOf(await ask({}, { temperature: 1, top_p: 0.000001 }))).toBe(textOf(await ask()))
     },
     async top_k() {
-      expect(textOf(await ask({ temperature: 1, top_k: 1 }))).toBe(textOf(await ask()))
+      expect(textOf(await ask({}, { temperature: 1, top_k: 1 }))).toBe(textOf(await ask()))
     },
     async stream() {
-      const stream = client.messages.stream({ model: platform.model, max_tokens: 16, temperature: 0, messages: [{ role: 'user', content: question }] })
+      const stream = client.messages.stream({ model: platform.model, max_tokens: 16, messages: [{ role: 'user', content: question }], ...{ temperature: 0 } })
       const message = await stream.finalMessage()
       expect(textOf(message)).toBe(textOf(await ask()))
       expect(message.stop_reason).toBe((await ask()).stop_reason)
@@ -102,7 +104,7 @@ describe('messages, with the real model', () => {
     async output_config() {
       const schema = { type: 'object', properties: { capital: { type: 'string', maxLength: 20 } }, required: ['capital'], additionalProperties: false }
       const message = await ask({ max_tokens: 60, output_config: { format: { type: 'json_schema', schema } } })
-      expect(JSON.parse(textOf(message))).toEqual({ capital: expect.any(String) as string })
+      expect(parseJson(textOf(message))).toEqual({ capital: expect.any(String) as string })
     },
     async metadata() {
       expect(textOf(await ask({ metadata: { user_id: 'anne' } }))).toBe(textOf(await ask()))
@@ -155,7 +157,7 @@ describe('messages, with a model that thinks and calls', () => {
 
   beforeAll(() => begin(playedPlatform({ text: answer })))
   afterAll(() => platform.stop())
-  afterEach(() => expect(wire.problems()).toEqual([]))
+  afterEach(() => wire.verify())
 
   test('gives thinking, text and tool uses as blocks', async () => {
     const message = await client.messages.create({ model: platform.model, ...body })

@@ -2,6 +2,7 @@ import type OpenAI from 'openai'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import type { Platform } from '../support/platform.ts'
 import { openAiClient, type OpenAiClient, trust } from './support/clients.ts'
+import { parseJson } from './support/json.ts'
 import { playedPlatform } from './support/platforms.ts'
 
 let platform: Platform
@@ -26,18 +27,14 @@ beforeAll(async () => {
   ;({ client, wire } = openAiClient(platform))
 })
 afterAll(() => platform.stop())
-afterEach(() => expect(wire.problems()).toEqual([]))
+afterEach(() => wire.verify())
 
-const tools = [
-  {
-    type: 'function',
-    function: {
-      name: 'get_weather',
-      description: 'Tells the weather.',
-      parameters: { type: 'object', properties: { city: { type: 'string' }, unit: { type: 'string' } }, required: ['city'], additionalProperties: false },
-    },
-  },
-] satisfies OpenAI.Chat.ChatCompletionTool[]
+const definition = {
+  name: 'get_weather',
+  description: 'Tells the weather.',
+  parameters: { type: 'object', properties: { city: { type: 'string' }, unit: { type: 'string' } }, required: ['city'], additionalProperties: false },
+}
+const tools = [{ type: 'function' as const, function: definition }]
 
 const cities = [{ city: 'Łódź', unit: '°C' }, { city: 'Rome {"}" 🌞' }]
 
@@ -54,7 +51,7 @@ describe('tools, with a model that calls', () => {
     expect(message?.content?.trim()).toBe('Let me see.')
     expect((message as { reasoning_content?: string }).reasoning_content?.trim()).toBe('The user wants the weather of two cities.')
     const calls = message?.tool_calls ?? []
-    expect(calls.map((call) => call.type === 'function' && JSON.parse(call.function.arguments))).toEqual(cities)
+    expect(calls.map((call) => call.type === 'function' && parseJson(call.function.arguments))).toEqual(cities)
     expect(new Set(calls.map(({ id }) => id)).size).toBe(2)
   })
 
@@ -64,7 +61,7 @@ describe('tools, with a model that calls', () => {
     runner.on('tool_calls.function.arguments.delta', () => (pieces += 1))
     const { choices, usage } = await runner.finalChatCompletion()
     const calls = choices[0]?.message.tool_calls ?? []
-    expect(calls.map((call) => call.type === 'function' && JSON.parse(call.function.arguments))).toEqual(cities)
+    expect(calls.map((call) => call.type === 'function' && parseJson(call.function.arguments))).toEqual(cities)
     expect(choices[0]?.finish_reason).toBe('tool_calls')
     expect(choices[0]?.message.content?.trim()).toBe('Let me see.')
     expect(pieces).toBeGreaterThan(2)
@@ -89,13 +86,13 @@ describe('tools, with a model that calls', () => {
 
   test('what they answer goes back, and the loop of the client ends', async () => {
     const asked: string[] = []
-    const runner = client.chat.completions.runTools(
-      {
-        ...body(),
-        tools: [{ type: 'function', function: { ...tools[0]?.function, name: 'get_weather', parameters: tools[0]?.function.parameters ?? {}, parse: JSON.parse, function: ({ city }: { city: string }) => asked.push(city) && 'sunny' } }],
-      },
-      { maxChatCompletions: 2 },
-    )
+    const getWeather = ({ city }: { city: string }): string => {
+      asked.push(city)
+      return 'sunny'
+    }
+    const parse = (text: string): { city: string } => JSON.parse(text) as { city: string }
+    const runnable = { type: 'function' as const, function: { ...definition, parse, function: getWeather } }
+    const runner = client.chat.completions.runTools({ ...body(), tools: [runnable] }, { maxChatCompletions: 2 })
     await runner.done()
     // The scripted model calls again and again; the client's limit ends it.
     expect(asked).toEqual(['Łódź', 'Rome {"}" 🌞', 'Łódź', 'Rome {"}" 🌞'])

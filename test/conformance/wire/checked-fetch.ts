@@ -4,10 +4,8 @@ import { asDescribed } from './documented-extras.ts'
 /** A fetch that holds every answer against the API's published types, and keeps what it found. */
 export interface CheckedFetch {
   fetch: typeof fetch
-  /** What was wrong since the last call, and forgets it. */
-  problems(): string[]
-  /** Answers and events that were checked. */
-  checked(): number
+  /** Throws if anything was wrong since the last call. */
+  verify(): void
 }
 
 interface Wire {
@@ -30,12 +28,12 @@ const wires: readonly [RegExp, Wire][] = [
   [/^\/v1\/messages\/count_tokens$/, { body: 'MessageTokensCount', error: 'anthropic' }],
 ]
 
+const mostTold = 20
+
 export function checkedFetch(): CheckedFetch {
   let found: string[] = []
-  let count = 0
 
   function check(type: WireType, value: unknown, streamed = false): void {
-    count += 1
     found.push(...problemsOf(type, asDescribed(type, value, streamed)))
   }
 
@@ -50,12 +48,11 @@ export function checkedFetch(): CheckedFetch {
       const observer = kind.startsWith('text/event-stream') && wire.event !== undefined && response.ok ? eventsObserver(wire, wire.event) : bodyObserver(wire, response, kind)
       return new Response(response.body.pipeThrough(observer), { status: response.status, statusText: response.statusText, headers: response.headers })
     },
-    problems() {
-      const told = found
+    verify() {
+      const told = [...new Set(found)].slice(0, mostTold)
       found = []
-      return told
+      if (told.length > 0) throw new Error(`not as the API's types say:\n${told.join('\n')}`)
     },
-    checked: () => count,
   }
 
   function bodyObserver(wire: Wire, response: Response, kind: string): TransformStream<Uint8Array, Uint8Array> {
