@@ -1,8 +1,9 @@
 import { literal, type GrammarBuilder } from '../grammar/builder.ts'
 import { SchemaError } from '../grammar/schema-error.ts'
 import { afterReasoning, textOf, type AnswerGrammar, type ReasoningState } from './answer-grammar.ts'
-import type { CallForm, Dialect, ToolMarkup } from './dialect.ts'
+import type { Dialect } from './dialect.ts'
 import { textWithout } from './text-without.ts'
+import type { CallForm, ToolMarkup } from './tool-markup.ts'
 
 type RuleBuilder = Pick<GrammarBuilder, 'add' | 'schema' | 'jsonObject'>
 
