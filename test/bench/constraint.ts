@@ -10,7 +10,7 @@ import { compileGrammar } from '../../services/inference-worker/constraint/compi
 import { createConstraint } from '../../services/inference-worker/constraint/constraint.ts'
 import { createTokenTrie } from '../../services/inference-worker/constraint/token-trie.ts'
 import { readTokenTable } from '../../services/inference-worker/engines/llama-vocabulary.ts'
-import { createTokenTexts } from '../../services/inference-worker/engines/token-texts.ts'
+import { createTokenTexts } from '../../services/shared/vocabulary/token-texts.ts'
 import { createGrammarBuilder } from '../../services/shared/grammar/builder.ts'
 import fetchTestModel from '../support/fetch-model.ts'
 
