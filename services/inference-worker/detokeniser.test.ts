@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest'
-import { createDetokeniser, type Detokeniser } from '../detokeniser.ts'
-import { createTokenTexts, type TokenKind } from './token-texts.ts'
+import { createDetokeniser, type Detokeniser } from './detokeniser.ts'
+import { createTokenTexts, type TokenKind } from '../shared/vocabulary/token-texts.ts'
 
 function table(model: string, entries: readonly [string, TokenKind][], addsSpace = false) {
   const texts = createTokenTexts({
