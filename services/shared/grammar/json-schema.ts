@@ -16,7 +16,7 @@ import { numberBody } from './schema-number.ts'
 import { objectBody } from './schema-object.ts'
 import { checkFormats, stringBody } from './schema-string.ts'
 import { type JsonType, typesOf } from './schema-types.ts'
-import { choice, jsonLiteral, type Rules } from './rules.ts'
+import { choice, jsonText, type Rules } from './rules.ts'
 
 /** Schemas that one may become: references and alternatives multiply them. */
 const maxRules = 10_000
@@ -82,7 +82,7 @@ export function schemaRule(rules: Rules, schema: unknown, pointer: string): stri
 
     const types = typesOf(parts)
     const enumerated = enumeratedValues(parts, types)
-    const options = enumerated === undefined ? typeBodies(parts, types, hint) : enumerated.map(jsonLiteral)
+    const options = enumerated === undefined ? typeBodies(parts, types, hint) : enumerated.map((constant) => jsonText(rules, constant))
     return options.length === 0 ? undefined : choice(options)
   }
 
