@@ -19,6 +19,8 @@ export interface Automaton {
   readonly startAfterSpace: State
   /** The class of each byte; bytes of one class have the same transitions everywhere. */
   readonly classes: Uint8Array
+  /** Steps of work since the last renewal. */
+  readonly work: number
   /** Throws MatchError when it would take too much work. */
   step(state: State, byte: number): State
   /** A state that takes the same bytes as this one, up to so many as `lookahead` said. */
@@ -144,6 +146,9 @@ export function createAutomaton(text: string, { after = [], lookahead = 0, onFor
     start,
     startAfterSpace,
     classes,
+    get work() {
+      return work
+    },
     step(state, byte) {
       const byteClass = classes[byte] ?? 0
       return state.next[byteClass] ?? advance(state, byteClass)
