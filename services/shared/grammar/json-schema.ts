@@ -42,7 +42,7 @@ export function schemaRule(rules: Rules, schema: unknown, pointer: string): stri
     if (parts === undefined) return undefined
     if (parts.length === 0) return rules.json('value')
     const key = parts.map(partKey).sort().join('\n')
-    const at = parts[0]?.pointer ?? pointer
+    const at = parts.at(-1)?.pointer ?? pointer
     if (open.includes(key)) throw new SchemaError(at, 'Refers to itself without end.')
     if (names.has(key)) {
       const known = names.get(key)
