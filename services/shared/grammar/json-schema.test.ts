@@ -42,7 +42,7 @@ describe('objects', () => {
     const names = ['"', '\\', ']', '^', '-a', '[b', '\n', '\u0000', '\u007f', '😀', '__proto__', 'constructor', '#', '', '\ud800']
     for (const name of names) {
       const schema = JSON.parse(`{"type":"object","properties":{${JSON.stringify(name)}:{"type":"null"}},"required":[${JSON.stringify(name)}],"additionalProperties":{"const":1}}`) as unknown
-      check(schema, [`{${JSON.stringify(name)}:null}`, `{${JSON.stringify(name)}: null, "${'z'}": 1}`], ['{}', '{"z":1}', `{${JSON.stringify(name)}:1}`, `{${JSON.stringify(name)}:null,${JSON.stringify(name)}:1}`])
+      check(schema, [`{${JSON.stringify(name)}:null}`, `{${JSON.stringify(name)}: null, "z": 1}`], ['{}', '{"z":1}', `{${JSON.stringify(name)}:1}`, `{${JSON.stringify(name)}:null,${JSON.stringify(name)}:1}`])
     }
   })
   test('any object, no object, maps', () => {
