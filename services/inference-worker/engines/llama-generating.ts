@@ -54,8 +54,9 @@ export async function createGeneratingEngine(
     stepMs: () => (steps.startedAt === undefined ? 0 : performance.now() - steps.startedAt),
     async close() {
       llama.logLevel = LlamaLogLevel.disabled
-      decoder.logprobReader.dispose()
+      // Ends when no token is being drawn any more.
       await context.dispose()
+      decoder.logprobReader.dispose()
       await model.dispose()
       await llama.dispose()
     },
