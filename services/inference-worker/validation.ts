@@ -36,19 +36,20 @@ export function validateGenerate(request: GenerateRequest, engine: GeneratingEng
   return sampling
 }
 
-export function validateEmbed({ inputs }: EmbedRequest, { contextLength, vocabularySize }: EmbeddingEngine): void {
+export function validateEmbed({ inputs }: EmbedRequest, engine: EmbeddingEngine): void {
   if (inputs.length === 0 || inputs.length > most.inputs)
     throw invalid('invalid_value', `There may be from 1 to ${most.inputs} inputs.`, 'input')
   for (const [index, { tokens }] of inputs.entries()) {
     if (tokens.length === 0) throw invalid('empty_prompt', `Input ${index} has no tokens.`, 'input')
-    if (tokens.length > contextLength) {
+    const length = engine.inputLength(tokens)
+    if (length > engine.contextLength) {
       throw invalid(
         'context_length_exceeded',
-        `Input ${index} has ${tokens.length} tokens; the model takes at most ${contextLength}.`,
+        `Input ${index} has ${length} tokens; the model takes at most ${engine.contextLength}.`,
         'input',
       )
     }
-    if (tokens.some((token) => token >= vocabularySize))
+    if (tokens.some((token) => token >= engine.vocabularySize))
       throw invalid('unknown_token', `Input ${index} has a token that the model does not know.`, 'input')
   }
 }

@@ -10,7 +10,7 @@ import { compileGrammar } from '../../services/inference-worker/constraint/compi
 import { createConstraint } from '../../services/inference-worker/constraint/constraint.ts'
 import { createTokenTrie } from '../../services/inference-worker/constraint/token-trie.ts'
 import { readTokenTable } from '../../services/inference-worker/engines/llama-vocabulary.ts'
-import { createTokenBytes } from '../../services/inference-worker/engines/token-bytes.ts'
+import { createTokenTexts } from '../../services/inference-worker/engines/token-texts.ts'
 import { createGrammarBuilder } from '../../services/shared/grammar/builder.ts'
 import fetchTestModel from '../support/fetch-model.ts'
 
@@ -45,13 +45,11 @@ const path = process.env['INTRAMUROS_TEST_MODEL'] ?? ''
 const llama = await getLlama({ gpu: false, build: 'never', skipDownload: true, maxThreads: 1, logLevel: LlamaLogLevel.error })
 const model = await llama.loadModel({ modelPath: path, vocabOnly: true })
 const table = readTokenTable(model, path)
-// A prompt, so that no space is taken off the first token.
-const detokenise = createTokenBytes({ ...table, addsSpace: false })([])
 const ends = new Set([...table.tokens.keys()].filter((token) => model.isEogToken(token as never)))
 const isEnd = (token: number) => ends.has(token)
 
 const times = new Map<string, number>()
-const trie = timed('build the trie', () => createTokenTrie(detokenise, table.tokens.length))
+const trie = timed('build the trie', () => createTokenTrie(createTokenTexts(table).text, table.tokens.length))
 const grammar = timed('schema to grammar', () => {
   const builder = createGrammarBuilder()
   return builder.build(builder.schema(schema, ''))

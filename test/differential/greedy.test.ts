@@ -6,7 +6,7 @@ import { Registry } from 'prom-client'
 import { Type } from 'typebox'
 import { Parse } from 'typebox/value'
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
-import type { GenerateRequest } from '../../proto/gen/intramuros/v1/inference.ts'
+import { FinishReason, type GenerateRequest } from '../../proto/gen/intramuros/v1/inference.ts'
 import { createLlamaEngine } from '../../services/inference-worker/engines/llama.ts'
 import { createMetrics } from '../../services/inference-worker/metrics.ts'
 import { createInferenceService, type InferenceService } from '../../services/inference-worker/service.ts'
@@ -40,18 +40,18 @@ const Entry = Type.Object({ id: Type.Integer(), logprob: Type.Number() })
 const Completion = Type.Object({
   content: Type.String(),
   tokens: Type.Array(Type.Integer()),
+  stop_type: Type.Union([Type.Literal('eos'), Type.Literal('limit')]),
   completion_probabilities: Type.Array(Type.Object({ id: Type.Integer(), logprob: Type.Number(), top_logprobs: Type.Array(Entry) })),
 })
 
-interface Step {
-  token: number
-  logprob: number
-  /** Likeliest first. */
-  top: { token: number; logprob: number }[]
-}
 interface Answer {
   text: string
-  steps: Step[]
+  /** Without the one that ends the turn. */
+  tokens: number[]
+  /** The model ended its turn. */
+  ended: boolean
+  /** The likeliest tokens at each place, likeliest first; of llama-server only where it tells them for every token. */
+  top: { token: number; logprob: number }[][]
 }
 
 async function promptTokens(server: LlamaServer, question: string): Promise<number[]> {
@@ -63,12 +63,12 @@ async function promptTokens(server: LlamaServer, question: string): Promise<numb
 async function theirs(server: LlamaServer, prompt: readonly number[]): Promise<Answer> {
   const settings = { temperature: 0, n_predict: length, n_probs: alternatives, return_tokens: true, cache_prompt: false }
   const answer = Parse(Completion, await server.post('/completion', { prompt, samplers: ['temperature'], ...settings }))
-  const steps = answer.completion_probabilities.map(({ id, logprob, top_logprobs: top }) => ({
-    token: id,
-    logprob,
-    top: top.map((entry) => ({ token: entry.id, logprob: entry.logprob })),
-  }))
-  return { text: answer.content, steps }
+  const { content: text, tokens, completion_probabilities: steps } = answer
+  const ended = answer.stop_type === 'eos'
+  // It leaves out tokens that end within a character.
+  const told = steps.length === tokens.length ? steps : []
+  const top = told.map(({ top_logprobs: entries }) => entries.map(({ id, logprob }) => ({ token: id, logprob })))
+  return { text, tokens: ended ? tokens.slice(0, -1) : tokens, ended, top }
 }
 
 async function ours(service: InferenceService, tokens: number[]): Promise<Answer> {
@@ -95,41 +95,46 @@ async function ours(service: InferenceService, tokens: number[]): Promise<Answer
     reasoningBudget: undefined,
     topLogprobs: alternatives,
   }
-  const answer: Answer = { text: '', steps: [] }
+  const answer: Answer = { text: '', tokens: [], ended: false, top: [] }
   const call = { requestId: 'r', peer: 'gateway', signal: new AbortController().signal }
   for await (const { event } of service.generate(request, call)) {
+    if (event?.$case === 'finish') answer.ended = event.value.reason === FinishReason.STOP
     if (event?.$case !== 'delta') continue
     answer.text += event.value.text
-    for (const { token, top } of event.value.logprobs) {
-      answer.steps.push({ token: token?.token ?? -1, logprob: token?.logprob ?? Number.NaN, top })
-    }
+    answer.tokens.push(...event.value.tokens)
+    answer.top.push(...event.value.logprobs.map(({ top }) => top))
   }
   return answer
 }
 
 /** How many tokens are the same until the first that is not. */
 function agreement(a: Answer, b: Answer): number {
-  const parting = a.steps.findIndex(({ token }, index) => token !== b.steps[index]?.token)
-  return parting === -1 ? a.steps.length : parting
+  const parting = a.tokens.findIndex((token, index) => token !== b.tokens[index])
+  return parting === -1 ? a.tokens.length : parting
+}
+
+function same(a: Answer, b: Answer): boolean {
+  return a.ended === b.ended && a.tokens.length === b.tokens.length && agreement(a, b) === a.tokens.length
 }
 
 /** How much likelier the likeliest token is than the next, at the place where two answers part. */
-function lead({ steps }: Answer, at: number): number {
-  const [first, second] = steps[at]?.top ?? []
+function lead({ top }: Answer, at: number): number {
+  const [first, second] = top[at] ?? []
   return (first?.logprob ?? Number.NaN) - (second?.logprob ?? Number.NaN)
 }
 
 /**
  * The weights as they are in the file make coarse steps of tiny differences: the kernels of Q4_1 round the activations to eight
  * bits, and keep sums of them in 16. Two builds of llama.cpp for other instruction sets, or one with and without flash attention,
- * differ by some tenths in a logarithm there. The same weights as 32-bit floats show whether all the rest is the same.
+ * differ by some tenths in a logarithm there, and an answer goes another way where two tokens are as close as that. The same
+ * weights as 32-bit floats show whether all the rest is the same; what is left there is the KV cache's 16-bit floats.
  */
 const weights = [
-  { name: 'weights as 32-bit floats', float: true, tolerance: 0.001, tie: 0.002, atLeastSame: prompts.length - 1 },
-  { name: 'weights as they are in the file', float: false, tolerance: 0.5, tie: 0.5, atLeastSame: 3 },
+  { name: 'weights as 32-bit floats', float: true, tolerance: 0.05, tie: 0.05, atLeastSame: prompts.length - 1 },
+  { name: 'weights as they are in the file', float: false, tolerance: 0.6, tie: 0.6, atLeastSame: 4 },
 ]
 
-describe.each(weights)('$name', ({ float, tolerance, tie, atLeastSame }) => {
+describe.each(weights)('$name', ({ name, float, tolerance, tie, atLeastSame }) => {
   let folder: string
   let server: LlamaServer
   let service: InferenceService
@@ -162,37 +167,36 @@ describe.each(weights)('$name', ({ float, tolerance, tie, atLeastSame }) => {
 
   it('has the same greedy tokens, or parts where two are all but equally likely', () => {
     const partings = answers
-      .map(({ question, our, their }) => ({ question, at: agreement(our, their), our, their }))
-      .filter(({ at, our, their }) => at < Math.max(our.steps.length, their.steps.length))
-      .map(({ question, at, our, their }) => ({ question, at, lead: Math.max(lead(our, at), lead(their, at)) }))
+      .filter(({ our, their }) => !same(our, their))
+      .map(({ question, our, their }) => ({ question, at: agreement(our, their), lead: lead(our, agreement(our, their)) }))
     // Told also when it is well.
-    if (partings.length > 0) process.stderr.write(`${JSON.stringify(partings, null, 2)}\n`)
+    process.stderr.write(`${name}: ${prompts.length - partings.length} of ${prompts.length} answers the same ${JSON.stringify(partings)}\n`)
     expect(partings.filter((parting) => !(parting.lead < tie))).toEqual([])
     expect(prompts.length - partings.length).toBeGreaterThanOrEqual(atLeastSame)
   })
 
   it('has the same text where the tokens are the same', () => {
-    const same = answers.filter(({ our, their }) => our.steps.length === their.steps.length && agreement(our, their) === our.steps.length)
-    expect(same.length).toBeGreaterThan(0)
-    for (const { our, their } of same) expect(our.text).toBe(their.text)
+    const alike = answers.filter(({ our, their }) => same(our, their))
+    expect(alike.map(({ our }) => our.text)).toEqual(alike.map(({ their }) => their.text))
   })
 
   it('has the same log-probabilities as long as the tokens are the same', () => {
-    let largest = 0
-    for (const { our, their } of answers) {
-      for (let at = 0; at < Math.min(agreement(our, their) + 1, our.steps.length, their.steps.length); at++) {
-        largest = Math.max(largest, difference(our.steps[at], their.steps[at]))
-      }
-    }
-    process.stderr.write(`largest difference of a log-probability: ${largest}\n`)
-    expect(largest).toBeLessThan(tolerance)
+    const differences = answers.flatMap(({ our, their }) =>
+      their.top.slice(0, agreement(our, their)).map((top, at) => difference(our.top[at] ?? [], top)),
+    )
+    process.stderr.write(`${name}: largest difference of a log-probability ${Math.max(...differences)} among ${differences.length}\n`)
+    expect(differences.length).toBeGreaterThan(prompts.length)
+    expect(Math.max(...differences)).toBeLessThan(tolerance)
   })
 })
 
+/** Of less likely tokens the log-probability says little. */
+const leastLogprob = Math.log(0.05)
+
 /** The largest difference of the log-probabilities of those tokens that both tell. */
-function difference(a: Step | undefined, b: Step | undefined): number {
-  const other = new Map(b?.top.map(({ token, logprob }) => [token, logprob]))
-  const common = (a?.top ?? []).filter(({ token }) => other.has(token))
-  if (common.length === 0) throw new Error('The likeliest tokens have none in common.')
-  return Math.max(...common.map(({ token, logprob }) => Math.abs(logprob - (other.get(token) ?? Number.NaN))))
+function difference(a: Answer['top'][number], b: Answer['top'][number]): number {
+  const other = new Map(b.map(({ token, logprob }) => [token, logprob]))
+  if (!a.some(({ token }) => other.has(token))) throw new Error('The likeliest tokens have none in common.')
+  const common = a.filter(({ token, logprob }) => logprob > leastLogprob && other.has(token))
+  return Math.max(0, ...common.map(({ token, logprob }) => Math.abs(logprob - (other.get(token) ?? Number.NaN))))
 }

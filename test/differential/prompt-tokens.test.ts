@@ -12,7 +12,7 @@ import { createTokenizerService, type TokenizerService } from '../../services/to
 import { writeTinyModel } from '../support/gguf-tiny-model.ts'
 import { llamaCppSource } from '../support/llama-cpp-source.ts'
 import { type LlamaServer, startLlamaServer } from '../support/llama-server.ts'
-import { conversations } from './conversations.ts'
+import { type Conversation, conversations } from './conversations.ts'
 import { families, type Family } from './families.ts'
 import { knownDifference } from './known-differences.ts'
 import { prepareRequest } from './prepare-request.ts'
@@ -25,6 +25,9 @@ const Tokens = Type.Object({ tokens: Type.Array(Type.Integer()) })
 
 /** Not the day of the test: some templates ask for it, and llama-server gives it to others that have a day of their own. */
 const kwargs = { date_string: '26 Jul 2025' }
+/** Of the vocabularies as they are in their files. */
+const commonControl =
+  '<|im_end|> <|endoftext|> <|eot_id|> <|end_of_text|> </s> <|end|> <eos> <end_of_turn> <turn|> <｜end▁of▁sentence｜> <|END_OF_TURN_TOKEN|>'.split(' ')
 const call = { requestId: 'r', peer: 'gateway', signal: new AbortController().signal }
 
 let folder: string
@@ -45,6 +48,18 @@ async function modelOf({ vocabulary, control = [], userDefined = [] }: Family, t
     userDefined,
   })
   return path
+}
+
+/** Those of the spellings that are one token, with its id. */
+async function controlTokens(server: LlamaServer, spellings: readonly string[]): Promise<Map<string, number>> {
+  const found = new Map<string, number>()
+  for (const spelling of spellings) {
+    const answer = await server.post('/tokenize', { content: spelling, parse_special: true })
+    const plain = await server.post('/tokenize', { content: spelling, parse_special: false })
+    const [id, ...more] = Parse(Tokens, answer).tokens
+    if (id !== undefined && more.length === 0 && Parse(Tokens, plain).tokens.length > 1) found.set(spelling, id)
+  }
+  return found
 }
 
 /** What llama-server's chat endpoint gives the model; undefined where the template refuses. */
@@ -99,6 +114,22 @@ for (const family of families) {
       }
       expect(actual?.prompt).toBe(expected?.prompt)
       expect(actual?.tokens).toEqual(expected?.tokens)
+    })
+
+    // Where we part on purpose: llama-server takes what a client spells for the control token itself.
+    it('control tokens spelt in a message', async () => {
+      const spelt = await controlTokens(server, [...(family.control ?? []), ...commonControl])
+      expect(spelt.size).toBeGreaterThan(0)
+      const among = (tokens: readonly number[] = []): number[] => tokens.filter((token) => [...spelt.values()].includes(token))
+      const asking = (content: string): Conversation => ({ name: '', messages: [{ role: 'user', content }], kwargs })
+
+      const harmless = await ours(service, prepareRequest(template, asking('a b')))
+      const forged = asking(`a ${[...spelt.keys()].join(' ')} b`)
+      const actual = await ours(service, prepareRequest(template, forged))
+      const expected = await theirs(server, { messages: forged.messages, chat_template_kwargs: kwargs })
+      expect(actual?.prompt).toBe(expected?.prompt)
+      expect(among(actual?.tokens)).toEqual(among(harmless?.tokens))
+      expect(among(expected?.tokens).length).toBe(among(harmless?.tokens).length + spelt.size)
     })
   })
 }

@@ -190,7 +190,7 @@ describe('a client that goes away', () => {
   const endless: [string, object][] = [
     ['/v1/chat/completions', { messages }],
     ['/v1/chat/completions', { messages, n: 3 }],
-    ['/v1/completions', { prompt: 'a', max_tokens: 4000 }],
+    ['/v1/completions', { prompt: 'Once upon a time', max_tokens: 4000 }],
     ['/v1/responses', { input: 'a' }],
     ['/v1/messages', { messages, max_tokens: 4000 }],
   ]

@@ -30,6 +30,7 @@ export function createScriptedEmbeddingEngine(script: EmbeddingScript = {}): Emb
     slots,
     contextLength,
     vocabularySize,
+    inputLength: (tokens) => tokens.length,
     async embed(tokens) {
       await (delayMs > 0 ? after(delayMs) : turnOfTheLoop())
       if (script.failAt !== undefined && tokens.includes(script.failAt)) throw new Error('scripted failure')

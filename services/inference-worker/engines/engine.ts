@@ -40,7 +40,9 @@ export interface GeneratingEngine extends Loaded {
 /** Makes one vector of a text. */
 export interface EmbeddingEngine extends Loaded {
   readonly kind: 'embedding'
-  /** Not normalised. The tokens: not empty, at most `contextLength`, ids below `vocabularySize`. */
+  /** How many tokens an input is evaluated as: those that the model wants first and last are added when they are missing. */
+  inputLength(tokens: readonly number[]): number
+  /** Not normalised. The tokens: not empty, `inputLength` at most `contextLength`, ids below `vocabularySize`. */
   embed(tokens: readonly number[]): Promise<readonly number[]>
 }
 

@@ -2,7 +2,7 @@ import { readdirSync, readFileSync } from 'node:fs'
 import { Template } from '@huggingface/jinja'
 import { describe, expect, it } from 'vitest'
 import { chooseDialect, dialectNamed, dialects } from './dialect.ts'
-import { textWithout } from './gbnf-text.ts'
+import { textWithout } from './text-without.ts'
 import { callsIn, parseOutput, textIn } from './test-support/parse-output.ts'
 
 const folder = new URL('../../../test/fixtures/templates/', import.meta.url)

@@ -1,15 +1,8 @@
+import { literal, type GrammarBuilder } from '../grammar/builder.ts'
 import type { CallForm, Dialect, ToolMarkup } from './dialect.ts'
-import { literal, textWithout } from './gbnf-text.ts'
+import { textWithout } from './text-without.ts'
 
-/** What is needed of a grammar builder. */
-export interface RuleBuilder {
-  /** Adds a rule named after the hint; returns its name. */
-  add(hint: string, body: string): string
-  /** Rules for a JSON Schema; `pointer` is its place, for errors. */
-  schema(schema: unknown, pointer: string): string
-  /** Any JSON object. */
-  jsonObject(): string
-}
+type RuleBuilder = Pick<GrammarBuilder, 'add' | 'schema' | 'jsonObject'>
 
 export interface GrammarTool {
   name: string

@@ -11,7 +11,7 @@ export interface Analysis {
 export function analyse(grammar: Grammar, program: Program): Analysis {
   const finishing = solve(program, true)
   if (finishing.procedures[program.root] !== 1) {
-    throw new GrammarError('No text can ever fulfil "root": its rules call each other without end.', grammar.text, position(grammar, program.root))
+    throw new GrammarError('endless', 'No text can ever fulfil "root": its rules call each other without end.', grammar.text, position(grammar, program.root))
   }
   removeEndless(program, finishing.nodes)
 
@@ -26,6 +26,7 @@ export function analyse(grammar: Grammar, program: Program): Analysis {
     const rule = program.procedures[recursive]?.rule ?? 0
     const name = grammar.rules[rule]?.name ?? ''
     throw new GrammarError(
+      'left_recursion',
       `The rule "${name}" is left-recursive: it can begin with itself. Put what it begins with first, as in "a ::= b a | b".`,
       grammar.text,
       position(grammar, rule),
@@ -47,17 +48,18 @@ interface Facts {
 function solve(program: Program, reading: boolean): Facts {
   const nodes = new Uint8Array(program.nodes.length)
   const procedures = new Uint8Array(program.procedures.length)
-  const before: number[][] = program.nodes.map(() => [])
+  const before: (number[] | undefined)[] = []
   const callers: number[][] = program.procedures.map(() => [])
-  const entered: number[][] = program.nodes.map(() => [])
+  const entered: (number[] | undefined)[] = []
+  const add = (lists: (number[] | undefined)[], at: number, entry: number) => (lists[at] ??= []).push(entry)
   for (const [index, node] of program.nodes.entries()) {
     if (node.kind === 'call') {
-      before[node.next]?.push(index)
+      add(before, node.next, index)
       callers[node.procedure]?.push(index)
-    } else if (node.kind === 'split') for (const target of node.targets) before[target]?.push(index)
-    else if (node.kind === 'bytes' && reading) for (const { target } of node.edges) before[target]?.push(index)
+    } else if (node.kind === 'split') for (const target of node.targets) add(before, target, index)
+    else if (node.kind === 'bytes' && reading) for (const { target } of node.edges) add(before, target, index)
   }
-  for (const [index, { entry }] of program.procedures.entries()) entered[entry]?.push(index)
+  for (const [index, { entry }] of program.procedures.entries()) add(entered, entry, index)
 
   const found: number[] = []
   const mark = (index: number) => {

@@ -10,7 +10,7 @@ import { parseGbnf } from './gbnf.ts'
 import { MatchError } from './match-error.ts'
 import { compileProgram } from './program.ts'
 import { createStacks, type Stacks } from './stack.ts'
-import type { Configurations, Move, State } from './state.ts'
+import type { Configuration, Configurations, Moves, State } from './state.ts'
 import { addTrigger } from './trigger.ts'
 
 export interface Automaton {
@@ -41,7 +41,11 @@ export interface AutomatonOptions {
 
 /** Of one token, or of one look at all tokens. A usual token takes a few hundred. */
 const maxWork = 1_000_000
-const maxStates = 10_000
+/** Ways to read one text. */
+const maxConfigurations = 5000
+const maxStates = 5000
+/** Of all states. */
+const maxKept = 500_000
 const maxStacks = 100_000
 const maxDepth = 20_000
 const space = 0x20
@@ -67,10 +71,11 @@ export function createAutomaton(text: string, { after = [], lookahead = 0, onFor
   let work = 0
   const spend = (units: number) => {
     work += units
-    if (work > maxWork) throw new MatchError('too_ambiguous', 'The grammar is too ambiguous: a text can be read in too many ways.')
+    if (work > maxWork) throw tooAmbiguous()
   }
 
   let generation = 0
+  let kept = 0
   let stacks: Stacks = createStacks(counting, nextId)
   let states = new Map<string, State>()
   const close = createClosure({ program, empty, spend, maxDepth })
@@ -80,8 +85,11 @@ export function createAutomaton(text: string, { after = [], lookahead = 0, onFor
     for (const [index, node] of kernel.nodes.entries()) key += `${node},${kernel.stacks[index]?.id ?? 0};`
     const existing = states.get(key)
     if (existing !== undefined) return existing
+    const closure = close(kernel, stacks)
+    if (closure.nodes.length > maxConfigurations) throw tooAmbiguous()
+    kept += kernel.nodes.length + closure.nodes.length
     const created: State = {
-      ...close(kernel, stacks),
+      ...closure,
       kernel,
       next: Array.from<undefined>({ length: representatives.length }),
       moves: undefined,
@@ -92,23 +100,40 @@ export function createAutomaton(text: string, { after = [], lookahead = 0, onFor
     return created
   }
 
-  /** Where each class of bytes leads from a state, all at once: a state has few ways for most of its bytes. */
-  function moves(state: State): (Move[] | undefined)[] {
-    const found: (Move[] | undefined)[] = Array.from<undefined>({ length: representatives.length })
+  /** Where each class of bytes leads from a state. Most classes lead to few places, and share their lists. */
+  function moves(state: State): (Moves | undefined)[] {
+    const found: (Moves | undefined)[] = Array.from<undefined>({ length: representatives.length })
     for (const [index, number] of state.nodes.entries()) {
       const node = program.nodes[number]
       const stack = state.stacks[index]
       if (node?.kind !== 'bytes' || stack === undefined) continue
       for (const { low, high, target } of node.edges) {
         const last = classes[high] ?? 0
+        let before: Moves | undefined
+        let after: Moves | undefined
         for (let byteClass = classes[low] ?? 0; byteClass <= last; byteClass++) {
-          const list = (found[byteClass] ??= [])
-          list.push({ node: target, stack })
-          spend(1)
+          const rest = found[byteClass]
+          if (after === undefined || rest !== before) {
+            before = rest
+            after = { node: target, stack, rest }
+            spend(1)
+          }
+          found[byteClass] = after
         }
       }
     }
     return found
+  }
+
+  function advance(state: State, byteClass: number): State {
+    state.moves ??= moves(state)
+    const list = state.moves[byteClass]
+    const found: Configuration[] = []
+    for (let move = list; move !== undefined; move = move.rest) found.push(move)
+    spend(found.length)
+    const reached = intern(normalise(found))
+    for (const [other, otherList] of state.moves.entries()) if (otherList === list) state.next[other] = reached
+    return reached
   }
 
   const start = intern({ nodes: [program.procedures[program.root]?.entry ?? 0], stacks: [stacks.bottom] })
@@ -120,13 +145,8 @@ export function createAutomaton(text: string, { after = [], lookahead = 0, onFor
     startAfterSpace,
     classes,
     step(state, byte) {
-      const index = classes[byte] ?? 0
-      const known = state.next[index]
-      if (known !== undefined) return known
-      state.moves ??= moves(state)
-      const reached = intern(normalise(state.moves[index] ?? []))
-      state.next[index] = reached
-      return reached
+      const byteClass = classes[byte] ?? 0
+      return state.next[byteClass] ?? advance(state, byteClass)
     },
     similar(state) {
       if (state.similar === undefined) {
@@ -139,8 +159,9 @@ export function createAutomaton(text: string, { after = [], lookahead = 0, onFor
     },
     renew(state) {
       work = 0
-      if (states.size > maxStates || stacks.size > maxStacks) {
+      if (states.size > maxStates || kept > maxKept || stacks.size > maxStacks) {
         generation++
+        kept = 0
         states = new Map()
         stacks = createStacks(counting, nextId, stacks.bottom)
         onForget?.()
@@ -151,11 +172,15 @@ export function createAutomaton(text: string, { after = [], lookahead = 0, onFor
   }
 }
 
+function tooAmbiguous(): MatchError {
+  return new MatchError('too_ambiguous', 'The grammar is too ambiguous: a text can be read in too many ways.')
+}
+
 /** In order and without duplicates, so that equal sets are equal kernels. */
-function normalise(found: Move[]): Configurations {
+function normalise(found: Configuration[]): Configurations {
   if (found.length > 1) found.sort((a, b) => a.node - b.node || a.stack.id - b.stack.id)
   const nodes: number[] = []
-  const stacks: Move['stack'][] = []
+  const stacks: Configuration['stack'][] = []
   for (const { node, stack } of found) {
     if (node === nodes.at(-1) && stack === stacks.at(-1)) continue
     nodes.push(node)

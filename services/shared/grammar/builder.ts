@@ -1,6 +1,9 @@
+import { createAutomaton } from './automaton.ts'
+import { GrammarError } from './expression.ts'
 import { jsonRules } from './json-rules.ts'
 import { schemaRule } from './json-schema.ts'
 import { type JsonRule, literal, type Rules } from './rules.ts'
+import { SchemaError } from './schema-error.ts'
 
 export { literal }
 
@@ -20,21 +23,45 @@ export function createGrammarBuilder(): GrammarBuilder {
   const rules = createRules()
   return {
     add: rules.add,
-    schema: (schema, pointer) => schemaRule(rules, schema, pointer),
+    schema(schema, pointer) {
+      const before = rules.count()
+      const name = schemaRule(rules, schema, pointer)
+      checkRules(rules.build(name, before), pointer)
+      return name
+    },
     json: () => rules.json('value'),
     jsonObject: () => rules.json('object'),
     build: (root) => rules.build(root),
   }
 }
 
-function createRules(): Rules & { build(root: string): string } {
+/** That they can be run, and that a value that fulfils them ends: a schema may refer to itself without need or end. */
+function checkRules(grammar: string, pointer: string): void {
+  try {
+    createAutomaton(grammar)
+  } catch (thrown) {
+    if (!(thrown instanceof GrammarError)) throw thrown
+    const why = thrown.reason === 'too_large' ? 'The schema is too large.' : 'No value can fulfil this: it refers to itself without end.'
+    throw new SchemaError(pointer, why)
+  }
+}
+
+interface GrammarRules extends Rules {
+  /** All rules so far. */
+  count(): number
+  /** The text of the rules from the given one on, and of those that all share. */
+  build(root: string, from?: number): string
+}
+
+function createRules(): GrammarRules {
   const bodies = new Map<string, string>([['root', '']])
   const counts = new Map<string, number>()
   const shared = new Map<JsonRule, string>()
 
-  const rules: Rules & { build(root: string): string } = {
+  const rules: GrammarRules = {
+    count: () => bodies.size,
     reserve(hint) {
-      const base = hint.replaceAll(/[^a-zA-Z0-9]+/gv, '-').replaceAll(/^-|-$/gv, '').slice(0, 40) || 'rule'
+      const base = hint.replaceAll(/[^a-zA-Z0-9]+/gv, '-').replaceAll(/^-|-$/gv, '').slice(0, 20) || 'rule'
       let name = base
       while (bodies.has(name)) {
         const count = (counts.get(base) ?? 1) + 1
@@ -46,6 +73,9 @@ function createRules(): Rules & { build(root: string): string } {
     },
     define(name, body) {
       bodies.set(name, body)
+    },
+    discard(name) {
+      bodies.delete(name)
     },
     add(hint, body) {
       const name = rules.reserve(hint)
@@ -60,9 +90,11 @@ function createRules(): Rules & { build(root: string): string } {
       rules.define(name, jsonRules[rule](rules.json))
       return name
     },
-    build(root) {
-      bodies.set('root', root)
-      return Array.from(bodies, ([name, body]) => `${name} ::= ${body}\n`).join('')
+    build(root, from = 1) {
+      const own = [...bodies].slice(from)
+      const known = new Set(own.map(([name]) => name))
+      for (const name of shared.values()) if (!known.has(name)) own.push([name, bodies.get(name) ?? ''])
+      return [['root', root], ...own].map(([name, body]) => `${name} ::= ${body}\n`).join('')
     },
   }
   return rules

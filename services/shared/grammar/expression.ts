@@ -27,17 +27,21 @@ export interface Grammar {
   readonly root: number
 }
 
+export type GrammarReason = 'syntax' | 'undefined_rule' | 'left_recursion' | 'endless' | 'too_large'
+
 /** A grammar that can't be used, and where. */
 export class GrammarError extends Error {
   override readonly name = 'GrammarError'
   /** Counted from 1; columns in UTF-16 units, as editors do. */
   readonly line: number
   readonly column: number
+  readonly reason: GrammarReason
 
-  constructor(message: string, text: string, position: number) {
+  constructor(reason: GrammarReason, message: string, text: string, position: number) {
     const before = text.slice(0, position).split(/\r\n|\n|\r/v)
     const column = (before.at(-1)?.length ?? 0) + 1
     super(`Line ${before.length}, column ${column}: ${message}`)
+    this.reason = reason
     this.line = before.length
     this.column = column
   }

@@ -28,18 +28,18 @@ interface Cursor {
 /** Throws GrammarError. */
 export function parseGbnf(text: string): Grammar {
   if (text.length > maxGrammarBytes || Buffer.byteLength(text) > maxGrammarBytes) {
-    throw new GrammarError(`A grammar may have ${maxGrammarBytes} bytes; this one has ${Buffer.byteLength(text)}.`, '', 0)
+    throw new GrammarError('too_large', `A grammar may have ${maxGrammarBytes} bytes; this one has ${Buffer.byteLength(text)}.`, '', 0)
   }
   const cursor: Cursor = { text, position: 0, depth: 0, numbers: new Map(), mentions: [] }
   skipSpace(cursor, true)
   while (cursor.position < text.length) parseRule(cursor)
 
   const rules: Rule[] = cursor.mentions.map(({ name, position, body, defined }) => {
-    if (body === undefined) throw errorAt(cursor, position, `The rule "${name}" is not defined.`)
+    if (body === undefined) throw new GrammarError('undefined_rule', `The rule "${name}" is not defined.`, text, position)
     return { name, position: defined, body }
   })
   const root = cursor.numbers.get('root')
-  if (root === undefined) throw new GrammarError('There is no rule named "root".', '', 0)
+  if (root === undefined) throw new GrammarError('undefined_rule', 'There is no rule named "root".', '', 0)
   return { text, rules, root }
 }
 
@@ -246,7 +246,7 @@ function ruleNumber(cursor: Cursor, name: string, position: number): number {
   const known = cursor.numbers.get(name)
   if (known !== undefined) return known
   const number = cursor.mentions.length
-  if (number >= maxGrammarRules) throw errorAt(cursor, position, `A grammar may have ${maxGrammarRules} rules.`)
+  if (number >= maxGrammarRules) throw new GrammarError('too_large', `A grammar may have ${maxGrammarRules} rules.`, cursor.text, position)
   cursor.mentions.push({ name, position, body: undefined, defined: position })
   cursor.numbers.set(name, number)
   return number
@@ -286,5 +286,5 @@ function here(cursor: Cursor, message: string): GrammarError {
 }
 
 function errorAt(cursor: Cursor, position: number, message: string): GrammarError {
-  return new GrammarError(message, cursor.text, position)
+  return new GrammarError('syntax', message, cursor.text, position)
 }

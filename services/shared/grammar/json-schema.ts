@@ -34,6 +34,7 @@ export function schemaRule(rules: Rules, schema: unknown, pointer: string): stri
   const root = { schema, pointer }
   const document = createSchemaDocument(root)
   const names = new Map<string, string | undefined>()
+  const referred = new Set<string>()
 
   /** `open` are the schemas of which this one is an alternative: it begins where they begin. */
   function value(schemas: readonly (Located | Part)[], hint: string, open: readonly string[]): string | undefined {
@@ -43,11 +44,21 @@ export function schemaRule(rules: Rules, schema: unknown, pointer: string): stri
     const key = parts.map(partKey).sort().join('\n')
     const at = parts[0]?.pointer ?? pointer
     if (open.includes(key)) throw new SchemaError(at, 'Refers to itself without end.')
-    if (names.has(key)) return names.get(key)
+    if (names.has(key)) {
+      const known = names.get(key)
+      if (known !== undefined) referred.add(known)
+      return known
+    }
     if (names.size >= maxRules) throw new SchemaError(at, `The schema becomes more than ${maxRules} rules.`)
     const name = rules.reserve(hint)
     names.set(key, name)
     const body = describe(parts, hint, [...open, key])
+    // Many are just a rule that is there already.
+    if (!referred.has(name) && (body === undefined || isRuleName(body))) {
+      rules.discard(name)
+      names.set(key, body)
+      return body
+    }
     // Whoever refers to it from within can't be fulfilled either.
     rules.define(name, body ?? name)
     if (body === undefined) names.set(key, undefined)
@@ -106,4 +117,8 @@ export function schemaRule(rules: Rules, schema: unknown, pointer: string): stri
   const name = value([root], 'value', [])
   if (name === undefined) throw new SchemaError(pointer, 'Nothing can fulfil this.')
   return name
+}
+
+function isRuleName(body: string): boolean {
+  return /^[a-zA-Z0-9\-]+$/v.test(body)
 }

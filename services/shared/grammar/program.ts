@@ -37,7 +37,7 @@ export interface Program {
 export const pop = 0
 
 /** Bounds what a grammar takes in memory. */
-export const maxNodes = 400_000
+export const maxNodes = 150_000
 
 /** Throws GrammarError. */
 export function compileProgram(grammar: Grammar): Program {
@@ -48,7 +48,7 @@ export function compileProgram(grammar: Grammar): Program {
     if (procedure === undefined) continue
     procedure.entry = compile(program, body, rule, pop)
     if (program.nodes.length > maxNodes) {
-      throw new GrammarError('The grammar is too large: its literals and character classes need too many states.', grammar.text, position)
+      throw new GrammarError('too_large', 'The grammar is too large: its literals and character classes need too many states.', grammar.text, position)
     }
   }
   return program

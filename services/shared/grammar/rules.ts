@@ -3,6 +3,8 @@ export interface Rules {
   /** A name that no other rule has; `define` must follow. */
   reserve(hint: string): string
   define(name: string, body: string): void
+  /** Takes back a reserved name that nothing refers to. */
+  discard(name: string): void
   add(hint: string, body: string): string
   /** The rule for something that many grammars need; see json-rules.ts. */
   json(name: JsonRule): string

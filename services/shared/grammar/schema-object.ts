@@ -22,11 +22,11 @@ export function objectBody(context: SchemaContext, parts: readonly Part[], hint:
 
   const members: Member[] = []
   for (const name of names) {
-    const value = context.value(propertySchemas(parts, name), `${hint}-${name}`)
+    const value = context.value(propertySchemas(parts, name), name)
     if (value === undefined && required.has(name)) return undefined
     if (value === undefined) continue
     // The name as a JSON string is a literal of GBNF.
-    const rule = rules.add(`${hint}-${name}-member`, `${literal(JSON.stringify(name))} ${rules.json('colon')} ${value}`)
+    const rule = rules.add(name, `${literal(JSON.stringify(name))} ${rules.json('colon')} ${value}`)
     members.push({ rule, required: required.has(name) })
   }
   const others = otherMembers(context, parts, names, hint)

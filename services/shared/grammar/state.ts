@@ -14,10 +14,14 @@ export interface Closure extends Configurations {
   readonly waiting: boolean
 }
 
-/** A node that a byte leads to. */
-export interface Move {
+export interface Configuration {
   readonly node: number
   readonly stack: Stack
+}
+
+/** Where a byte leads; lists may have their ends in common. */
+export interface Moves extends Configuration {
+  readonly rest: Moves | undefined
 }
 
 export interface State extends Closure {
@@ -25,7 +29,7 @@ export interface State extends Closure {
   readonly kernel: Configurations
   /** By class of byte. Both are filled as they are asked for. */
   readonly next: (State | undefined)[]
-  moves: (Move[] | undefined)[] | undefined
+  moves: readonly (Moves | undefined)[] | undefined
   readonly generation: number
   similar: State | undefined
 }

@@ -1,6 +1,6 @@
-import type { RuleBuilder } from '../tool-grammar.ts'
+import type { GrammarBuilder } from '../../grammar/builder.ts'
 
-export interface RegExpBuilder extends RuleBuilder {
+export interface RegExpBuilder extends Pick<GrammarBuilder, 'add' | 'schema' | 'jsonObject'> {
   /** Of all that a rule can derive. */
   regexp(rule: string): RegExp
 }

@@ -1,9 +1,4 @@
-/** Pieces of GBNF, the grammar format of llama.cpp. */
-
-/** Just this text. */
-export function literal(text: string): string {
-  return `"${Array.from(text, String).map((char) => (/[\w .:,;=(){}<>|/'-]/.test(char) ? char : escapeChar(char))).join('')}"`
-}
+import { literal } from '../grammar/builder.ts'
 
 /** Any character but these. */
 function anyBut(chars: readonly string[]): string {
