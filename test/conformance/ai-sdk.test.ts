@@ -19,7 +19,7 @@ async function begin(started: Promise<Platform>): Promise<void> {
 }
 
 describe('the ai package, with the real model', () => {
-  beforeAll(() => begin(realPlatform()))
+  beforeAll(() => begin(realPlatform({ embeddings: true })))
   afterAll(() => platform.stop())
   afterEach(() => wire.verify())
 

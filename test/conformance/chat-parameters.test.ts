@@ -74,7 +74,7 @@ const effects: Record<string, () => Promise<void>> = {
     await changesTheText({ presence_penalty: 2 })
   },
   async frequency_penalty() {
-    const body = { messages: [{ role: 'user', content: 'Repeat the word "yes" many times.' } as const], max_tokens: 48 }
+    const body = { messages: [story], max_tokens: 64 }
     expect(repeats(textOf(await ask({ ...body, frequency_penalty: 2 })))).toBeLessThan(repeats(textOf(await ask({ ...body, frequency_penalty: -2 }))))
   },
   async repeat_penalty() {
