@@ -3,7 +3,7 @@ import { Registry } from 'prom-client'
 import { afterEach, describe, expect, test, vi } from 'vitest'
 import { FinishReason, type Finish, type GenerateEvent } from '../../proto/gen/intramuros/v1/inference.ts'
 import { generateRequest } from '../../test/support/generate-request.ts'
-import { byteTokens, createScriptedEngine, type Script } from '../../test/support/scripted-engine.ts'
+import { byteTokens, createScriptedEngine, endOfGeneration, type Script } from '../../test/support/scripted-engine.ts'
 import { ServiceError } from '../shared/errors.ts'
 import { createMetrics } from './metrics.ts'
 import { createInferenceService, type InferenceOptions } from './service.ts'
@@ -122,6 +122,27 @@ describe('validation', () => {
     ['a temperature that is no number', { temperature: Number.NaN }, { code: 'INVALID_ARGUMENT', param: 'temperature' }],
     ['top_p 0', { topP: 0 }, { code: 'INVALID_ARGUMENT', param: 'top_p' }],
     ['an empty stop sequence', { stop: [''] }, { code: 'INVALID_ARGUMENT', param: 'stop' }],
+    ['a negative min_p', { minP: -0.1 }, { code: 'INVALID_ARGUMENT', param: 'min_p' }],
+    ['repeat_penalty 0', { repeatPenalty: 0 }, { code: 'INVALID_ARGUMENT', param: 'repeat_penalty' }],
+    ['a window beyond the context', { penaltyWindow: 4097 }, { code: 'INVALID_ARGUMENT', param: 'repeat_last_n' }],
+    ['an endless penalty', { presencePenalty: Number.POSITIVE_INFINITY }, { code: 'INVALID_ARGUMENT', param: 'presence_penalty' }],
+    ['no penalty', { frequencyPenalty: Number.NaN }, { code: 'INVALID_ARGUMENT', param: 'frequency_penalty' }],
+    ['a bias of no token', { logitBias: { 4_000_000_000: 1 } }, { reason: 'unknown_token', param: 'logit_bias' }],
+    ['a bias that is too strong', { logitBias: { 5: -101 } }, { code: 'INVALID_ARGUMENT', param: 'logit_bias' }],
+    ['too many alternatives', { topLogprobs: 21 }, { code: 'INVALID_ARGUMENT', param: 'top_logprobs' }],
+    ['a visible token that is none', { visibleTokens: [4_000_000_000] }, { code: 'INVALID_ARGUMENT', param: 'visible_tokens' }],
+    ['no grammar', { constraint: { grammar: '', after: [] } }, { reason: 'invalid_grammar', param: 'grammar' }],
+    ['a grammar after nothing', { constraint: { grammar: 'root ::= "a"', after: [''] } }, { code: 'INVALID_ARGUMENT', param: 'grammar' }],
+    [
+      'reasoning without an end',
+      { reasoningBudget: { tokens: 1, begin: '', end: '', endTokens: [1] } },
+      { code: 'INVALID_ARGUMENT', param: 'reasoning_budget' },
+    ],
+    [
+      'reasoning that nothing can end',
+      { reasoningBudget: { tokens: 1, begin: '', end: '</think>', endTokens: [] } },
+      { code: 'INVALID_ARGUMENT', param: 'reasoning_budget' },
+    ],
     ['too many stop sequences', { stop: Array.from({ length: 17 }, String) }, { code: 'INVALID_ARGUMENT', param: 'stop' }],
   ])('%s is refused', async (_what, request, error) => {
     const { generate, metric } = await startService()
@@ -134,6 +155,60 @@ describe('validation', () => {
   test('exactly the context is allowed', async () => {
     const { generate } = await startService()
     expect((await read(generate({ maxTokens: 4093 }))).finish?.reason).toBe(FinishReason.STOP)
+  })
+})
+
+describe('log-probabilities', () => {
+  test('come one for each token of the text, with the delta that brings its text', async () => {
+    const { generate } = await startService(says('é STOxP no'))
+    const tokens: number[] = []
+    for await (const { event } of generate({ stop: ['STOP'], topLogprobs: 2 })) {
+      if (event?.$case !== 'delta') continue
+      tokens.push(...event.value.tokens)
+      expect(event.value.logprobs.map(({ token }) => token?.token)).toEqual(event.value.tokens)
+      expect(Buffer.concat(event.value.logprobs.map(({ token }) => token?.text ?? Buffer.alloc(0))).toString()).toBe(event.value.text)
+      for (const { top } of event.value.logprobs) expect(top).toHaveLength(2)
+    }
+    expect(tokens).toEqual(byteTokens('é STOxP no'))
+  })
+
+  test('are not told when nobody asked', async () => {
+    const { generate } = await startService()
+    for await (const { event } of generate()) if (event?.$case === 'delta') expect(event.value.logprobs).toEqual([])
+  })
+
+  test('of a stop sequence are not told', async () => {
+    const { generate } = await startService(says('one STOP'))
+    expect(await read(generate({ stop: ['STOP'], topLogprobs: 0 }))).toMatchObject({
+      tokens: byteTokens('one '),
+      finish: { stopSequence: 'STOP' },
+    })
+  })
+})
+
+describe('a guided answer', () => {
+  test('that the grammar does not allow ends the request, not the worker', async () => {
+    const { generate, service, metric } = await startService({ text: '{"a": 1, "b"' })
+    const constraint = { grammar: 'root ::= "{\\"a\\": " [0-9]+ "}"', after: [] }
+    await expect(read(generate({ constraint }))).rejects.toMatchObject({ code: 'INTERNAL', reason: 'grammar_failed' })
+    expect(service.ready()).toBe(true)
+    expect(await metric('intramuros_worker_busy_slots')).toEqual(['intramuros_worker_busy_slots 0'])
+    expect((await read(generate())).text).toBe('{"a": 1, "b"')
+  })
+
+  test('reasons no longer than its budget', async () => {
+    const { generate } = await startService({ text: 'thinking on and on' })
+    const reasoningBudget = { tokens: 5, begin: '', end: '</t>', endTokens: byteTokens('</t>') }
+    const { text, finish } = await read(generate({ reasoningBudget, maxTokens: 12 }))
+    expect(text).toBe('think</t>on ')
+    expect(finish).toMatchObject({ reasoningTokens: 9, outputTokens: 12 })
+  })
+
+  test('shows an end of the turn that is to be seen', async () => {
+    const { generate } = await startService({ text: 'é' })
+    const answer = await read(generate({ visibleTokens: [endOfGeneration], topLogprobs: 0 }))
+    expect(answer).toMatchObject({ text: 'é<|end|>', finish: { reason: FinishReason.STOP, outputTokens: 3 } })
+    expect(answer.tokens).toEqual([...byteTokens('é'), endOfGeneration])
   })
 })
 

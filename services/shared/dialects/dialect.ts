@@ -1,3 +1,23 @@
+import {
+  type Enclosing,
+  type ToolMarkup,
+  deepseekR1,
+  deepseekV3,
+  functionGemma,
+  gemma,
+  gemma4,
+  generic,
+  granite,
+  harmony,
+  hermes,
+  kimi,
+  llama3,
+  mistralList,
+  mistralNamed,
+  phi,
+  smollm,
+} from './tool-markup.ts'
+
 /** How the models of one family write reasoning and tool calls. */
 export interface Dialect {
   readonly name: string
@@ -5,175 +25,15 @@ export interface Dialect {
   readonly markers: readonly string[]
   /** The texts around reasoning. */
   readonly reasoning: Enclosing | undefined
+  /** What may be around the answer after its reasoning; it is left out. */
+  readonly wrapping: Enclosing | undefined
   /** Undefined where tool calls can't be read. */
   readonly tools: ToolMarkup | undefined
-  /** The answer is a row of messages with headers, as OpenAI's harmony has it, and these are not what is around it. */
+  /** The answer is a row of messages with headers (OpenAI's harmony), which harmony-parser.ts reads. */
   readonly harmony: boolean
 }
 
-export interface Enclosing {
-  readonly begin: string
-  readonly end: string
-}
-
-/**
- * How calls are marked, spelt as the model's template spells it. Reading is generous about white space around markers, a grammar is not.
- * An empty text stands for one that isn't there.
- */
-export interface ToolMarkup {
-  /** Around all calls. */
-  readonly calls: Enclosing
-  /** Around each call. */
-  readonly call: Enclosing
-  /** Between one call and the next; undefined where an answer holds only one call. */
-  readonly separator: string | undefined
-  /** The answer may also begin with a call's JSON without any marker. */
-  readonly bare: boolean
-  /** The first marker stands for nothing but a call, so that what follows it may be constrained to be one. */
-  readonly unmistakable: boolean
-  /** What is around calls in the ways that models write them now and then, too. */
-  readonly also: readonly Enclosing[]
-  readonly form: CallForm
-}
-
-export type CallForm =
-  /** {"name": "f", "arguments": {…}}; `list`: all calls in one JSON array. */
-  | { readonly kind: 'object'; readonly list: boolean; readonly argumentsKey: 'arguments' | 'parameters' }
-  /** The name, then the arguments. `id`: what comes before an id between the two, which is not needed. */
-  | { readonly kind: 'named'; readonly prefix: string; readonly id: string; readonly between: string; readonly after: string }
-  /** call:f{key:<|"|>text<|"|>}: the arguments are not JSON, but much alike. */
-  | { readonly kind: 'unquoted'; readonly prefix: string; readonly quote: string }
-
-const none: Enclosing = { begin: '', end: '' }
 const think: Enclosing = { begin: '<think>', end: '</think>' }
-const usual = { calls: none, call: none, bare: false, unmistakable: true, separator: undefined, also: [] }
-const object = { kind: 'object', list: false, argumentsKey: 'arguments' } as const
-
-const hermes: ToolMarkup = {
-  ...usual,
-  call: { begin: '<tool_call>\n', end: '\n</tool_call>' },
-  separator: '\n',
-  form: object,
-}
-
-/** As SmolLM2 was taught: all calls in one list. */
-const smollm: ToolMarkup = {
-  ...usual,
-  calls: { begin: '<tool_call>', end: '</tool_call>' },
-  form: { ...object, list: true },
-}
-
-const llama3: ToolMarkup = {
-  ...usual,
-  bare: true,
-  unmistakable: false,
-  also: [
-    { begin: '<|python_tag|>', end: '' },
-    { begin: '<tool_call>', end: '</tool_call>' },
-  ],
-  form: { ...object, argumentsKey: 'parameters' },
-}
-
-const mistralList: ToolMarkup = {
-  ...usual,
-  calls: { begin: '[TOOL_CALLS]', end: '' },
-  form: { ...object, list: true },
-}
-
-const mistralNamed: ToolMarkup = {
-  ...usual,
-  call: { begin: '[TOOL_CALLS]', end: '' },
-  separator: '',
-  form: { kind: 'named', prefix: '', id: '[CALL_ID]', between: '[ARGS]', after: '' },
-}
-
-const deepseek = {
-  ...usual,
-  calls: { begin: '<｜tool▁calls▁begin｜>', end: '<｜tool▁calls▁end｜>' },
-  call: { begin: '<｜tool▁call▁begin｜>', end: '<｜tool▁call▁end｜>' },
-}
-
-const deepseekR1: ToolMarkup = {
-  ...deepseek,
-  separator: '\n',
-  form: { kind: 'named', prefix: 'function<｜tool▁sep｜>', id: '', between: '\n```json\n', after: '\n```' },
-}
-
-const deepseekV3: ToolMarkup = {
-  ...deepseek,
-  separator: '',
-  form: { kind: 'named', prefix: '', id: '', between: '<｜tool▁sep｜>', after: '' },
-}
-
-const kimi: ToolMarkup = {
-  ...usual,
-  calls: { begin: '<|tool_calls_section_begin|>', end: '<|tool_calls_section_end|>' },
-  call: { begin: '<|tool_call_begin|>', end: '<|tool_call_end|>' },
-  separator: '',
-  form: { kind: 'named', prefix: 'functions.', id: ':', between: '<|tool_call_argument_begin|>', after: '' },
-}
-
-const phi: ToolMarkup = {
-  ...usual,
-  calls: { begin: '<|tool_call|>', end: '<|/tool_call|>' },
-  also: [{ begin: 'functools', end: '' }],
-  form: { ...object, list: true },
-}
-
-const granite: ToolMarkup = {
-  ...usual,
-  calls: { begin: '<|tool_call|>', end: '' },
-  also: [{ begin: '<tool_call>', end: '</tool_call>' }],
-  form: { ...object, list: true },
-}
-
-/** Gemma 2 and 3 have no markers of their own: the templates that give them tools ask for JSON, which they like to fence. */
-const gemma: ToolMarkup = {
-  ...usual,
-  calls: { begin: '```tool_code\n', end: '\n```' },
-  bare: true,
-  unmistakable: false,
-  also: [
-    { begin: '```tool_call', end: '```' },
-    { begin: '```json', end: '```' },
-    { begin: '<tool_call>', end: '</tool_call>' },
-  ],
-  form: { ...object, argumentsKey: 'parameters' },
-}
-
-const gemma4: ToolMarkup = {
-  ...usual,
-  call: { begin: '<|tool_call>', end: '<tool_call|>' },
-  separator: '',
-  form: { kind: 'unquoted', prefix: 'call:', quote: '<|"|>' },
-}
-
-const functionGemma: ToolMarkup = {
-  ...usual,
-  call: { begin: '<start_function_call>', end: '<end_function_call>' },
-  separator: '',
-  form: { kind: 'unquoted', prefix: 'call:', quote: '<escape>' },
-}
-
-/** For a template that takes tools in a way that isn't known: what models write most. */
-const generic: ToolMarkup = {
-  ...usual,
-  bare: true,
-  unmistakable: false,
-  also: [
-    { begin: '<tool_call>', end: '</tool_call>' },
-    { begin: '<|tool_call|>', end: '<|/tool_call|>' },
-    { begin: '[TOOL_CALLS]', end: '' },
-    { begin: '```json', end: '```' },
-  ],
-  form: object,
-}
-
-/** Calls are messages to "functions.NAME"; see harmony-parser.ts. */
-const harmony: ToolMarkup = {
-  ...usual,
-  form: { kind: 'named', prefix: ' to=functions.', id: '', between: '<|channel|>commentary json<|message|>', after: '' },
-}
 
 const harmonyMarkers = ['<|start|>', '<|channel|>', '<|constrain|>', '<|message|>', '<|end|>', '<|call|>', '<|return|>']
 
@@ -195,7 +55,7 @@ export const dialects: readonly Dialect[] = [
   dialect('kimi', kimi, undefined),
   dialect('kimi-think', kimi, think),
   dialect('phi', phi, undefined),
-  dialect('granite', granite, think),
+  dialect('granite', granite, think, { begin: '<response>', end: '</response>' }),
   dialect('gemma', gemma, undefined),
   dialect('gemma4', gemma4, { begin: '<|channel>thought\n', end: '<channel|>' }),
   dialect('functiongemma', functionGemma, undefined),
@@ -206,12 +66,17 @@ export const dialects: readonly Dialect[] = [
   },
 ]
 
-function dialect(name: string, tools: ToolMarkup | undefined, reasoning: Enclosing | undefined): Dialect {
-  return { name, markers: markersOf(tools, reasoning), reasoning, tools, harmony: false }
+function dialect(
+  name: string,
+  tools: ToolMarkup | undefined,
+  reasoning: Enclosing | undefined,
+  wrapping?: Enclosing,
+): Dialect {
+  return { name, markers: markersOf(tools, reasoning, wrapping), reasoning, wrapping, tools, harmony: false }
 }
 
-function markersOf(tools: ToolMarkup | undefined, reasoning: Enclosing | undefined): string[] {
-  const enclosings = [reasoning, tools?.calls, tools?.call, ...(tools?.also ?? [])]
+function markersOf(tools: ToolMarkup | undefined, ...others: readonly (Enclosing | undefined)[]): string[] {
+  const enclosings = [...others, tools?.calls, tools?.call, ...(tools?.also ?? [])]
   const texts = enclosings.flatMap((enclosing) => (enclosing === undefined ? [] : [enclosing.begin, enclosing.end]))
   if (tools?.form.kind === 'named') texts.push(tools.form.prefix, tools.form.id, tools.form.between)
   if (tools?.form.kind === 'unquoted') texts.push(tools.form.quote)

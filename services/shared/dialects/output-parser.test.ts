@@ -85,6 +85,17 @@ describe('text and reasoning', () => {
     expect(parse('plain-think', output, { reasoningOpen })).toEqual(parts)
   })
 
+  it.each([
+    ['<think>Hm</think>\n<response>\nYes.\n</response>\n', [reasoning('Hm'), text('Yes.')]],
+    ['<think>Hm</think><response>Yes.', [reasoning('Hm'), text('Yes.')]],
+    ['<think>Hm</think>Yes </response>.', [reasoning('Hm'), text('Yes </response>.')]],
+    ['<response>Yes.</response>', [text('<response>Yes.</response>')]],
+    ['<think>Hm</think><respo', [reasoning('Hm'), text('<respo')]],
+  ])('what is around an answer is left out: %j', (output, parts) => {
+    expect(parse('granite', output)).toEqual(parts)
+    expect(parse('granite', output, { toolNames: [] })).toEqual(parts)
+  })
+
   it('reasoning may speak of calls', () => {
     const output = '<think>I could <tool_call>{"name": "search", "arguments": {}}</tool_call></think>No.'
     expect(parse('hermes-think', output)).toEqual([

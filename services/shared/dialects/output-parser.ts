@@ -58,9 +58,11 @@ function* readOutput(
   toolNames: ReadonlySet<string>,
   reasoningOpen: boolean,
 ): Reader<void> {
-  const { reasoning, tools } = dialect
+  const { reasoning, wrapping } = dialect
+  const tools = toolNames.size > 0 ? dialect.tools : undefined
   let space = ''
   let trim = false
+  let wrapped = false
   if (reasoning !== undefined) {
     const begin = reasoning.begin.trim()
     source.record()
@@ -71,8 +73,10 @@ function* readOutput(
       const emit = (text: string): void => parts.reasoning(text)
       yield* readUntil(source, { markers: [reasoning.end.trim()], emit, trim: true })
       trim = true
+      yield* peekPastSpace(source)
+      wrapped = wrapping !== undefined && (yield* readMarker(source, [wrapping.begin])) !== undefined
     } else space = read
   }
-  if (tools !== undefined && toolNames.size > 0) yield* readAnswer({ source, parts, toolNames }, tools, { space, trim })
-  else yield* readUntil(source, { markers: [], emit: (text) => parts.text(text), trim, space })
+  const ignored = wrapped && wrapping !== undefined ? [wrapping.end] : []
+  yield* readAnswer({ source, parts, toolNames }, tools, { space, trim, ignored })
 }

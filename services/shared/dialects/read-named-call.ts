@@ -1,4 +1,4 @@
-import type { CallForm } from './dialect.ts'
+import type { CallForm } from './tool-markup.ts'
 import { createCallSender, readArguments, type CallContext, type CallOutcome } from './read-call.ts'
 import { readShort } from './read-short.ts'
 import { peekPastSpace, readMarker, type Reader } from './text-source.ts'

@@ -1,4 +1,4 @@
-import type { CallForm } from './dialect.ts'
+import type { CallForm } from './tool-markup.ts'
 import { maxJsonDepth } from './json-scanner.ts'
 import { createCallSender, type CallContext, type CallOutcome } from './read-call.ts'
 import { readJson, readName } from './read-json.ts'

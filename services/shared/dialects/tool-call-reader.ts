@@ -1,4 +1,4 @@
-import type { ToolMarkup } from './dialect.ts'
+import type { ToolMarkup } from './tool-markup.ts'
 import { readCallObject, type CallContext, type CallOutcome } from './read-call.ts'
 import { readNamedCall } from './read-named-call.ts'
 import { readUnquotedCall } from './read-unquoted-call.ts'
@@ -7,6 +7,7 @@ import { peekPastSpace, readMarker, type Reader } from './text-source.ts'
 
 /** What comes before calls, as it is looked for in the text, and what may come after them. */
 interface Opening {
+  markup: ToolMarkup
   marker: string
   closing: readonly string[]
   /** It is before all calls, and each has a marker of its own. */
@@ -17,25 +18,27 @@ export interface AnswerStart {
   /** White space read already; text, unless a call comes next. */
   space: string
   trim: boolean
+  /** Markers that are left out. */
+  ignored: readonly string[]
 }
 
-/** Reads the answer after the reasoning: text with calls in it. */
-export function* readAnswer(context: CallContext, markup: ToolMarkup, start: AnswerStart): Reader<void> {
+/** Reads the answer after the reasoning: text with calls in it. Without markup for these, all of it is text. */
+export function* readAnswer(context: CallContext, markup: ToolMarkup | undefined, start: AnswerStart): Reader<void> {
   const { source, parts } = context
-  const openings = openingsOf(markup)
-  const markers = openings.map(({ marker }) => marker)
+  const openings = markup === undefined ? [] : openingsOf(markup)
+  const markers = [...openings.map(({ marker }) => marker), ...start.ignored]
   const closings = [...new Set(openings.flatMap(({ closing }) => closing))]
   let { space, trim } = start
   let opening: Opening | undefined
   /** After a broken call: what comes up to the next marker is dropped. */
   let dropping = false
 
-  if (markup.bare) {
+  if (markup?.bare === true) {
     source.record()
     const first = yield* peekPastSpace(source)
     const read = source.recorded()
     if (!trim) space += read
-    if (first === '{' || first === '[') opening = { marker: '', closing: [], outer: false }
+    if (first === '{' || first === '[') opening = { markup, marker: '', closing: [], outer: false }
   }
   for (;;) {
     if (opening === undefined) {
@@ -45,14 +48,14 @@ export function* readAnswer(context: CallContext, markup: ToolMarkup, start: Ans
       space = found.space
       opening = openings.find(({ marker }) => marker === found.marker)
       if (opening === undefined) {
-        // The end of the broken call.
+        // The end of a broken call, or one that is left out.
         dropping = false
         trim = true
         space = ''
         continue
       }
     }
-    const calls: Calls = yield* readCalls(context, markup, opening, space + opening.marker)
+    const calls: Calls = yield* readCalls(context, opening, space + opening.marker)
     const { outcome, unused } = calls
     if (outcome === 'none' && !dropping) parts.text(unused)
     if (outcome !== 'none') dropping = outcome === 'broken'
@@ -66,7 +69,7 @@ export function* readAnswer(context: CallContext, markup: ToolMarkup, start: Ans
 function openingsOf(markup: ToolMarkup): Opening[] {
   const { calls, call, also } = markup
   const opening = (begin: string, ends: readonly string[], outer = false): Opening => {
-    return { marker: begin.trim(), closing: ends.map((end) => end.trim()).filter((end) => end !== ''), outer }
+    return { markup, marker: begin.trim(), closing: ends.map((end) => end.trim()).filter((end) => end !== ''), outer }
   }
   const openings = [
     opening(calls.begin, [call.end, calls.end], call.begin !== ''),
@@ -83,8 +86,9 @@ interface Calls {
 }
 
 /** Reads the calls behind an opening; `before` is text if there are none. */
-function* readCalls(context: CallContext, markup: ToolMarkup, opening: Opening, before: string): Reader<Calls> {
+function* readCalls(context: CallContext, opening: Opening, before: string): Reader<Calls> {
   const { source } = context
+  const { markup } = opening
   source.record()
   if (opening.outer) {
     yield* peekPastSpace(source)
@@ -94,11 +98,11 @@ function* readCalls(context: CallContext, markup: ToolMarkup, opening: Opening, 
   }
   const first = yield* peekPastSpace(source)
   if (first === '{' || first === '[') return yield* readObjects(context, first === '[', markup.bare, before)
-  const outcome = yield* readByForm(context, markup, opening)
+  const outcome = yield* readByForm(context, opening)
   return { outcome, unused: outcome === 'none' ? before + source.recorded() : '' }
 }
 
-function* readByForm(context: CallContext, { form }: ToolMarkup, { closing }: Opening): Reader<CallOutcome> {
+function* readByForm(context: CallContext, { markup: { form }, closing }: Opening): Reader<CallOutcome> {
   if (form.kind === 'named') return yield* readNamedCall(context, form, closing)
   return form.kind === 'unquoted' ? yield* readUnquotedCall(context, form) : 'none'
 }

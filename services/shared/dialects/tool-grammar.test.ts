@@ -3,6 +3,7 @@ import { describe, expect, it } from 'vitest'
 import { createGrammarBuilder } from '../grammar/builder.ts'
 import { SchemaError } from '../grammar/schema-error.ts'
 import { grammarMatcher, type Matcher } from '../grammar/testing.ts'
+import { formatGrammar, type ReasoningState } from './answer-grammar.ts'
 import { dialects, type Dialect } from './dialect.ts'
 import { createRegExpBuilder } from './test-support/grammar-as-regexp.ts'
 import { callsIn, parseOutput, textIn } from './test-support/parse-output.ts'
@@ -125,8 +126,45 @@ describe.each(each)('%s', (_, dialect) => {
   })
 })
 
+describe.each(dialects.map((dialect): [string, Dialect] => [dialect.name, dialect]))('a format in %s', (_, dialect) => {
+  const json = '{"answer":1}'
+  const text = dialect.harmony ? `<|channel|>final<|message|>${json}` : json
+  const begin = dialect.reasoning?.begin.trim() ?? ''
+  const reasoned = dialect.reasoning === undefined ? '' : `Hm.${dialect.reasoning.end}${dialect.harmony ? '<|start|>assistant' : '\n\n'}`
+  const make = (reasoning: ReasoningState, withTools: boolean): Matcher => {
+    const builder = createGrammarBuilder()
+    const format = builder.schema({ type: 'object', properties: { answer: { type: 'integer' } }, required: ['answer'] }, '')
+    const options = { choice: 'auto', single: false, reasoning, format } as const
+    const grammar = withTools ? toolGrammar(builder, dialect, tools, options) : formatGrammar(builder, dialect, format, reasoning)
+    return grammarMatcher(builder.build(grammar?.root ?? ''), { after: grammar?.after ?? [] })
+  }
+
+  it.each(['none', 'possible', 'open'] as const)('with reasoning %s', (reasoning) => {
+    const before = reasoning === 'none' || reasoned === '' ? [''] : reasoning === 'open' ? [reasoned] : ['', begin + reasoned]
+    const alone = make(reasoning, false)
+    for (const start of before) {
+      expect(alone(start + text)).toBe(true)
+      expect(alone(`${start}Well. ${text}`)).toBe(false)
+    }
+    if (dialect.tools === undefined) return
+    const orCall = make(reasoning, true)
+    for (const start of before) {
+      expect(orCall(start + text)).toBe(true)
+      expect(orCall(start + renderCalls(dialect, [call]))).toBe(true)
+      expect(orCall(start + renderCalls(dialect, [wrong]))).toBe(false)
+      expect(orCall(`${start}Well.`)).toBe(false)
+    }
+  })
+
+  it('is read as text', () => {
+    const parts = parseOutput(dialect, [begin + reasoned + text], { toolNames, reasoningOpen: false })
+    expect(textIn(parts)).toBe(json)
+    expect(callsIn(parts)).toEqual([])
+  })
+})
+
 describe('what arguments may be', () => {
-  const [dialect] = dialects.filter(({ name }) => name === 'hermes')
+  const dialect = dialects.find(({ name }) => name === 'hermes')
   const required = { choice: 'required', single: true, reasoning: 'none' } as const
   const accepts = (parameters: unknown, args: string): boolean => {
     if (dialect === undefined) throw new Error('hermes')
@@ -135,7 +173,7 @@ describe('what arguments may be', () => {
     return grammarMatcher(builder.build(grammar?.root ?? ''))(renderCalls(dialect, [{ name: 'f', arguments: args }]))
   }
 
-  it.each([[undefined], [{}], [true], [{ description: 'anything' }], [{ type: 'object' }]])('an object, even where %j does not say so', (parameters) => {
+  it.each([[undefined], [{}], [true], [{ description: 'anything' }], [{ type: ['object', 'null'] }]])('an object, even where %j does not say so', (parameters) => {
     expect(accepts(parameters, '{"a":1}')).toBe(true)
     expect(accepts(parameters, '[1]')).toBe(false)
     expect(accepts(parameters, '1')).toBe(false)
@@ -148,10 +186,12 @@ describe('what arguments may be', () => {
 
   it('names the place of what a schema has that can not be honoured', () => {
     if (dialect === undefined) throw new Error('hermes')
-    const tool = { name: 'f', parameters: { type: 'no such type' }, pointer: '/tools/3/parameters' }
-    const make = (): unknown => toolGrammar(createGrammarBuilder(), dialect, [tool], required)
-    expect(make).toThrow(SchemaError)
-    expect(make).toThrow(expect.objectContaining({ pointer: expect.stringMatching(/^\/tools\/3\/parameters/) }))
+    for (const type of ['string', ['array', 'null'], 'nothing known']) {
+      const tool = { name: 'f', parameters: { type }, pointer: '/tools/3/parameters' }
+      const make = (): unknown => toolGrammar(createGrammarBuilder(), dialect, [tool], required)
+      expect(make).toThrow(SchemaError)
+      expect(make).toThrow('/tools/3/parameters/type: The arguments of a tool are an object')
+    }
   })
 
   it('nothing to constrain where there are no tools', () => {

@@ -1,6 +1,9 @@
 import { literal, type GrammarBuilder } from '../grammar/builder.ts'
-import type { CallForm, Dialect, ToolMarkup } from './dialect.ts'
+import { SchemaError } from '../grammar/schema-error.ts'
+import { afterReasoning, textOf, type AnswerGrammar, type ReasoningState } from './answer-grammar.ts'
+import type { Dialect } from './dialect.ts'
 import { textWithout } from './text-without.ts'
+import type { CallForm, ToolMarkup } from './tool-markup.ts'
 
 type RuleBuilder = Pick<GrammarBuilder, 'add' | 'schema' | 'jsonObject'>
 
@@ -17,15 +20,9 @@ export interface ToolGrammarOptions {
   choice: 'auto' | 'required' | 'named'
   /** At most one call. */
   single: boolean
-  /** The prompt ends inside the reasoning, the answer may begin with one, or there is none. */
-  reasoning: 'open' | 'possible' | 'none'
-}
-
-export interface ToolGrammar {
-  /** Name of the rule that the answer keeps to, */
-  root: string
-  /** from the end of the first of these texts; from the beginning where there are none. */
-  after: readonly string[]
+  reasoning: ReasoningState
+  /** With 'auto': the rule that an answer keeps to when it is no call. */
+  format?: string | undefined
 }
 
 /** Undefined where there is nothing to constrain: no tools, or no telling when the model begins a call. */
@@ -33,37 +30,22 @@ export function toolGrammar(
   builder: RuleBuilder,
   dialect: Dialect,
   tools: readonly GrammarTool[],
-  { choice, single, reasoning }: ToolGrammarOptions,
-): ToolGrammar | undefined {
+  { choice, single, reasoning, format }: ToolGrammarOptions,
+): AnswerGrammar | undefined {
   const markup = dialect.tools
   if (markup === undefined || tools.length === 0) return undefined
-  const how = dialect.reasoning === undefined ? 'none' : reasoning
-  const after = how === 'open' && dialect.reasoning !== undefined ? [dialect.reasoning.end.trim()] : []
-  const begin = how === 'possible' && dialect.reasoning !== undefined ? wholeReasoning(dialect.reasoning) : ''
-  if (dialect.harmony) return harmonyGrammar(builder, tools, { choice, after, begin, open: how === 'open' })
-
-  const { trigger, rest } = callRules(builder, markup, tools, single)
-  // Models leave an empty line after their reasoning.
-  const gap = how === 'none' ? '' : '"\\n"? "\\n"? '
-  if (choice !== 'auto') {
-    const calls = `${trigger === '' ? '' : `${literal(trigger)} `}${rest}`
-    return { root: builder.add('answer', `${optional(`${begin} ${gap}`, begin !== '')}${begin === '' ? gap : ''}${calls}`), after }
+  if (choice === 'auto' && format === undefined) {
+    if (!markup.unmistakable) return undefined
+    if (dialect.harmony) return harmonyTriggers(builder, tools)
   }
-  if (!markup.unmistakable) return undefined
-  if (how === 'none') return { root: builder.add('calls', rest), after: [trigger] }
+  const { trigger, rest } = dialect.harmony ? { trigger: '', rest: harmonyCall(builder, tools) } : callRules(builder, markup, tools, single)
+  const calls = trigger === '' ? rest : `${literal(trigger)} ${rest}`
+  if (choice !== 'auto') return afterReasoning(builder, dialect, calls, reasoning)
+  if (format !== undefined) return afterReasoning(builder, dialect, `(${calls} | ${textOf(dialect, format)})`, reasoning)
+  if (dialect.reasoning === undefined || reasoning === 'none') return { root: builder.add('calls', rest), after: [trigger] }
   // Reasoning may bring the trigger without calling anything, so the whole answer is told.
-  const text = textWithout(trigger)
-  const answer = `${text.before} ${text.partial} (${literal(trigger)} ${rest})?`
-  return { root: builder.add('answer', `${optional(begin, begin !== '')}${answer}`), after }
-}
-
-function optional(body: string, present: boolean): string {
-  return present ? `(${body.trim()})? ` : ''
-}
-
-function wholeReasoning({ begin, end }: { begin: string; end: string }): string {
-  const { before, partial } = textWithout(end.trim())
-  return `${literal(begin.trim())} ${before} ${partial} ${literal(end.trim())}`
+  const { before, partial } = textWithout(trigger)
+  return afterReasoning(builder, dialect, `${before} ${partial} (${calls})?`, reasoning)
 }
 
 /** The text that begins all calls, and what follows it. */
@@ -98,33 +80,29 @@ function callBody(builder: RuleBuilder, form: CallForm, tool: GrammarTool): stri
 /** Arguments are an object, even where a schema doesn't say so. */
 function argumentsRule(builder: RuleBuilder, { parameters, pointer }: GrammarTool): string {
   if (typeof parameters !== 'object' || parameters === null || Object.keys(parameters).length === 0) return builder.jsonObject()
-  const typed = ['type', '$ref', 'anyOf', 'oneOf', 'allOf', 'enum', 'const'].some((keyword) => keyword in parameters)
-  return builder.schema(typed ? parameters : { type: 'object', ...parameters }, pointer)
+  if (['$ref', 'anyOf', 'oneOf', 'allOf', 'enum', 'const'].some((keyword) => keyword in parameters)) return builder.schema(parameters, pointer)
+  if ('type' in parameters && ![parameters.type].flat().includes('object')) {
+    throw new SchemaError(`${pointer}/type`, 'The arguments of a tool are an object: its schema must be of type "object".')
+  }
+  return builder.schema({ ...parameters, type: 'object' }, pointer)
 }
 
-interface HarmonyOptions {
-  choice: ToolGrammarOptions['choice']
-  after: readonly string[]
-  begin: string
-  open: boolean
-}
+const harmonyJson = literal(' <|constrain|>json')
 
 /** One call: "<|call|>" ends the answer. */
-function harmonyGrammar(
-  builder: RuleBuilder,
-  tools: readonly GrammarTool[],
-  { choice, after, begin, open }: HarmonyOptions,
-): ToolGrammar {
-  const named = tools.map((tool) => ({ name: literal(tool.name), json: argumentsRule(builder, tool) }))
-  const json = literal(' <|constrain|>json')
-  if (choice === 'auto') {
-    const header = `(${json} | ${literal('<|channel|>commentary')} (${literal(' json')} | ${json})?)? ${literal('<|message|>')}`
-    const call = named.map((tool) => `${tool.name} ${header} ${tool.json}`).join(' | ')
-    const markers = ['<|channel|>commentary to=functions.', '<|channel|>analysis to=functions.', '<|start|>assistant to=functions.']
-    return { root: builder.add('call', call), after: markers }
-  }
-  const to = literal('<|channel|>commentary to=functions.')
-  const call = builder.add('call', named.map(({ name, json: body }) => `${to} ${name} ${json} ${literal('<|message|>')} ${body}`).join(' | '))
-  const next = literal('<|start|>assistant')
-  return { root: builder.add('answer', `${open ? `${next} ` : optional(`${begin} ${next}`, begin !== '')}${call}`), after }
+function harmonyCall(builder: RuleBuilder, tools: readonly GrammarTool[]): string {
+  const calls = tools.map((tool) => {
+    const header = literal(`<|channel|>commentary to=functions.${tool.name}`)
+    return `${header} ${harmonyJson} ${literal('<|message|>')} ${argumentsRule(builder, tool)}`
+  })
+  return builder.add('call', calls.join(' | '))
+}
+
+/** The ways to begin a call in harmony, and what follows them all. */
+function harmonyTriggers(builder: RuleBuilder, tools: readonly GrammarTool[]): AnswerGrammar {
+  const channel = `${literal('<|channel|>commentary')} (${literal(' json')} | ${harmonyJson})?`
+  const header = `(${harmonyJson} | ${channel})? ${literal('<|message|>')}`
+  const calls = tools.map((tool) => `${literal(tool.name)} ${header} ${argumentsRule(builder, tool)}`)
+  const after = ['<|channel|>commentary', '<|channel|>analysis', '<|start|>assistant'].map((begin) => `${begin} to=functions.`)
+  return { root: builder.add('call', calls.join(' | ')), after }
 }

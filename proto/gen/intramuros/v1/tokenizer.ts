@@ -123,7 +123,7 @@ export interface Tool {
   parameters: string;
   /** Arguments are to be constrained to the schema whatever the tool choice. */
   strict: boolean;
-  /** Place of this tool in the request's JSON, for errors, for example "tools[0].function". */
+  /** Place of the parameters in the request's JSON, for errors, for example "tools[0].function.parameters". */
   param: string;
 }
 
