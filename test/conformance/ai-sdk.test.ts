@@ -19,11 +19,11 @@ async function begin(started: Promise<Platform>): Promise<void> {
 }
 
 describe('the ai package, with the real model', () => {
-  beforeAll(() => begin(realPlatform()))
+  beforeAll(() => begin(realPlatform({ embeddings: true })))
   afterAll(() => platform.stop())
   afterEach(() => wire.verify())
 
-  const prompt = 'What is the capital of France?'
+  const prompt = 'Name the capital of France.'
 
   test('generates and streams the same text, with usage', async () => {
     const options = { model: provider(platform.model), prompt, temperature: 0, maxOutputTokens: 12 }

@@ -22,7 +22,7 @@ beforeAll(async () => {
 afterAll(() => platform.stop())
 afterEach(() => wire.verify())
 
-const question = { role: 'user', content: 'What is the capital of France?' } as const
+const question = { role: 'user', content: 'Name the capital of France.' } as const
 const story = { role: 'user', content: 'Tell me a story about a dragon and a knight.' } as const
 const wanted = (name: string): object => ({ type: 'function', function: { name, description: 'Tells the weather.', parameters: { type: 'object', properties: { city: { type: 'string' } }, required: ['city'] } } })
 
@@ -74,7 +74,7 @@ const effects: Record<string, () => Promise<void>> = {
     await changesTheText({ presence_penalty: 2 })
   },
   async frequency_penalty() {
-    const body = { messages: [{ role: 'user', content: 'Repeat the word "yes" many times.' } as const], max_tokens: 48 }
+    const body = { messages: [story], max_tokens: 64 }
     expect(repeats(textOf(await ask({ ...body, frequency_penalty: 2 })))).toBeLessThan(repeats(textOf(await ask({ ...body, frequency_penalty: -2 }))))
   },
   async repeat_penalty() {
@@ -256,7 +256,7 @@ describe('messages', () => {
     ['an assistant that spoke', [question, { role: 'assistant', content: 'Paris.' }, { role: 'user', content: 'And of Italy?' }]],
     ['an assistant that refused', [question, { role: 'assistant', content: null, refusal: 'No.' }, question]],
     ['an assistant that called, and a tool', conversationWithTool('18 degrees')],
-    ['parts', [{ role: 'user', content: [{ type: 'text', text: 'What is the capital ' }, { type: 'text', text: 'of France?' }] }]],
+    ['parts', [{ role: 'user', content: [{ type: 'text', text: 'Name the capital ' }, { type: 'text', text: 'of France.' }] }]],
     ['parts of every role', [{ role: 'system', content: parts('Be terse.') }, { role: 'user', content: parts('Hello') }, { role: 'assistant', content: parts('Hi') }, { role: 'user', content: parts('Bye') }]],
     ['parts of a tool', conversationWithTool(parts('18 degrees'))],
   ]
@@ -266,7 +266,7 @@ describe('messages', () => {
   })
 
   test('give the same prompt as parts and as a string', async () => {
-    const split = await ask({ messages: [{ role: 'user', content: [{ type: 'text', text: 'What is the capital ' }, { type: 'text', text: 'of France?' }] }] })
+    const split = await ask({ messages: [{ role: 'user', content: [{ type: 'text', text: 'Name the capital ' }, { type: 'text', text: 'of France.' }] }] })
     expect(textOf(split)).toBe(textOf(await ask()))
     expect(split.usage).toEqual((await ask()).usage)
   })

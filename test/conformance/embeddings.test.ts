@@ -11,7 +11,7 @@ let client: OpenAI
 let wire: OpenAiClient['wire']
 
 beforeAll(async () => {
-  platform = await realPlatform()
+  platform = await realPlatform({ embeddings: true })
   trust(platform)
   ;({ client, wire } = openAiClient(platform))
 })

@@ -21,7 +21,7 @@ async function begin(started: Promise<Platform>): Promise<void> {
   client = new Anthropic({ baseURL: platform.url, apiKey: platform.key, maxRetries: 0, fetch: wire.fetch })
 }
 
-const question = 'What is the capital of France?'
+const question = 'Name the capital of France.'
 
 /** `sampling` is what Anthropic's API has, but the client's types no longer. */
 async function ask(params: Partial<Params> = {}, sampling: object = { temperature: 0 }): Promise<Message> {
@@ -45,7 +45,7 @@ describe('messages, with the real model', () => {
     },
     async messages() {
       expect(textOf(await ask())).toContain('Paris')
-      const parts = await ask({ messages: [{ role: 'user', content: [{ type: 'text', text: 'What is the capital ' }, { type: 'text', text: 'of France?' }] }] })
+      const parts = await ask({ messages: [{ role: 'user', content: [{ type: 'text', text: 'Name the capital ' }, { type: 'text', text: 'of France.' }] }] })
       expect(parts.content).toHaveLength(1)
       const history = await ask({ messages: [{ role: 'user', content: question }, { role: 'assistant', content: [{ type: 'text', text: 'Paris.' }] }, { role: 'user', content: 'And of Italy?' }] })
       expect(history.usage.input_tokens).toBeGreaterThan(parts.usage.input_tokens + 8)

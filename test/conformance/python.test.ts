@@ -23,7 +23,7 @@ let scratch: string
 
 beforeAll(async () => {
   scratch = await mkdtemp(join(tmpdir(), 'intramuros-pytest-'))
-  platform = await realPlatform()
+  platform = await realPlatform({ embeddings: true })
 })
 afterAll(async () => {
   await platform.stop()

@@ -22,7 +22,7 @@ async function begin(started: Promise<Platform>): Promise<void> {
 }
 
 async function ask(params: Partial<Params> = {}): Promise<Response> {
-  return await client.responses.create({ model: platform.model, input: 'What is the capital of France?', temperature: 0, max_output_tokens: 16, ...params })
+  return await client.responses.create({ model: platform.model, input: 'Name the capital of France.', temperature: 0, max_output_tokens: 16, ...params })
 }
 
 async function eventsOf(params: Partial<Params> = {}): Promise<StreamEvent[]> {
@@ -63,14 +63,14 @@ describe('responses, with the real model', () => {
   })
 
   test('answers a list of messages as it answers the text', async () => {
-    const input: Params['input'] = [{ role: 'user', content: [{ type: 'input_text', text: 'What is the capital of France?' }] }]
+    const input: Params['input'] = [{ role: 'user', content: [{ type: 'input_text', text: 'Name the capital of France.' }] }]
     expect((await ask({ input })).output_text).toBe((await ask()).output_text)
-    expect((await ask({ input: [{ type: 'message', role: 'user', content: 'What is the capital of France?' }] })).output_text).toBe((await ask()).output_text)
+    expect((await ask({ input: [{ type: 'message', role: 'user', content: 'Name the capital of France.' }] })).output_text).toBe((await ask()).output_text)
   })
 
   test('takes back what it gave, as the history', async () => {
     const first = await ask()
-    const response = await ask({ input: [{ role: 'user', content: 'What is the capital of France?' }, ...asInput(first), { role: 'user', content: 'And of Italy?' }] })
+    const response = await ask({ input: [{ role: 'user', content: 'Name the capital of France.' }, ...asInput(first), { role: 'user', content: 'And of Italy?' }] })
     expect(response.usage?.input_tokens).toBeGreaterThan((first.usage?.input_tokens ?? 0) + 8)
   })
 
@@ -95,7 +95,7 @@ describe('responses, with the real model', () => {
 
   test('keeps to a zod schema', async () => {
     const Answer = z.strictObject({ capital: z.string().max(20), sure: z.boolean() })
-    const response = await client.responses.parse({ model: platform.model, input: 'What is the capital of France?', temperature: 1.5, text: { format: zodTextFormat(Answer, 'answer') } })
+    const response = await client.responses.parse({ model: platform.model, input: 'Name the capital of France.', temperature: 1.5, text: { format: zodTextFormat(Answer, 'answer') } })
     expect(Answer.parse(response.output_parsed)).toBeTypeOf('object')
   })
 
@@ -122,7 +122,7 @@ describe('responses, with the real model', () => {
   })
 
   test('streams the same text', async () => {
-    const events = await eventsOf({ input: 'What is the capital of France?', temperature: 0, max_output_tokens: 16 })
+    const events = await eventsOf({ input: 'Name the capital of France.', temperature: 0, max_output_tokens: 16 })
     const text = only(events, 'response.output_text.delta').map(({ delta }) => delta).join('')
     expect(text).toBe((await ask()).output_text)
   })

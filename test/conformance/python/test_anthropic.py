@@ -6,7 +6,7 @@ import anthropic
 import pytest
 from conftest import KEY, MODEL, URL, trusting
 
-QUESTION = [{"role": "user", "content": "What is the capital of France?"}]
+QUESTION = [{"role": "user", "content": "Name the capital of France."}]
 TOOL = {"name": "get_weather", "description": "Tells the weather.", "input_schema": {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"], "additionalProperties": False}}
 GREEDY = {"temperature": 0}
 

@@ -9,7 +9,7 @@ import pydantic
 import pytest
 from conftest import EMBEDDING_MODEL, KEY, MODEL, URL, trusting
 
-QUESTION = [{"role": "user", "content": "What is the capital of France?"}]
+QUESTION = [{"role": "user", "content": "Name the capital of France."}]
 TOOL = {
     "type": "function",
     "function": {
@@ -100,9 +100,9 @@ def test_completions(client):
 
 
 def test_responses(client):
-    response = client.responses.create(model=MODEL, input="What is the capital of France?", instructions="Be terse.", temperature=0, max_output_tokens=12)
+    response = client.responses.create(model=MODEL, input="Name the capital of France.", instructions="Be terse.", temperature=0, max_output_tokens=12)
     assert response.output_text
-    with client.responses.stream(model=MODEL, input="What is the capital of France?", instructions="Be terse.", temperature=0, max_output_tokens=12) as stream:
+    with client.responses.stream(model=MODEL, input="Name the capital of France.", instructions="Be terse.", temperature=0, max_output_tokens=12) as stream:
         events = list(stream)
     assert [event.sequence_number for event in events if hasattr(event, "sequence_number")][0] == 0
     assert events[0].type == "response.created"
