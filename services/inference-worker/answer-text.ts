@@ -1,26 +1,25 @@
-import type { Detokeniser } from './engines/engine.ts'
 import { createStopSequences, type StopMatch } from './stop-sequences.ts'
 import { createTextStream } from './text-stream.ts'
 
-/** The text of one answer, from its tokens: whole characters, up to the first stop sequence. */
+/** The text of one answer, from the bytes of its tokens: whole characters, up to the first stop sequence. */
 export interface AnswerText {
   /**
-   * The text that a token brings, or, for an end-of-generation token, undefined. With `last` also what was held back, unless
-   * a stop sequence came.
+   * The text that bytes bring. With `end` also what was held back, unless a stop sequence came: they are the last ones,
+   * because the model ended its turn or the limit is reached.
    */
-  push(token: number | undefined, last: boolean): StopMatch
+  push(bytes: Uint8Array, end: 'turn' | 'limit' | undefined): StopMatch
 }
 
-export function createAnswerText(detokenise: Detokeniser, stops: readonly string[]): AnswerText {
+export function createAnswerText(stops: readonly string[]): AnswerText {
   const characters = createTextStream()
-  const stop = createStopSequences(stops)
+  const sequences = createStopSequences(stops)
   return {
-    push(token, last) {
-      let text = token === undefined ? '' : characters.push(detokenise(token))
-      // A character that the token limit cut in two is left out; only a model that ends its turn inside one has written broken text.
-      if (token === undefined && last) text += characters.end()
-      const match = stop.push(text)
-      return last && !match.stopped ? { text: match.text + stop.end(), stopped: false } : match
+    push(bytes, end) {
+      let text = characters.push(bytes)
+      // A character that the limit cut in two is left out; only a model that ends its turn inside one has written broken text.
+      if (end === 'turn') text += characters.end()
+      const match = sequences.push(text)
+      return end === undefined || match.stop !== undefined ? match : { text: match.text + sequences.end(), stop: undefined }
     },
   }
 }

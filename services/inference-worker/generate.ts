@@ -1,15 +1,22 @@
 import { randomInt } from 'node:crypto'
-import { FinishReason, type GenerateEvent, type GenerateRequest } from '../../proto/gen/intramuros/v1/inference.ts'
-import { abortReason, ServiceError } from '../shared/errors.ts'
+import {
+  FinishReason,
+  type Finish,
+  type GenerateEvent,
+  type GenerateRequest,
+  type Sampling,
+} from '../../proto/gen/intramuros/v1/inference.ts'
 import { describeError, type Logger } from '../shared/log.ts'
 import type { CallContext } from '../shared/rpc/handler.ts'
-import { createAnswerText } from './answer-text.ts'
-import type { Engine } from './engines/engine.ts'
+import { type Answer, createAnswer } from './answer.ts'
+import type { Constraints } from './constraints.ts'
+import type { DecodeRequest, Engine, GeneratingEngine } from './engines/engine.ts'
 import type { Outcome, WorkerMetrics } from './metrics.ts'
+import { type Failure, failureOf } from './outcome.ts'
 import type { Slots } from './slots.ts'
-import { validateRequest } from './validation.ts'
+import { invalid, validateGenerate, validateModel } from './validation.ts'
 
-export interface GenerateContext {
+export interface RequestContext {
   engine: Engine
   slots: Slots
   log: Logger
@@ -30,16 +37,21 @@ interface Tally {
   lastToken: number | undefined
 }
 
+/** What ended an answer. */
+type End = Pick<Finish, 'reason' | 'stopSequence' | 'reasoningTokens'>
+
 /**
  * One answer: waits for a slot, decodes, yields at most one delta for each decode step, then the finish. The slot is free
  * again before the finish is out, and whenever the generator ends, whatever ends it. Throws the errors of the contract; the
  * signal's reason when it aborts.
  */
 export async function* generate(
-  context: GenerateContext,
+  context: RequestContext,
+  constraints: Constraints | undefined,
   request: GenerateRequest,
   call: CallContext,
 ): AsyncGenerator<GenerateEvent, void, undefined> {
+  const { slots, onEngineFailure } = context
   // What it stays when the consumer stops reading.
   const tally: Tally = {
     outcome: 'cancelled',
@@ -49,59 +61,68 @@ export async function* generate(
     firstToken: undefined,
     lastToken: undefined,
   }
-  let failure: ServiceError | undefined
+  let failure: Failure | undefined
   try {
     context.admit()
-    validateRequest(request, context.engine)
-    const slot = await context.slots.acquire(call.signal)
+    validateModel(request.model, context.engine)
+    const engine = generating(context.engine)
+    const sampling = validateGenerate(request, engine)
+    const constraint = constraints?.create(request)
+    const slot = await slots.acquire(call.signal)
     tally.gotSlot = performance.now()
-    let reason: FinishReason
+    let end: End
     try {
-      reason = yield* decode(context, request, slot.index, tally, call.signal)
+      const answer = createAnswer(engine.texts, request, constraint)
+      end = yield* decode(engine, context.metrics, answer, decodeRequest(slot.index, request, sampling, answer), tally, request.maxTokens, call.signal)
     } finally {
       slot.release()
     }
-    tally.outcome = reason === FinishReason.STOP ? 'stop' : 'length'
+    tally.outcome = end.reason === FinishReason.STOP ? 'stop' : 'length'
     yield {
       event: {
         $case: 'finish',
-        value: { reason, inputTokens: request.tokens.length, outputTokens: tally.outputTokens, ...microseconds(tally) },
+        value: { ...end, inputTokens: request.tokens.length, outputTokens: tally.outputTokens, ...microseconds(tally) },
       },
     }
   } catch (thrown) {
-    failure = call.signal.aborted ? abortReason(call.signal) : engineError(thrown)
-    tally.outcome = outcomeOf(failure, call.signal)
-    if (tally.outcome === 'failed') context.onEngineFailure()
-    throw failure
+    failure = failureOf(thrown, call.signal)
+    tally.outcome = failure.outcome
+    if (failure.byEngine) onEngineFailure()
+    throw failure.error
   } finally {
     report(context, request, call, tally, failure)
   }
 }
 
-/** Decodes in one slot and yields the deltas; returns why the answer is complete. */
-async function* decode(
-  { engine, metrics }: GenerateContext,
-  request: GenerateRequest,
-  slot: number,
-  tally: Tally,
-  signal: AbortSignal,
-): AsyncGenerator<GenerateEvent, FinishReason, undefined> {
-  const text = createAnswerText(engine.createDetokeniser(request.tokens), request.stop)
-  const { tokens, temperature, topP, maxTokens, seed = randomInt(2 ** 32) } = request
-  let unsent: number[] = []
+function generating(engine: Engine): GeneratingEngine {
+  if (engine.kind === 'generating') return engine
+  throw invalid('not_a_generating_model', 'This model makes embeddings; it can not generate text.', 'model')
+}
 
-  for await (const token of engine.decode({ slot, tokens, temperature, topP, seed }, signal)) {
+function decodeRequest(slot: number, { tokens, topLogprobs }: GenerateRequest, sampling: Sampling, { guide }: Answer): DecodeRequest {
+  const logitBias = new Map(Object.entries(sampling.logitBias).map(([token, bias]) => [Number(token), bias]))
+  return { slot, tokens, sampling: { ...sampling, logitBias, seed: sampling.seed ?? randomInt(2 ** 32) }, guide, topLogprobs }
+}
+
+/** Decodes and yields the deltas; returns why the answer is complete. */
+async function* decode(
+  engine: GeneratingEngine,
+  metrics: WorkerMetrics,
+  answer: Answer,
+  request: DecodeRequest,
+  tally: Tally,
+  maxTokens: number,
+  signal: AbortSignal,
+): AsyncGenerator<GenerateEvent, End, undefined> {
+  for await (const decoded of engine.decode(request, signal)) {
     countToken(tally, metrics)
-    unsent.push(token)
-    const ended = engine.isEndOfGeneration(token)
-    const last = ended || tally.outputTokens >= maxTokens
-    const piece = text.push(ended ? undefined : token, last)
-    if (piece.text !== '') {
-      yield { event: { $case: 'delta', value: { text: piece.text, tokens: unsent } } }
-      unsent = []
-    }
-    if (ended || piece.stopped) return FinishReason.STOP
-    if (last) return FinishReason.LENGTH
+    const turnEnded = engine.isEndOfGeneration(decoded.token)
+    const last = turnEnded ? 'turn' : tally.outputTokens >= maxTokens ? 'limit' : undefined
+    const { delta, stop } = answer.push(decoded, last)
+    if (delta !== undefined) yield { event: { $case: 'delta', value: delta } }
+    if (last === undefined && stop === undefined) continue
+    const reason = turnEnded || stop !== undefined ? FinishReason.STOP : FinishReason.LENGTH
+    return { reason, stopSequence: stop, reasoningTokens: answer.reasoningTokens }
   }
   // After an abort, too; the caller tells them apart.
   throw new Error('the engine stopped in the middle of an answer')
@@ -113,18 +134,6 @@ function countToken(tally: Tally, metrics: WorkerMetrics): void {
   tally.firstToken ??= now
   if (tally.lastToken !== undefined) metrics.interToken.observe((now - tally.lastToken) / 1000)
   tally.lastToken = now
-}
-
-function engineError(thrown: unknown): ServiceError {
-  if (thrown instanceof ServiceError) return thrown
-  return new ServiceError('UNAVAILABLE', 'engine_failed', 'The model failed in the middle of the answer. Try again.', {
-    cause: thrown,
-  })
-}
-
-function outcomeOf(failure: ServiceError, signal: AbortSignal): Outcome {
-  if (signal.aborted) return 'cancelled'
-  return failure.cause === undefined ? 'refused' : 'failed'
 }
 
 /** The three phases; one that was not reached is 0. */
@@ -140,11 +149,11 @@ function microseconds({ begin, gotSlot, firstToken, lastToken }: Tally): {
 
 /** The business event: one line and the counters. Counts and times only. */
 function report(
-  { log, metrics }: GenerateContext,
+  { log, metrics }: RequestContext,
   request: GenerateRequest,
   call: CallContext,
   tally: Tally,
-  failure: ServiceError | undefined,
+  failure: Failure | undefined,
 ): void {
   const { outcome, outputTokens } = tally
   const { queueUs, prefillUs, decodeUs } = microseconds(tally)
@@ -158,13 +167,13 @@ function report(
   const fields = {
     requestId: call.requestId,
     outcome,
-    ...(failure === undefined ? {} : { reason: failure.reason }),
+    ...(failure === undefined ? {} : { reason: failure.error.reason }),
     inputTokens: request.tokens.length,
     outputTokens,
     queueUs: Number(queueUs),
     prefillUs: Number(prefillUs),
     decodeUs: Number(decodeUs),
   }
-  if (outcome === 'failed') log.error({ ...fields, err: describeError(failure) }, 'generate')
+  if (outcome === 'failed') log.error({ ...fields, err: describeError(failure?.error) }, 'generate')
   else log.info(fields, 'generate')
 }

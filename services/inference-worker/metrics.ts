@@ -1,7 +1,7 @@
 import { Counter, Gauge, Histogram, type Registry } from 'prom-client'
 
-/** How a request ended. */
-export type Outcome = 'stop' | 'length' | 'cancelled' | 'refused' | 'failed'
+/** How a request ended; `done` is an embedding. */
+export type Outcome = 'stop' | 'length' | 'done' | 'cancelled' | 'refused' | 'failed'
 
 export type WorkerMetrics = ReturnType<typeof createMetrics>
 
@@ -12,7 +12,7 @@ export function createMetrics(registry: Registry) {
   return {
     requests: new Counter({
       name: 'intramuros_worker_requests_total',
-      help: 'Requests by outcome: stop, length, cancelled, refused, failed.',
+      help: 'Requests by outcome: stop, length, done (embeddings), cancelled, refused, failed.',
       labelNames: ['outcome'],
       registers,
     }),

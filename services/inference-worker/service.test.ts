@@ -1,7 +1,8 @@
 import { pino } from 'pino'
 import { Registry } from 'prom-client'
 import { afterEach, describe, expect, test, vi } from 'vitest'
-import { FinishReason, type Finish, type GenerateEvent, type GenerateRequest } from '../../proto/gen/intramuros/v1/inference.ts'
+import { FinishReason, type Finish, type GenerateEvent } from '../../proto/gen/intramuros/v1/inference.ts'
+import { generateRequest } from '../../test/support/generate-request.ts'
 import { byteTokens, createScriptedEngine, type Script } from '../../test/support/scripted-engine.ts'
 import { ServiceError } from '../shared/errors.ts'
 import { createMetrics } from './metrics.ts'
@@ -28,9 +29,9 @@ async function startService(script: Script = {}, options: Partial<InferenceOptio
   })
   closers.push(() => service.close())
   await vi.waitUntil(() => service.ready())
-  const generate = (request: Partial<GenerateRequest> = {}, signal = new AbortController().signal) =>
+  const generate = (request: Parameters<typeof generateRequest>[0] = {}, signal = new AbortController().signal) =>
     service.generate(
-      { model: 'scripted', team: 'default', tokens: [1, 2, 3], maxTokens: 100, temperature: 0, topP: 1, stop: [], ...request },
+      generateRequest(request),
       { requestId: 'r1', peer: 'gateway', signal },
     )
   const metric = async (name: string) => (await registry.metrics()).split('\n').filter((text) => text.startsWith(name))

@@ -1,9 +1,18 @@
-import type { GenerateEvent, GenerateRequest, WatchRequest, WorkerState } from '../../proto/gen/intramuros/v1/inference.ts'
+import type {
+  EmbedRequest,
+  EmbedResponse,
+  GenerateEvent,
+  GenerateRequest,
+  WatchRequest,
+  WorkerState,
+} from '../../proto/gen/intramuros/v1/inference.ts'
 import { ServiceError } from '../shared/errors.ts'
 import { describeError, type Logger } from '../shared/log.ts'
-import type { StreamHandler } from '../shared/rpc/handler.ts'
+import type { StreamHandler, UnaryHandler } from '../shared/rpc/handler.ts'
+import { createConstraints } from './constraints.ts'
+import { embed } from './embed.ts'
 import type { Engine } from './engines/engine.ts'
-import { generate } from './generate.ts'
+import { generate, type RequestContext } from './generate.ts'
 import { type LinkedAbort, linkAbort } from './linked-abort.ts'
 import type { WorkerMetrics } from './metrics.ts'
 import { probe } from './probe.ts'
@@ -30,6 +39,7 @@ export interface InferenceServiceOptions {
 
 export interface InferenceService {
   generate: StreamHandler<GenerateRequest, GenerateEvent>
+  embed: UnaryHandler<EmbedRequest, EmbedResponse>
   watch: StreamHandler<WatchRequest, WorkerState>
   /** True while the model answers: its last probe gave a token, it does not hang, and the worker is not draining. */
   ready(): boolean
@@ -49,6 +59,8 @@ export function createInferenceService({ engine, options, log, metrics, onHang }
   const slots = createSlots({ count: engine.slots, maxQueued: options.maxQueued, now: () => performance.now() })
   const calls = new Set<LinkedAbort>()
   const watches = new Set<LinkedAbort>()
+  const context: RequestContext = { engine, slots, log, metrics, admit, onEngineFailure }
+  const constraints = engine.kind === 'generating' ? createConstraints(engine) : undefined
   const probing = new AbortController()
   let answers = false
   let hangs = false
@@ -152,9 +164,17 @@ export function createInferenceService({ engine, options, log, metrics, onHang }
 
   return {
     generate: (request, call) =>
-      linked(calls, call.signal, (signal) =>
-        generate({ engine, slots, log, metrics, admit, onEngineFailure }, request, { ...call, signal }),
-      ),
+      linked(calls, call.signal, (signal) => generate(context, constraints, request, { ...call, signal })),
+    async embed(request, call) {
+      using link = linkAbort(call.signal)
+      calls.add(link)
+      try {
+        return await embed(context, request, { ...call, signal: link.signal })
+      } finally {
+        calls.delete(link)
+        onCallEnd?.()
+      }
+    },
     watch: (_request, call) =>
       linked(watches, call.signal, (signal) => {
         admit()

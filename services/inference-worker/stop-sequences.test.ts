@@ -4,27 +4,28 @@ import { createStopSequences } from './stop-sequences.ts'
 
 interface Result {
   texts: string[]
-  stopped: boolean
+  stop: string | undefined
 }
 
 function run(pieces: readonly string[], stops: readonly string[]): Result {
   const sequences = createStopSequences(stops)
   const texts: string[] = []
   for (const piece of pieces) {
-    const { text, stopped } = sequences.push(piece)
+    const { text, stop } = sequences.push(piece)
     texts.push(text)
-    if (stopped) return { texts, stopped }
+    if (stop !== undefined) return { texts, stop }
   }
-  return { texts: [...texts, sequences.end()], stopped: false }
+  return { texts: [...texts, sequences.end()], stop: undefined }
 }
 
 /** The definition, letter by letter. */
-function expected(text: string, stops: readonly string[]): { text: string; stopped: boolean } {
+function expected(text: string, stops: readonly string[]): { text: string; stop: string | undefined } {
   for (let end = 1; end <= text.length; end += 1) {
     const complete = stops.filter((stop) => text.slice(0, end).endsWith(stop))
-    if (complete.length > 0) return { text: text.slice(0, end - Math.max(...complete.map((stop) => stop.length))), stopped: true }
+    const [longest] = complete.toSorted((a, b) => b.length - a.length)
+    if (longest !== undefined) return { text: text.slice(0, end - longest.length), stop: longest }
   }
-  return { text, stopped: false }
+  return { text, stop: undefined }
 }
 
 // Few letters, so that sequences come, overlap and almost come.
@@ -37,8 +38,8 @@ describe('stop sequences', () => {
   test('any pieces give what the definition says', () => {
     fc.assert(
       fc.property(fc.array(letters, { maxLength: 8 }), stopLists, (pieces, stops) => {
-        const { texts, stopped } = run(pieces, stops)
-        expect({ text: texts.join(''), stopped }).toEqual(expected(pieces.join(''), stops))
+        const { texts, stop } = run(pieces, stops)
+        expect({ text: texts.join(''), stop }).toEqual(expected(pieces.join(''), stops))
       }),
       { numRuns: 2000 },
     )
@@ -48,8 +49,8 @@ describe('stop sequences', () => {
     fc.assert(
       fc.property(letters, stopLists, (text, stops) => {
         const sequences = createStopSequences(stops)
-        const { text: shown, stopped } = sequences.push(text)
-        if (stopped) return
+        const { text: shown, stop } = sequences.push(text)
+        if (stop !== undefined) return
         const held = text.slice(shown.length)
         expect(held === '' || stops.some((stop) => stop.length > held.length && stop.startsWith(held))).toBe(true)
       }),
@@ -58,12 +59,12 @@ describe('stop sequences', () => {
 
   test('a beginning that does not go on is shown as soon as that is clear', () => {
     const sequences = createStopSequences(['</answer>'])
-    expect(sequences.push('4 <')).toEqual({ text: '4 ', stopped: false })
-    expect(sequences.push('/ans')).toEqual({ text: '', stopped: false })
-    expect(sequences.push('ers')).toEqual({ text: '</ansers', stopped: false })
+    expect(sequences.push('4 <')).toEqual({ text: '4 ', stop: undefined })
+    expect(sequences.push('/ans')).toEqual({ text: '', stop: undefined })
+    expect(sequences.push('ers')).toEqual({ text: '</ansers', stop: undefined })
   })
 
   test('nothing of a sequence is shown, even one over many pieces', () => {
-    expect(run(['one ST', 'O', 'P two'], ['STOP'])).toEqual({ texts: ['one ', '', ''], stopped: true })
+    expect(run(['one ST', 'O', 'P two'], ['STOP'])).toEqual({ texts: ['one ', '', ''], stop: 'STOP' })
   })
 })

@@ -1,8 +1,8 @@
 export interface StopMatch {
   /** Text that is certainly before any stop sequence. */
   text: string
-  /** True once a stop sequence has come; nothing may be pushed after that. */
-  stopped: boolean
+  /** The stop sequence that has come; nothing may be pushed after that. */
+  stop: string | undefined
 }
 
 /** Finds the first stop sequence in a text that comes in pieces. */
@@ -17,7 +17,7 @@ export interface StopSequences {
  * that begins first. Held back is only what may still be the beginning of one.
  */
 export function createStopSequences(stops: readonly string[]): StopSequences {
-  if (stops.length === 0) return { push: (text) => ({ text, stopped: false }), end: () => '' }
+  if (stops.length === 0) return { push: (text) => ({ text, stop: undefined }), end: () => '' }
   let held = ''
 
   return {
@@ -26,11 +26,11 @@ export function createStopSequences(stops: readonly string[]): StopSequences {
       const found = firstComplete(whole, stops)
       if (found !== undefined) {
         held = ''
-        return { text: whole.slice(0, found), stopped: true }
+        return { text: whole.slice(0, found.begin), stop: found.stop }
       }
       const safe = whole.length - longestBeginning(whole, stops)
       held = whole.slice(safe)
-      return { text: whole.slice(0, safe), stopped: false }
+      return { text: whole.slice(0, safe), stop: undefined }
     },
     end() {
       const text = held
@@ -40,20 +40,20 @@ export function createStopSequences(stops: readonly string[]): StopSequences {
   }
 }
 
-/** Where the sequence begins that is complete first. */
-function firstComplete(text: string, stops: readonly string[]): number | undefined {
-  let begin: number | undefined
+/** The sequence that is complete first, and where it begins. */
+function firstComplete(text: string, stops: readonly string[]): { stop: string; begin: number } | undefined {
+  let first: { stop: string; begin: number } | undefined
   let end = Number.POSITIVE_INFINITY
   for (const stop of stops) {
-    const at = text.indexOf(stop)
-    if (at < 0) continue
-    const after = at + stop.length
-    if (after < end || (after === end && (begin === undefined || at < begin))) {
-      begin = at
+    const begin = text.indexOf(stop)
+    if (begin < 0) continue
+    const after = begin + stop.length
+    if (after < end || (after === end && (first === undefined || begin < first.begin))) {
+      first = { stop, begin }
       end = after
     }
   }
-  return begin
+  return first
 }
 
 /** Length of the longest end of the text that is a beginning of a stop sequence. */

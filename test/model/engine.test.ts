@@ -4,98 +4,40 @@ import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir, totalmem } from 'node:os'
 import { join } from 'node:path'
 import { text as readText } from 'node:stream/consumers'
-import { getLlama, LlamaLogLevel, type LlamaModel } from 'node-llama-cpp'
 import { pino } from 'pino'
-import { Registry } from 'prom-client'
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
-import { FinishReason, type GenerateEvent, type GenerateRequest } from '../../proto/gen/intramuros/v1/inference.ts'
-import type { DecodeRequest, Engine } from '../../services/inference-worker/engines/engine.ts'
-import { createLlamaEngine, type LlamaEngineOptions } from '../../services/inference-worker/engines/llama.ts'
-import { createMetrics } from '../../services/inference-worker/metrics.ts'
-import { createInferenceService, type InferenceService } from '../../services/inference-worker/service.ts'
+import { FinishReason } from '../../proto/gen/intramuros/v1/inference.ts'
+import type { DecodeRequest, GeneratingEngine, Sampling } from '../../services/inference-worker/engines/engine.ts'
+import { createLlamaEngine } from '../../services/inference-worker/engines/llama.ts'
+import type { LlamaEngineOptions } from '../../services/inference-worker/engines/llama-options.ts'
+import {
+  type Answer,
+  greedySampling,
+  plainDecode,
+  realOptions,
+  type RealWorker,
+  startRealWorker,
+} from '../support/real-worker.ts'
 
-const path = process.env['INTRAMUROS_TEST_MODEL'] ?? ''
-const model = 'smollm2-135m-instruct'
-const lines: string[] = []
-const log = pino({ base: null }, { write: (line: string) => void lines.push(line) })
-const options: LlamaEngineOptions = { model, path, slots: 5, contextLength: 1024, batchSize: 512, threads: 1, gpu: 'off' }
+const silent = pino({ level: 'silent' })
 const engineModule = new URL('../../services/inference-worker/engines/llama.ts', import.meta.url)
 const forever = new AbortController().signal
 
-let engine: Engine
-let service: InferenceService
-/** The same file, vocabulary only, to make prompts from and to compare with. */
-let vocabulary: LlamaModel
+let worker: RealWorker
+let engine: GeneratingEngine
+let vocabulary: RealWorker['vocabulary']
+const chat: RealWorker['chat'] = (question) => worker.chat(question)
+const generate: RealWorker['generate'] = (request, signal) => worker.generate(request, signal)
+const answer: RealWorker['answer'] = (request) => worker.answer(request)
 
 beforeAll(async () => {
-  const llama = await getLlama({
-    gpu: false,
-    build: 'never',
-    skipDownload: true,
-    maxThreads: 1,
-    logLevel: LlamaLogLevel.disabled,
-  })
-  vocabulary = await llama.loadModel({ modelPath: path, vocabOnly: true })
-  engine = await createLlamaEngine(options, log)
-  service = createInferenceService({
-    engine,
-    options: { maxQueued: 8, stepTimeoutMs: 60_000, probeIntervalMs: 60_000 },
-    log,
-    metrics: createMetrics(new Registry()),
-    onHang: () => undefined,
-  })
-  await vi.waitUntil(() => service.ready(), 20_000)
+  worker = await startRealWorker()
+  ;({ engine, vocabulary } = worker)
 })
-afterAll(async () => {
-  await service.close()
-  await vocabulary.dispose()
-})
+afterAll(() => worker.close())
 
-function chat(question: string): number[] {
-  return vocabulary.tokenize(`<|im_start|>user\n${question}<|im_end|>\n<|im_start|>assistant\n`, true)
-}
-
-interface Answer {
-  text: string
-  tokens: number[]
-  reason: FinishReason | undefined
-  outputTokens: number
-}
-
-function generate(request: Partial<GenerateRequest>, signal = forever): AsyncIterable<GenerateEvent> {
-  const whole = {
-    model,
-    team: 'default',
-    tokens: chat('What is the capital of France?'),
-    maxTokens: 32,
-    temperature: 0,
-    topP: 1,
-    stop: [],
-    ...request,
-  }
-  return service.generate(whole, { requestId: 'r', peer: 'gateway', signal })
-}
-
-async function answer(request: Partial<GenerateRequest>): Promise<Answer> {
-  const result: Answer = { text: '', tokens: [], reason: undefined, outputTokens: 0 }
-  for await (const { event } of generate(request)) {
-    if (event?.$case === 'delta') {
-      result.text += event.value.text
-      result.tokens.push(...event.value.tokens)
-    } else if (event?.$case === 'finish') {
-      result.reason = event.value.reason
-      result.outputTokens = event.value.outputTokens
-    }
-  }
-  return result
-}
-
-async function firstToken(request: Partial<DecodeRequest>): Promise<number> {
-  for await (const token of engine.decode(
-    { slot: 0, tokens: [504, 3575], temperature: 0, topP: 1, seed: 1, ...request },
-    forever,
-  ))
-    return token
+async function firstToken(sampling: Partial<Sampling>): Promise<number> {
+  for await (const { token } of engine.decode({ ...plainDecode, sampling: { ...greedySampling, ...sampling } }, forever)) return token
   throw new Error('no token')
 }
 
@@ -189,11 +131,10 @@ describe('a real model', () => {
   }, 60_000)
 
   test('every token has the bytes that llama.cpp gives it', () => {
-    const detokenise = engine.createDetokeniser([1])
     for (const token of vocabulary.iterateAllTokens()) {
       const text = vocabulary.detokenize([token])
       // In a string, part of a character can't be told from another's.
-      if (!text.includes('\uFFFD')) expect(Buffer.from(detokenise(token)).toString()).toBe(text)
+      if (!text.includes('\uFFFD')) expect(Buffer.from(engine.texts.text(token)).toString()).toBe(text)
     }
   })
 })
@@ -213,7 +154,7 @@ describe('a cancel', () => {
 
   test('while a long prompt is evaluated does not wait for all of it', async () => {
     const tokens = Array.from({ length: 900 }, (_, index) => 1000 + index)
-    const request: DecodeRequest = { slot: 1, tokens, temperature: 0, topP: 1, seed: 1 }
+    const request: DecodeRequest = { ...plainDecode, slot: 1, tokens }
     let since = performance.now()
     await engine.decode({ ...request, slot: 0 }, forever).next()
     const whole = performance.now() - since
@@ -250,7 +191,7 @@ async function load(
     import { createLlamaEngine } from ${JSON.stringify(engineModule)}
     const log = { debug() {}, info() {}, warn() {}, error() {} }
     try {
-      await createLlamaEngine(${JSON.stringify({ ...options, ...change })}, log)
+      await createLlamaEngine(${JSON.stringify({ ...realOptions, ...change })}, log)
     } catch (thrown) {
       console.log(JSON.stringify({ name: thrown.name, reason: thrown.reason, message: thrown.message }))
       process.exit(3)
@@ -294,7 +235,7 @@ describe('what can not be loaded', () => {
     ],
   ])('%s is refused with its reason, without a crash', async (_what, change, reason) => {
     const file = join(folder, 'bad.gguf')
-    await writeFile(file, change(await readFile(path)))
+    await writeFile(file, change(await readFile(realOptions.path)))
     expect(await load(folder, { path: file })).toEqual({
       status: 3,
       told: { name: 'EngineLoadError', reason, message: expect.stringContaining(file) as string },
@@ -311,7 +252,7 @@ describe('what can not be loaded', () => {
   })
 
   test('more slots than llama.cpp has are told', async () => {
-    await expect(createLlamaEngine({ ...options, slots: 257 }, log)).rejects.toMatchObject({ reason: 'too_many_slots' })
+    await expect(createLlamaEngine({ ...realOptions, slots: 257 }, silent)).rejects.toMatchObject({ reason: 'too_many_slots' })
   })
 
   test('a GPU that is not there is told', async () => {
@@ -328,5 +269,5 @@ describe('what can not be loaded', () => {
 
 test('nothing of prompts and answers is in the log', async () => {
   await answer({ tokens: chat('Say canary-5f1c twice.') })
-  expect(lines.join('')).not.toMatch(/canary-5f1c|Paris|owl/)
+  expect(worker.lines.join('')).not.toMatch(/canary-5f1c|Paris|owl/)
 })

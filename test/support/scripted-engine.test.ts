@@ -1,19 +1,30 @@
 import { expect, test } from 'vitest'
-import type { DecodeRequest, Engine } from '../../services/inference-worker/engines/engine.ts'
+import type { DecodeRequest, GeneratingEngine } from '../../services/inference-worker/engines/engine.ts'
 import { byteTokens, createScriptedEngine, endOfGeneration } from './scripted-engine.ts'
 
 const forever = new AbortController().signal
 const request = (slot: number, tokens: readonly number[] = [1]): DecodeRequest => ({
   slot,
   tokens,
-  temperature: 0,
-  topP: 1,
-  seed: 0,
+  sampling: {
+    temperature: 0,
+    topP: 1,
+    topK: 0,
+    minP: 0,
+    repeatPenalty: 1,
+    penaltyWindow: 0,
+    presencePenalty: 0,
+    frequencyPenalty: 0,
+    logitBias: new Map(),
+    seed: 0,
+  },
+  guide: undefined,
+  topLogprobs: undefined,
 })
 
-async function take(engine: Engine, count: number, slot = 0, prompt: readonly number[] = [1]): Promise<number[]> {
+async function take(engine: GeneratingEngine, count: number, slot = 0, prompt: readonly number[] = [1]): Promise<number[]> {
   const tokens: number[] = []
-  for await (const token of engine.decode(request(slot, prompt), forever)) {
+  for await (const { token } of engine.decode(request(slot, prompt), forever)) {
     tokens.push(token)
     if (tokens.length === count) break
   }
@@ -68,7 +79,7 @@ test('ends on a cancel, fails and hangs as told', async () => {
 })
 
 test('byte tokens spell any text', () => {
-  const detokenise = createScriptedEngine().createDetokeniser([])
-  expect(Buffer.concat(byteTokens('é🦉').map(detokenise)).toString()).toBe('é🦉')
-  expect(detokenise(endOfGeneration)).toHaveLength(0)
+  const { text } = createScriptedEngine().texts
+  expect(Buffer.concat(byteTokens('é🦉').map(text)).toString()).toBe('é🦉')
+  expect(text(endOfGeneration)).toHaveLength(0)
 })

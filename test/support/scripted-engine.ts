@@ -1,5 +1,5 @@
 import { setImmediate as turnOfTheLoop, setTimeout as after } from 'node:timers/promises'
-import type { Engine } from '../../services/inference-worker/engines/engine.ts'
+import type { DecodedToken, GeneratingEngine } from '../../services/inference-worker/engines/engine.ts'
 
 /** How a scripted engine behaves. Counts are of tokens of one request. */
 export interface Script {
@@ -16,7 +16,9 @@ export interface Script {
   hangAfter?: number
   /** The process kills itself instead of the token after so many. */
   dieAfter?: number
-  /** The whole answer, for tests of its text; default: words that depend on the prompt and their place. */
+  /** The whole answer, as text, a token for each of its bytes. Default: words that depend on the prompt and their place. */
+  text?: string
+  /** The whole answer, as tokens. */
   answer?(prompt: readonly number[]): readonly number[]
 }
 
@@ -28,7 +30,7 @@ export const endOfGeneration = firstWord + words
 const vocabularySize = 1_000_000
 
 /** Stands for a model: deterministic, the same interface, and it notices when a slot is used twice at a time. */
-export function createScriptedEngine(script: Script = {}): Engine {
+export function createScriptedEngine(script: Script = {}): GeneratingEngine {
   const { model = 'scripted', slots = 4, contextLength = 4096, delayMs = 0 } = script
   const inUse = new Set<number>()
   const closing = Promise.withResolvers<void>()
@@ -50,29 +52,32 @@ export function createScriptedEngine(script: Script = {}): Engine {
     await closing.promise
   }
 
+  const text = (token: number): Uint8Array =>
+    token < firstWord ? Uint8Array.of(token) : token < endOfGeneration ? Buffer.from(wordOf(token)) : new Uint8Array(0)
+
   return {
+    kind: 'generating',
     model,
     slots,
     contextLength,
     vocabularySize,
-    async *decode({ slot, tokens, seed, temperature }, signal) {
+    texts: { text, spelling: (token) => (token === endOfGeneration ? Buffer.from('<|end|>') : text(token)), addsSpace: false },
+    async *decode({ slot, tokens, sampling: { seed, temperature }, guide, topLogprobs }, signal) {
       if (slot < 0 || slot >= slots || inUse.has(slot)) throw new Error(`slot ${slot} is not free`)
       inUse.add(slot)
       try {
         const salt = temperature === 0 ? 0 : seed
-        const answer = script.answer?.(tokens) ?? wordsFor(tokens, script.tokens ?? 8, salt)
+        const answer = script.answer?.(tokens) ?? (script.text === undefined ? undefined : byteTokens(script.text)) ?? wordsFor(tokens, script.tokens ?? 8, salt)
         for (let count = 0; ; count += 1) {
           await beforeToken(count)
           if (signal.aborted || closed) return
-          yield answer[count] ?? endOfGeneration
+          yield withLogprobs(guide?.forced() ?? answer[count] ?? endOfGeneration, topLogprobs)
         }
       } finally {
         inUse.delete(slot)
       }
     },
     isEndOfGeneration: (token) => token === endOfGeneration,
-    createDetokeniser: () => (token) =>
-      token < firstWord ? Uint8Array.of(token) : token < endOfGeneration ? Buffer.from(wordOf(token)) : new Uint8Array(0),
     stepMs: () => (hungSince === undefined ? 0 : performance.now() - hungSince),
     async close() {
       closed = true
@@ -84,6 +89,13 @@ export function createScriptedEngine(script: Script = {}): Engine {
 /** Tokens of one byte each, for answers of a given text: they split every character that is not ASCII. */
 export function byteTokens(text: string): number[] {
   return [...Buffer.from(text)]
+}
+
+/** The scripted token is as good as certain; the others that are told halve from one to the next. */
+function withLogprobs(token: number, top: number | undefined): DecodedToken {
+  if (top === undefined) return { token, logprobs: undefined }
+  const others = Array.from({ length: top }, (_, index) => ({ token: (token + index) % endOfGeneration, logprob: -(index + 1) * Math.LN2 }))
+  return { token, logprobs: { logprob: -Math.LN2, top: others } }
 }
 
 function wordOf(token: number): string {

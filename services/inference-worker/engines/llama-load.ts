@@ -13,11 +13,16 @@ export interface LlamaLoadOptions {
   gpu: GpuChoice
 }
 
+export interface LoadedModel {
+  llama: Llama
+  model: LlamaModel
+}
+
 /** Starts llama.cpp and loads the weights. Builds and downloads nothing. Throws EngineLoadError. */
 export async function loadLlamaModel(
   { path, threads, gpu }: LlamaLoadOptions,
   log: Logger,
-): Promise<{ llama: Llama; model: LlamaModel }> {
+): Promise<LoadedModel> {
   await checkGgufHeader(path)
   const complaints: string[] = []
   let loading = true

@@ -1,200 +1,23 @@
-import {
-  type Llama,
-  type LlamaContext,
-  type LlamaContextSequence,
-  LlamaLogLevel,
-  type LlamaModel,
-  type SequenceEvaluateOptions,
-  type Token,
-} from 'node-llama-cpp'
 import type { Logger } from '../../shared/log.ts'
-import type { DecodeRequest, Engine } from './engine.ts'
-import { EngineLoadError } from './load-error.ts'
-import { type GpuChoice, loadLlamaModel } from './llama-load.ts'
-import { readTokenTable } from './llama-vocabulary.ts'
-import { serialiseSampling } from './serial-sampling.ts'
-import { createSteps, type Steps } from './step.ts'
-import { createTokenBytes } from './token-bytes.ts'
+import type { Engine } from './engine.ts'
+import { createEmbeddingEngine } from './llama-embedding.ts'
+import { createGeneratingEngine } from './llama-generating.ts'
+import { loadLlamaModel } from './llama-load.ts'
+import type { LlamaEngineOptions } from './llama-options.ts'
+import { readPurpose } from './model-purpose.ts'
 
-export interface LlamaEngineOptions {
-  /** Catalogue id. */
-  model: string
-  /** The GGUF file. */
-  path: string
-  /** Requests that are decoded at once, at most 256. */
-  slots: number
-  /** Tokens for each slot, bounded by what the model was trained for; 0: just that. */
-  contextLength: number
-  /** Most tokens in one decode call; raised to `slots`, and on the CPU bounded by 64. */
-  batchSize: number
-  /** CPU threads, at least 1. */
-  threads: number
-  gpu: GpuChoice
-}
-
-/** LLAMA_MAX_SEQ of llama.cpp. */
-const mostSlots = 256
-
-/** llama.cpp in this process, through node-llama-cpp. Throws EngineLoadError. */
+/** llama.cpp in this process, through node-llama-cpp: decodes, or embeds, as the model's file says. Throws EngineLoadError. */
 export async function createLlamaEngine(options: LlamaEngineOptions, log: Logger): Promise<Engine> {
-  if (options.slots > mostSlots)
-    throw new EngineLoadError(
-      'too_many_slots',
-      `llama.cpp decodes at most ${mostSlots} requests at once; ${options.slots} slots were asked for.`,
-    )
-  const { llama, model } = await loadLlamaModel(options, log)
+  const loaded = await loadLlamaModel(options, log)
+  const { llama, model } = loaded
   try {
-    const table = readTokenTable(model, options.path)
-    const contextLength = chooseContextLength(options.contextLength, model.trainContextSize, log)
-    const context = await createContext(model, {
-      ...options,
-      contextLength,
-      batchSize: chooseBatchSize(options, llama.gpu === false),
-    })
-    serialiseSampling(context)
-    const steps = createSteps({ batchSize: context.batchSize, now: () => performance.now() })
-    const sequences = Array.from({ length: options.slots }, () => context.getSequence({ contextShift: noShift }))
-    log.info(
-      {
-        model: options.model,
-        contextLength,
-        slots: options.slots,
-        batchSize: context.batchSize,
-        threads: options.threads,
-        gpu: llama.gpu,
-      },
-      'engine loaded',
-    )
-    return {
-      model: options.model,
-      contextLength,
-      slots: options.slots,
-      vocabularySize: table.tokens.length,
-      decode: (request, signal) => decode(sequenceOf(sequences, request.slot), steps, request, signal),
-      isEndOfGeneration: (token) => model.isEogToken(asTokens([token])[0]),
-      createDetokeniser: createTokenBytes(table),
-      stepMs: () => (steps.startedAt === undefined ? 0 : performance.now() - steps.startedAt),
-      close: () => close(llama, context, model),
-    }
+    const purpose = readPurpose(model.fileInfo.metadata, options.path)
+    const engine = await (purpose === 'embedding' ? createEmbeddingEngine : createGeneratingEngine)(loaded, options, log)
+    const { kind, contextLength, slots } = engine
+    log.info({ model: options.model, kind, contextLength, slots, threads: options.threads, gpu: llama.gpu }, 'engine loaded')
+    return engine
   } catch (thrown) {
     await model.dispose()
     throw thrown
   }
-}
-
-async function* decode(
-  sequence: LlamaContextSequence,
-  steps: Steps,
-  request: DecodeRequest,
-  signal: AbortSignal,
-): AsyncGenerator<number, void, undefined> {
-  // Nothing of the request before may be reused: whose it was is not known here.
-  await sequence.clearHistory()
-  const prompt = asTokens(request.tokens)
-  let evaluated = 0
-  // The prompt goes in steps of its own choosing: a cancel needs not wait for all of it, and others' tokens go in the same steps.
-  for (;;) {
-    const granted = await steps.join(prompt.length - evaluated, signal)
-    if (granted === 0) return
-    if (evaluated + granted === prompt.length) break
-    try {
-      await sequence.evaluateWithoutGeneratingNewTokens(prompt.slice(evaluated, evaluated + granted))
-    } finally {
-      steps.done()
-    }
-    evaluated += granted
-  }
-  const tokens = sequence.evaluate(prompt.slice(evaluated), samplingOptions(request))
-  try {
-    // Here the step is joined already; each round ends it and joins the next.
-    for (;;) {
-      const next = await tokens.next().finally(steps.done)
-      if (next.done === true) return
-      yield next.value
-      if ((await steps.join(1, signal)) === 0) return
-    }
-  } finally {
-    await tokens.return()
-  }
-}
-
-/**
- * What evaluate() does on its own that OpenAI's API has not: top-k 40, top-p 0.95, a seed of the current second. Here top-k
- * is off and the seed ours; min-p, XTC, DRY and the penalties are off anyway. llama.cpp applies top-p before temperature.
- */
-function samplingOptions({ temperature, topP, seed }: DecodeRequest): SequenceEvaluateOptions {
-  return {
-    // Logits divided by less than this overflow; the likeliest token is all that is left by then.
-    temperature: temperature < 1e-6 ? 0 : temperature,
-    topP,
-    // @ts-expect-error -- null leaves top-k out; 0, says its type, would too, but sorts the whole vocabulary for each token
-    // (2 ms of 49,152).
-    topK: null,
-    // To llama.cpp this one value means "choose a seed".
-    seed: seed === 0xffff_ffff ? 0xffff_fffe : seed,
-    yieldEogToken: true,
-  }
-}
-
-/** Never drop the beginning of a conversation to make room: the caller keeps to the context length. */
-const noShift = {
-  strategy() {
-    throw new Error('the sequence is full')
-  },
-}
-
-function sequenceOf(sequences: readonly LlamaContextSequence[], slot: number): LlamaContextSequence {
-  const sequence = sequences[slot]
-  if (sequence === undefined) throw new RangeError('no such slot')
-  return sequence
-}
-
-/** node-llama-cpp brands its token ids. */
-function asTokens(tokens: readonly number[]): Token[] {
-  return tokens as Token[]
-}
-
-function chooseContextLength(wanted: number, trained: number, log: Logger): number {
-  if (wanted === 0) return trained
-  if (wanted > trained) log.warn({ wanted, trained }, 'context length is bounded by what the model was trained for')
-  return Math.min(wanted, trained)
-}
-
-/**
- * A decode step can't be interrupted: a cancel and everybody's next token wait for its end. On a CPU more tokens in a step
- * save nothing (measured: 5.0 ms of CPU a token in steps of 64 as in steps of 512, 6.1 in steps of 32), they only make it
- * longer.
- */
-function chooseBatchSize({ batchSize, slots }: LlamaEngineOptions, onCpu: boolean): number {
-  return Math.max(onCpu ? Math.min(batchSize, 64) : batchSize, slots)
-}
-
-async function createContext(
-  model: LlamaModel,
-  { slots, contextLength, batchSize, threads }: LlamaEngineOptions,
-): Promise<LlamaContext> {
-  try {
-    return await model.createContext({
-      sequences: slots,
-      contextSize: contextLength,
-      batchSize,
-      threads: { ideal: threads, min: threads },
-      // The steps never queue more than a batch holds; the other strategy (3.21, 3.22) loses count of what it has given.
-      batching: { itemPrioritizationStrategy: 'firstInFirstOut' },
-      failedCreationRemedy: false,
-    })
-  } catch (thrown) {
-    throw new EngineLoadError(
-      'out_of_memory',
-      `There is not enough memory for ${slots} slots of ${contextLength} tokens. Lower the slots or the context length.`,
-      thrown,
-    )
-  }
-}
-
-async function close(llama: Llama, context: LlamaContext, model: LlamaModel): Promise<void> {
-  llama.logLevel = LlamaLogLevel.disabled
-  await context.dispose()
-  await model.dispose()
-  await llama.dispose()
 }

@@ -6,6 +6,7 @@ export type EngineLoadReason =
   | 'file_damaged'
   | 'unsupported_architecture'
   | 'unsupported_vocabulary'
+  | 'unsupported_pooling'
   | 'out_of_memory'
   | 'too_many_slots'
   | 'gpu_unavailable'

@@ -1,0 +1,73 @@
+import { LlamaLogLevel, type LlamaEmbeddingContext, type LlamaModel, type Token } from 'node-llama-cpp'
+import { Type } from 'typebox'
+import { Check } from 'typebox/value'
+import type { Logger } from '../../shared/log.ts'
+import type { EmbeddingEngine } from './engine.ts'
+import type { LoadedModel } from './llama-load.ts'
+import { chooseContextLength, type LlamaEngineOptions } from './llama-options.ts'
+import { EngineLoadError } from './load-error.ts'
+import { oneAtATime } from './one-at-a-time.ts'
+
+const Vocabulary = Type.Object({ tokens: Type.Array(Type.String(), { minItems: 1 }) })
+
+/** Its memory grows with the square: an encoder looks at all tokens of a text in one step. */
+const longest = 8192
+
+/** Embeds on a loaded model, one input after the other: node-llama-cpp has one sequence for it. Throws EngineLoadError. */
+export async function createEmbeddingEngine(
+  { llama, model }: LoadedModel,
+  options: LlamaEngineOptions,
+  log: Logger,
+): Promise<EmbeddingEngine> {
+  const vocabulary: unknown = model.fileInfo.metadata.tokenizer.ggml
+  if (!Check(Vocabulary, vocabulary))
+    throw new EngineLoadError('file_damaged', `${options.path} lacks the metadata of its vocabulary.`)
+  const vocabularySize = vocabulary.tokens.length
+  const contextLength = Math.min(longest, chooseContextLength(options.contextLength, model.trainContextSize, log))
+  const context = await createContext(model, contextLength, options.threads)
+  let startedAt: number | undefined
+
+  const embed = oneAtATime(async (tokens: readonly number[]) => {
+    startedAt = performance.now()
+    try {
+      const { vector } = await context.getEmbeddingFor(copied(tokens))
+      return vector
+    } finally {
+      startedAt = undefined
+    }
+  })
+  return {
+    kind: 'embedding',
+    model: options.model,
+    contextLength,
+    slots: options.slots,
+    vocabularySize,
+    inputLength: (tokens) => context.calculateInputLength(copied(tokens)),
+    embed,
+    stepMs: () => (startedAt === undefined ? 0 : performance.now() - startedAt),
+    async close() {
+      llama.logLevel = LlamaLogLevel.disabled
+      await context.dispose()
+      await model.dispose()
+      await llama.dispose()
+    },
+  }
+}
+
+/** node-llama-cpp adds the model's first and last token to the very array that it is given. */
+function copied(tokens: readonly number[]): Token[] {
+  return tokens.slice() as Token[]
+}
+
+async function createContext(model: LlamaModel, contextLength: number, threads: number): Promise<LlamaEmbeddingContext> {
+  try {
+    // One more than it may use: node-llama-cpp takes only what is shorter than the context.
+    return await model.createEmbeddingContext({ contextSize: contextLength + 1, batchSize: contextLength + 1, threads })
+  } catch (thrown) {
+    throw new EngineLoadError(
+      'out_of_memory',
+      `There is not enough memory for texts of ${contextLength} tokens. Lower the context length.`,
+      thrown,
+    )
+  }
+}
