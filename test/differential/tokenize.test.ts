@@ -32,6 +32,7 @@ const texts = [
 ]
 
 describe.each(['qwen2', 'qwen35', 'llama-bpe', 'llama-spm', 'gemma-4', 'deepseek-llm', 'phi-3', 'command-r'])('%s', (name) => {
+  const sentencePiece = name === 'llama-spm' || name === 'phi-3'
   let folder: string
   let server: LlamaServer
   let service: TokenizerService
@@ -78,7 +79,9 @@ describe.each(['qwen2', 'qwen35', 'llama-bpe', 'llama-spm', 'gemma-4', 'deepseek
     await fc.assert(
       fc.asyncProperty(fc.array(fc.nat(31_999), { maxLength: 20 }), async (ids) => {
         const { text } = await service.detokenize({ model: name, ids, wantPieces: false }, call)
-        expect(text).toBe(Parse(Content, await server.post('/detokenize', { tokens: ids })).content)
+        const { content } = Parse(Content, await server.post('/detokenize', { tokens: ids }))
+        // Of SentencePiece llama-server keeps the space that stands before each text.
+        expect(sentencePiece ? [content, content.replace(/^ /, '')] : [content]).toContain(text)
       }),
       { numRuns: 100 },
     )
