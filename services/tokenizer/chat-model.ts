@@ -34,7 +34,7 @@ export function createChatModel(vocabulary: Vocabulary, source: string, path: st
   const leading = addBos ? bos : undefined
   const template = compile(path, { source, bosText: bos?.text ?? '', eosText })
   const guard = createGuard({ tokens: specialTokens, source, leading: leading?.text ?? '' })
-  const features = templateFeatures(template, source)
+  const features = templateFeatures(template)
   const own = chooseDialect(source)
   // A template that knows no tools is told of them in its system message.
   const described = features.tools || own.tools !== undefined ? own : (dialectNamed(own.name.replace('plain', 'generic')) ?? own)
@@ -44,7 +44,7 @@ export function createChatModel(vocabulary: Vocabulary, source: string, path: st
   const render = (conversation: ParsedConversation): Piece[] => {
     const { tools } = described
     const told = features.tools || tools === undefined ? conversation : withToolInstructions(conversation, tools)
-    return renderConversation(told, template, features, guard)
+    return renderConversation(features.system ? told : withoutSystem(told), template, features, guard)
   }
   return {
     tools: described.tools !== undefined,
@@ -63,6 +63,13 @@ function compile(path: string, options: Parameters<typeof compileTemplate>[0]): 
     const why = thrown instanceof Error ? thrown.message : 'unknown error'
     throw new ModelLoadError('bad_chat_template', `The chat template of ${path} can't be parsed: ${why}`, thrown)
   }
+}
+
+/** For a template that knows no system message: its text begins the next one, as llama-server has it. */
+function withoutSystem(conversation: ParsedConversation): ParsedConversation {
+  const [first, second, ...rest] = conversation.messages
+  if (first?.role !== 'system' || second === undefined) return conversation
+  return { ...conversation, messages: [{ ...second, content: `${first.content}\n${second.content}` }, ...rest] }
 }
 
 function renderConversation(conversation: ParsedConversation, template: ChatTemplate, features: TemplateFeatures, guard: Guard): Piece[] {

@@ -8,8 +8,8 @@ export interface TemplateFeatures {
   readonly tools: boolean
   /** It wants the arguments of calls as objects; else as JSON text. */
   readonly objectArguments: boolean
-  /** The name under which it looks for the reasoning of earlier messages. */
-  readonly reasoningName: string
+  /** It knows a system message. */
+  readonly system: boolean
 }
 
 const plain: ParsedMessage = { role: 'user', content: 'Hello.', reasoning: '', toolCalls: [], toolCallId: '', name: '' }
@@ -17,9 +17,8 @@ const called: ParsedMessage = { ...plain, role: 'assistant', content: '', toolCa
 const tool = { name: 'needle_tool', description: 'A tool.', parameters: { type: 'object', properties: { needle_argument: { type: 'string' } } }, strict: false, param: '' }
 
 /** Found out by trying, as llama.cpp's server does. */
-export function templateFeatures(template: ChatTemplate, source: string): TemplateFeatures {
-  const reasoningName = source.includes('.thinking') || source.includes("['thinking']") ? 'thinking' : 'reasoning_content'
-  const basic: TemplateFeatures = { tools: true, objectArguments: true, reasoningName }
+export function templateFeatures(template: ChatTemplate): TemplateFeatures {
+  const basic: TemplateFeatures = { tools: true, objectArguments: true, system: true }
   const rendered = (features: TemplateFeatures, conversation: Partial<ParsedConversation>): string => {
     try {
       return template.render(templateVariables({ messages: [plain], tools: [], variables: {}, addGenerationPrompt: true, ...conversation }, features, (text) => text), 0)
@@ -32,6 +31,6 @@ export function templateFeatures(template: ChatTemplate, source: string): Templa
     tools: rendered(basic, { tools: [tool] }).includes('needle_tool'),
     // An object that is written without the tojson filter, or one that is put into a text, breaks.
     objectArguments: withCall.includes('needle_value') && !withCall.includes('[object'),
-    reasoningName,
+    system: rendered(basic, { messages: [{ ...plain, role: 'system', content: 'needle_system' }, plain] }).includes('needle_system'),
   }
 }

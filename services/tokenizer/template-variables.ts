@@ -31,7 +31,8 @@ function templateMessage({ role, content, reasoning, toolCalls, toolCallId, name
   return {
     role,
     content: text(content),
-    ...(reasoning === '' ? {} : { [features.reasoningName]: text(reasoning) }),
+    // gpt-oss's template knows it by the second name.
+    ...(reasoning === '' ? {} : { reasoning_content: text(reasoning), thinking: text(reasoning) }),
     ...(toolCalls.length === 0
       ? {}
       : {

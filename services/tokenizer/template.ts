@@ -1,5 +1,6 @@
 import { Template } from '@huggingface/jinja'
 import { ServiceError } from '../shared/errors.ts'
+import { stripCharacters, toJinja2 } from './jinja-semantics.ts'
 
 export interface ChatTemplate {
   /**
@@ -31,10 +32,12 @@ const prelude = '{% set raise_exception = refuse %}{% set strftime_now = format_
 /** Parses the template once. Throws what the parser throws. */
 export function compileTemplate({ source, bosText, eosText }: TemplateOptions): ChatTemplate {
   const template = new Template(prelude + source)
+  template.parsed = toJinja2(template.parsed)
   const given = {
     refuse: (message: unknown) => {
       throw new Refusal(String(message))
     },
+    strip_characters: stripCharacters,
     format_now: (format: unknown) => formatTime(new Date(), String(format)),
     bos_token: bosText,
     eos_token: eosText,
@@ -45,7 +48,9 @@ export function compileTemplate({ source, bosText, eosText }: TemplateOptions): 
     render(variables, length) {
       let text: string
       try {
-        text = template.render({ ...given, ...variables })
+        const now = new Date()
+        // llama-server's names of today; some templates have a fixed date without them.
+        text = template.render({ ...given, date_string: formatTime(now, '%d %b %Y'), datetime: formatTime(now, '%b %d %Y'), ...variables })
       } catch (thrown) {
         throw thrown instanceof Refusal ? rejection(thrown.message, source) : failure(thrown)
       }

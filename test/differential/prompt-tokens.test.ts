@@ -81,7 +81,7 @@ async function ours(
   request: ReturnType<typeof prepareRequest>,
 ): Promise<{ prompt: string; tokens: number[] } | 'no tools' | undefined> {
   try {
-    const { tokens, text } = await service.prepare(request, call)
+    const { tokens, text } = await service.handlers.prepare(request, call)
     return { prompt: text, tokens }
   } catch (thrown) {
     if (thrown instanceof ServiceError && thrown.reason === 'template_rejected') return undefined

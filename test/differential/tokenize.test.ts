@@ -54,7 +54,7 @@ describe.each(['qwen2', 'qwen35', 'llama-bpe', 'llama-spm', 'gemma-4', 'deepseek
   })
 
   async function ours(text: string, addSpecial: boolean): Promise<number[]> {
-    const { lists } = await service.tokenize({ model: name, texts: [text], addSpecial, limited: false }, call)
+    const { lists } = await service.handlers.tokenize({ model: name, texts: [text], addSpecial, limited: false, parseSpecial: false }, call)
     return lists[0]?.ids ?? []
   }
   /** A client's text is text for us, whatever it spells. */
@@ -78,7 +78,7 @@ describe.each(['qwen2', 'qwen35', 'llama-bpe', 'llama-spm', 'gemma-4', 'deepseek
   it('any tokens', async () => {
     await fc.assert(
       fc.asyncProperty(fc.array(fc.nat(31_999), { maxLength: 20 }), async (ids) => {
-        const { text } = await service.detokenize({ model: name, ids, wantPieces: false }, call)
+        const { text } = await service.handlers.detokenize({ model: name, ids, wantPieces: false }, call)
         const { content } = Parse(Content, await server.post('/detokenize', { tokens: ids }))
         // Of SentencePiece llama-server keeps the space that stands before each text.
         expect(sentencePiece ? [content, content.replace(/^ /, '')] : [content]).toContain(text)
