@@ -77,8 +77,8 @@ function callBody(builder: RuleBuilder, form: CallForm, tool: GrammarTool): stri
   return [literal(form.prefix + tool.name + form.between), json, text(form.after)].filter((part) => part !== '').join(' ')
 }
 
-/** Arguments are an object, even where a schema doesn't say so. */
-function argumentsRule(builder: RuleBuilder, { parameters, pointer }: GrammarTool): string {
+/** The rule of a tool's arguments: an object, even where its schema doesn't say so. Throws SchemaError for one that can't be honoured. */
+export function argumentsRule(builder: RuleBuilder, { parameters, pointer }: GrammarTool): string {
   if (typeof parameters !== 'object' || parameters === null || Object.keys(parameters).length === 0) return builder.jsonObject()
   if (['$ref', 'anyOf', 'oneOf', 'allOf', 'enum', 'const'].some((keyword) => keyword in parameters)) return builder.schema(parameters, pointer)
   if ('type' in parameters && ![parameters.type].flat().includes('object')) {
