@@ -10,7 +10,7 @@ import { describeError, type Logger } from '../shared/log.ts'
 import type { CallContext } from '../shared/rpc/handler.ts'
 import { type Answer, createAnswer } from './answer.ts'
 import type { Constraints } from './constraints.ts'
-import type { DecodeRequest, Engine, GeneratingEngine } from './engines/engine.ts'
+import type { DecodedToken, DecodeRequest, Engine, GeneratingEngine } from './engines/engine.ts'
 import type { Outcome, WorkerMetrics } from './metrics.ts'
 import { type Failure, failureOf } from './outcome.ts'
 import type { Slots } from './slots.ts'
@@ -73,7 +73,8 @@ export async function* generate(
     let end: End
     try {
       const answer = createAnswer(engine.texts, request, constraint)
-      end = yield* decode(engine, context.metrics, answer, decodeRequest(slot.index, request, sampling, answer), tally, request.maxTokens, call.signal)
+      const decoded = engine.decode(decodeRequest(engine, slot.index, request, sampling, answer), call.signal)
+      end = yield* read(engine, context.metrics, decoded, answer, tally, request.maxTokens)
     } finally {
       slot.release()
     }
@@ -99,22 +100,28 @@ function generating(engine: Engine): GeneratingEngine {
   throw invalid('not_a_generating_model', 'This model makes embeddings; it can not generate text.', 'model')
 }
 
-function decodeRequest(slot: number, { tokens, topLogprobs }: GenerateRequest, sampling: Sampling, { guide }: Answer): DecodeRequest {
+function decodeRequest(
+  { vocabularySize }: GeneratingEngine,
+  slot: number,
+  { tokens, topLogprobs }: GenerateRequest,
+  sampling: Sampling,
+  { guide }: Answer,
+): DecodeRequest {
   const logitBias = new Map(Object.entries(sampling.logitBias).map(([token, bias]) => [Number(token), bias]))
-  return { slot, tokens, sampling: { ...sampling, logitBias, seed: sampling.seed ?? randomInt(2 ** 32) }, guide, topLogprobs }
+  const topK = sampling.topK < vocabularySize ? sampling.topK : 0
+  return { slot, tokens, sampling: { ...sampling, topK, logitBias, seed: sampling.seed ?? randomInt(2 ** 32) }, guide, topLogprobs }
 }
 
-/** Decodes and yields the deltas; returns why the answer is complete. */
-async function* decode(
+/** Reads the tokens and yields the deltas; returns why the answer is complete. */
+async function* read(
   engine: GeneratingEngine,
   metrics: WorkerMetrics,
+  tokens: AsyncIterable<DecodedToken>,
   answer: Answer,
-  request: DecodeRequest,
   tally: Tally,
   maxTokens: number,
-  signal: AbortSignal,
 ): AsyncGenerator<GenerateEvent, End, undefined> {
-  for await (const decoded of engine.decode(request, signal)) {
+  for await (const decoded of tokens) {
     countToken(tally, metrics)
     const turnEnded = engine.isEndOfGeneration(decoded.token)
     const last = turnEnded ? 'turn' : tally.outputTokens >= maxTokens ? 'limit' : undefined

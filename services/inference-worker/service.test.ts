@@ -116,34 +116,7 @@ describe('validation', () => {
   test.each([
     ['another model', { model: 'other' }, { code: 'NOT_FOUND', reason: 'model_not_found', param: 'model' }],
     ['no tokens', { tokens: [] }, { code: 'INVALID_ARGUMENT', reason: 'empty_prompt' }],
-    ['a token that is none', { tokens: [1, 4_000_000_000] }, { code: 'INVALID_ARGUMENT', reason: 'unknown_token' }],
-    ['no room for an answer', { maxTokens: 0 }, { code: 'INVALID_ARGUMENT', param: 'max_tokens' }],
-    ['more than the context', { maxTokens: 4094 }, { code: 'INVALID_ARGUMENT', reason: 'context_length_exceeded' }],
-    ['a temperature that is no number', { temperature: Number.NaN }, { code: 'INVALID_ARGUMENT', param: 'temperature' }],
-    ['top_p 0', { topP: 0 }, { code: 'INVALID_ARGUMENT', param: 'top_p' }],
-    ['an empty stop sequence', { stop: [''] }, { code: 'INVALID_ARGUMENT', param: 'stop' }],
-    ['a negative min_p', { minP: -0.1 }, { code: 'INVALID_ARGUMENT', param: 'min_p' }],
-    ['repeat_penalty 0', { repeatPenalty: 0 }, { code: 'INVALID_ARGUMENT', param: 'repeat_penalty' }],
-    ['a window beyond the context', { penaltyWindow: 4097 }, { code: 'INVALID_ARGUMENT', param: 'repeat_last_n' }],
-    ['an endless penalty', { presencePenalty: Number.POSITIVE_INFINITY }, { code: 'INVALID_ARGUMENT', param: 'presence_penalty' }],
-    ['no penalty', { frequencyPenalty: Number.NaN }, { code: 'INVALID_ARGUMENT', param: 'frequency_penalty' }],
-    ['a bias of no token', { logitBias: { 4_000_000_000: 1 } }, { reason: 'unknown_token', param: 'logit_bias' }],
-    ['a bias that is too strong', { logitBias: { 5: -101 } }, { code: 'INVALID_ARGUMENT', param: 'logit_bias' }],
-    ['too many alternatives', { topLogprobs: 21 }, { code: 'INVALID_ARGUMENT', param: 'top_logprobs' }],
-    ['a visible token that is none', { visibleTokens: [4_000_000_000] }, { code: 'INVALID_ARGUMENT', param: 'visible_tokens' }],
-    ['no grammar', { constraint: { grammar: '', after: [] } }, { reason: 'invalid_grammar', param: 'grammar' }],
-    ['a grammar after nothing', { constraint: { grammar: 'root ::= "a"', after: [''] } }, { code: 'INVALID_ARGUMENT', param: 'grammar' }],
-    [
-      'reasoning without an end',
-      { reasoningBudget: { tokens: 1, begin: '', end: '', endTokens: [1] } },
-      { code: 'INVALID_ARGUMENT', param: 'reasoning_budget' },
-    ],
-    [
-      'reasoning that nothing can end',
-      { reasoningBudget: { tokens: 1, begin: '', end: '</think>', endTokens: [] } },
-      { code: 'INVALID_ARGUMENT', param: 'reasoning_budget' },
-    ],
-    ['too many stop sequences', { stop: Array.from({ length: 17 }, String) }, { code: 'INVALID_ARGUMENT', param: 'stop' }],
+    ['no grammar', { constraint: { grammar: '', after: [] } }, { code: 'INVALID_ARGUMENT', reason: 'invalid_grammar', param: 'grammar' }],
   ])('%s is refused', async (_what, request, error) => {
     const { generate, metric } = await startService()
     await expect(read(generate(request))).rejects.toMatchObject(error)

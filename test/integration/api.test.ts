@@ -155,7 +155,7 @@ describe('tokens', () => {
 describe('models', () => {
   test('one by its id', async () => {
     const reply = await send(platform, undefined, { method: 'GET', path: `/v1/models/${platform.model}` })
-    expect(JSON.parse(reply.text)).toMatchObject({ id: platform.model, object: 'model', context_length: 8192, architecture: 'llama', quantisation: expect.any(String) as string })
+    expect(JSON.parse(reply.text)).toMatchObject({ id: platform.model, object: 'model', context_length: 4096, architecture: 'llama', quantisation: expect.any(String) as string })
     expect((await send(platform, undefined, { method: 'GET', path: '/v1/models/nope' })).status).toBe(404)
   })
 

@@ -87,7 +87,7 @@ describe('POST /v1/chat/completions', () => {
 describe('other paths', () => {
   test('GET /v1/models lists what the team may use', async () => {
     const reply = await send(platform, undefined, { method: 'GET', path: '/v1/models' })
-    expect(JSON.parse(reply.text)).toMatchObject({ object: 'list', data: [{ id: platform.model, object: 'model', context_length: 8192, capabilities: expect.arrayContaining(['chat', 'completion']) as string[], licence: 'Apache-2.0' }] })
+    expect(JSON.parse(reply.text)).toMatchObject({ object: 'list', data: [{ id: platform.model, object: 'model', context_length: 4096, capabilities: expect.arrayContaining(['chat', 'completion']) as string[], licence: 'Apache-2.0' }] })
   })
 
   test.each([

@@ -31,6 +31,13 @@ export interface ConstraintOptions {
   readonly compiled?: CompiledGrammar
 }
 
+/**
+ * Work that an answer may cause beside what each token pays for, in the automaton's steps; ten thousand take about a
+ * millisecond. Few grammars need more than that for a token even if nothing is known of them yet.
+ */
+const maxDebt = 5_000_000
+const paidByToken = 50_000
+
 /** Throws GrammarError. Its methods throw MatchError when the grammar can't be followed any further. */
 export function createConstraint(options: ConstraintOptions): Constraint {
   const { grammar, after, trie, isEnd, skipsSpace = false } = options
@@ -39,6 +46,15 @@ export function createConstraint(options: ConstraintOptions): Constraint {
   const { classes } = automaton
   let state = skipsSpace ? automaton.startAfterSpace : automaton.start
   let mask: Uint8Array | undefined
+  let debt = 0
+
+  function counted<T>(run: () => T): T {
+    if (debt > maxDebt) throw new MatchError('too_ambiguous', 'The grammar takes too much work: a text can be read in too many ways.')
+    state = automaton.renew(state)
+    const result = run()
+    debt += automaton.work
+    return result
+  }
 
   function step(from: State, byte: number): State {
     return from.next[classes[byte] ?? 0] ?? automaton.step(from, byte)
@@ -81,22 +97,20 @@ export function createConstraint(options: ConstraintOptions): Constraint {
   }
 
   return {
-    allows(token) {
-      state = automaton.renew(state)
-      return reach(token) !== undefined
-    },
+    allows: (token) => counted(() => reach(token) !== undefined),
     forbidden() {
-      state = automaton.renew(state)
-      const similar = automaton.similar(state)
-      const packed = masks.get(similar, () => walk(similar))
+      const packed = counted(() => {
+        const similar = automaton.similar(state)
+        return masks.get(similar, () => walk(similar))
+      })
       if (packed.empty) throw new MatchError('dead_end', 'No token of the vocabulary goes on from here as the grammar wants it.')
       mask ??= new Uint8Array(trie.vocabularySize)
       unpackMask(packed, mask)
       return mask
     },
     accept(token) {
-      state = automaton.renew(state)
-      const reached = reach(token)
+      const reached = counted(() => reach(token))
+      debt = Math.max(0, debt - paidByToken)
       if (reached === undefined) throw new Error('A token was accepted that the grammar does not allow.')
       state = reached
     },

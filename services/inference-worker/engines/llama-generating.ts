@@ -15,7 +15,7 @@ import { readTokenTable } from './llama-vocabulary.ts'
 import { createLogprobReader, type LogprobReader } from './logprob-reader.ts'
 import { createSteps, type Steps } from './step.ts'
 import { createTokenSampler } from './token-sampler.ts'
-import { createTokenTexts } from './token-texts.ts'
+import { createTokenTexts } from '../../shared/vocabulary/token-texts.ts'
 
 /** LLAMA_MAX_SEQ of llama.cpp. */
 const mostSlots = 256
@@ -54,8 +54,9 @@ export async function createGeneratingEngine(
     stepMs: () => (steps.startedAt === undefined ? 0 : performance.now() - steps.startedAt),
     async close() {
       llama.logLevel = LlamaLogLevel.disabled
-      decoder.logprobReader.dispose()
+      // Ends when no token is being drawn any more.
       await context.dispose()
+      decoder.logprobReader.dispose()
       await model.dispose()
       await llama.dispose()
     },

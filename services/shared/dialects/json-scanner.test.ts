@@ -40,6 +40,10 @@ describe('the JSON scanner', () => {
     )
   })
 
+  it.each([String.raw`"\u12"`, String.raw`"\u123g"`, String.raw`"\a"`, '01', '-', '1.', '1e', '.5', '+1', 'nul', 'truee', '"\t"'])('refuses %j', (text) => {
+    expect(scan(text).state).toBe('bad')
+  })
+
   it('what it takes can be made a whole', () => {
     fc.assert(
       fc.property(fc.json(), fc.nat(), fc.constantFrom('x', ']', '}', '"', ',', ':', '\n', '0'), (text, place, wrong) => {

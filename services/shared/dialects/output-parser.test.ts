@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import { dialectNamed, dialects } from './dialect.ts'
 import type { OutputPart } from './output-part.ts'
-import { createOutputParser, type OutputParserOptions } from './output-parser.ts'
+import { createOutputParser, type OutputParser, type OutputParserOptions } from './output-parser.ts'
 import { maxHeldSpace } from './read-until.ts'
 import { parseOutput, textIn } from './test-support/parse-output.ts'
 import { maxHeldBack } from './text-source.ts'
@@ -120,6 +120,8 @@ describe('around calls', () => {
     [`<<tool_call>${json}</tool_call>`, [text('<'), ...call(0, 'search', '{"q": 1}')]],
     [`${' '.repeat(maxHeldSpace)}<tool_call>${json}`, call(0, 'search', '{"q": 1}')],
     [`${' '.repeat(maxHeldSpace + 1)}<tool_call>${json}`, [text(' '.repeat(maxHeldSpace + 1)), ...call(0, 'search', '{"q": 1}')]],
+    [`${' '.repeat(600)}<tool_call>${json}`, [text(' '.repeat(600)), ...call(0, 'search', '{"q": 1}')]],
+    [`${' '.repeat(600)}x <tool_call>${json}`, [text(`${' '.repeat(600)}x`), ...call(0, 'search', '{"q": 1}')]],
     [`<tool_call><tool_call>${json}</tool_call>`, [text('<tool_call>'), ...call(0, 'search', '{"q": 1}')]],
   ])('%j', (output, parts) => {
     expect(parse('hermes', output)).toEqual(parts)
@@ -140,6 +142,7 @@ describe('what a call may look like', () => {
     ['{"name": "search", "arguments": ""}', '{}'],
     [String.raw`{"name": "search", "arguments": "{\"q\": \"\\n\ud83d\ude00\u00e9\"}"}`, '{"q": "\\n😀é"}'],
     [String.raw`{"arguments": "{\"q\": 1}", "name": "search"}`, '{"q": 1}'],
+    [String.raw`{"name": "search", "arguments": " \n{\"q\": 1}\n "}`, '{"q": 1}'],
     [String.raw`{"\u006eame": "s\u0065arch", "arguments": {}}`, '{}'],
     ['\n{ "name" : "search" , "arguments" : { "q" : 1 } }\n', '{ "q" : 1 }'],
     ['{"name": "search", "arguments": {"q": "</tool_call>"}}', '{"q": "</tool_call>"}'],
@@ -153,6 +156,7 @@ describe('what is no call is text, as it was written', () => {
     ['hermes', '<tool_call>'],
     ['hermes', 'Hm \n<tool_call>{"name": "search"'],
     ['hermes', ' <tool_call>\n{"name": "unknown", "arguments": {}}\n</tool_call> '],
+    ['hermes', '<tool_call>{"name": "unknown"  , "arguments": {}}</tool_call>'],
     ['hermes', '<tool_call>{"name": 5}</tool_call>'],
     ['hermes', '<tool_call>{"name": "search",}</tool_call>'],
     ['hermes', '<tool_call>{"name": "search" "arguments": {}}</tool_call>'],
@@ -207,7 +211,9 @@ describe('a call that turns out malformed ends there', () => {
     ['hermes', '<tool_call>{"name": "search", "arguments": {"q": 1}, "arguments": {}}</tool_call>', '{"q": 1}'],
     ['hermes', '<tool_call>{"name": "search", "arguments": {"q": 1}; and so on', '{"q": 1}'],
     ['hermes', String.raw`<tool_call>{"name": "search", "arguments": "{\"q\": x</tool_call>"}</tool_call>`, '{"q": '],
+    ['hermes', '<tool_call>{"name": "search", "arguments": "{} x"} and so on</tool_call>', '{}'],
     ['llama3', '{"name": "search", "parameters": {"q": x}} and so on', '{"q": '],
+    ['gemma4', `<|tool_call>call:search{a:${'['.repeat(200)}`, `{"a":${'['.repeat(127)}`],
     ['mistral', '[TOOL_CALLS]search[ARGS]{"q": "\n', '{"q": "'],
     ['gemma4', '<|tool_call>call:search{q:1,:}<tool_call|>', '{"q":1'],
     ['gemma4', '<|tool_call>call:search{q:1,}<tool_call|>', '{"q":1'],
@@ -222,6 +228,7 @@ describe('a call that turns out malformed ends there', () => {
     const broken = '<tool_call>{"name": "get_weather", "arguments": {"q": 1,}}'
     const begun = call(0, 'get_weather', '{"q": 1,')
     expect(parse('hermes', `${broken}</tool_call>\nSorry.`)).toEqual([...begun, text('Sorry.')])
+    expect(parse('hermes', `${broken}<tool_call>and so on</tool_call>Sorry.`)).toEqual([...begun, text('Sorry.')])
     expect(parse('hermes', `${broken}<tool_call>${json}</tool_call>`)).toEqual([...begun, ...call(1, 'search', '{"q": 1}')])
   })
 })
@@ -242,6 +249,32 @@ describe('as it comes', () => {
   })
 })
 
+describe('pieces', () => {
+  const parser = (name: string): OutputParser => {
+    const dialect = dialectNamed(name)
+    if (dialect === undefined) throw new Error(name)
+    return createOutputParser(dialect, { toolNames, reasoningOpen: false })
+  }
+
+  it('are as few as can be', () => {
+    expect(parser('gemma4').push('<|tool_call>call:search{q:1,r:[2,3]}<tool_call|>')).toEqual(call(0, 'search', '{"q":1,"r":[2,3]}'))
+  })
+
+  it('hold no half of a character that is escaped as two', () => {
+    const { push } = parser('hermes')
+    push(String.raw`<tool_call>{"name": "search", "arguments": "{\"q\": \"\ud83d`)
+    expect(push(String.raw`\ude00`)).toEqual([{ kind: 'tool_arguments', index: 0, text: '😀' }])
+  })
+
+  it.each([
+    ['mistral', '[TOOL_CALLS]'],
+    ['harmony', '<|channel|>'],
+  ])('%s does not wait for a name without end', (name, before) => {
+    const output = before + 'x'.repeat(600)
+    expect(textIn(parser(name).push(output))).toBe(output)
+  })
+})
+
 describe('harmony', () => {
   const final = '<|start|>assistant<|channel|>final<|message|>'
   it.each([
@@ -255,6 +288,11 @@ describe('harmony', () => {
     [
       '<|channel|>analysis<|message|>Hm.<|end|><|start|>assistant<|channel|>commentary to=functions.search <|constrain|>json<|message|>{"q": 1}<|call|>',
       [reasoning('Hm.'), ...call(0, 'search', '{"q": 1}')],
+    ],
+    [`<|channel|>analysis<|message|>Hm.${final}Yes.`, [reasoning('Hm.'), text('Yes.')]],
+    [
+      `${final}I look.<|end|><|start|>assistant to=functions.search<|message|>{}<|call|>${final}There.`,
+      [text('I look.'), ...call(0, 'search', '{}'), text('There.')],
     ],
     ['<|channel|>commentary to=functions.search<|message|><|call|>', call(0, 'search', '{}')],
     ['<|channel|>commentary to=assistant<|channel|>analysis<|message|>Hm.', [reasoning('Hm.')]],

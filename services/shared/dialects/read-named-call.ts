@@ -31,7 +31,6 @@ export function* readNamedCall(
   const sender = createCallSender(context)
   if (ends.includes(stop)) {
     sender.send(name, '{}')
-    source.at -= stop.length
     return 'whole'
   }
   const right = yield* readArguments(source, (text) => sender.send(name, text))

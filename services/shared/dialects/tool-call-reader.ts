@@ -36,8 +36,7 @@ export function* readAnswer(context: CallContext, markup: ToolMarkup | undefined
   if (markup?.bare === true) {
     source.record()
     const first = yield* peekPastSpace(source)
-    const read = source.recorded()
-    if (!trim) space += read
+    space += source.recorded()
     if (first === '{' || first === '[') opening = { markup, marker: '', closing: [], outer: false }
   }
   for (;;) {

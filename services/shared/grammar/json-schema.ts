@@ -15,11 +15,12 @@ import { below, SchemaError } from './schema-error.ts'
 import { numberBody } from './schema-number.ts'
 import { objectBody } from './schema-object.ts'
 import { checkFormats, stringBody } from './schema-string.ts'
-import { type JsonType, typesOf } from './schema-types.ts'
-import { choice, jsonLiteral, type Rules } from './rules.ts'
+import type { JsonType } from './schema-keywords.ts'
+import { typesOf } from './schema-types.ts'
+import { choice, jsonText, type Rules } from './rules.ts'
 
 /** Schemas that one may become: references and alternatives multiply them. */
-const maxRules = 10_000
+const maxRules = 5000
 
 export interface SchemaContext {
   readonly rules: Rules
@@ -42,7 +43,7 @@ export function schemaRule(rules: Rules, schema: unknown, pointer: string): stri
     if (parts === undefined) return undefined
     if (parts.length === 0) return rules.json('value')
     const key = parts.map(partKey).sort().join('\n')
-    const at = parts[0]?.pointer ?? pointer
+    const at = parts.at(-1)?.pointer ?? pointer
     if (open.includes(key)) throw new SchemaError(at, 'Refers to itself without end.')
     if (names.has(key)) {
       const known = names.get(key)
@@ -82,7 +83,7 @@ export function schemaRule(rules: Rules, schema: unknown, pointer: string): stri
 
     const types = typesOf(parts)
     const enumerated = enumeratedValues(parts, types)
-    const options = enumerated === undefined ? typeBodies(parts, types, hint) : enumerated.map(jsonLiteral)
+    const options = enumerated === undefined ? typeBodies(parts, types, hint) : enumerated.map((constant) => jsonText(rules, constant))
     return options.length === 0 ? undefined : choice(options)
   }
 

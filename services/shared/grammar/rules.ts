@@ -37,9 +37,16 @@ export function literal(text: string): string {
   return `"${spelt}"`
 }
 
-/** A GBNF literal that stands for the value's JSON text without white space. */
-export function jsonLiteral(value: unknown): string {
-  return literal(JSON.stringify(value))
+/** GBNF for the value's JSON text, with white space where other values may have it. */
+export function jsonText(rules: Rules, value: unknown): string {
+  if (typeof value !== 'object' || value === null) return literal(JSON.stringify(value))
+  const [begin, end] = Array.isArray(value) ? ['"["', '"]"'] : ['"{"', '"}"']
+  const members = Object.entries(value).map(([name, member]: [string, unknown]) => {
+    const text = jsonText(rules, member)
+    return Array.isArray(value) ? text : `${literal(JSON.stringify(name))} ${rules.json('colon')} ${text}`
+  })
+  const space = rules.json('space')
+  return members.length === 0 ? `${begin} ${space} ${end}` : `${begin} ${space} ${members.join(` ${rules.json('comma')} `)} ${space} ${end}`
 }
 
 /** One of these; in brackets if they are many. */

@@ -1,5 +1,5 @@
 import { type Bound, decimalRange, integerRange, toDecimal } from './number-range.ts'
-import { choice, jsonLiteral, type Rules } from './rules.ts'
+import { choice, jsonText, type Rules } from './rules.ts'
 import { type Part, valuesOf } from './schema-document.ts'
 import { SchemaError } from './schema-error.ts'
 import { numberFormats } from './string-formats.ts'
@@ -25,7 +25,7 @@ export function numberBody(rules: Rules, parts: readonly Part[], integersOnly: b
     return low === undefined && high === undefined ? rules.json('number') : decimals(low, high)
   }
   if (low === undefined && high === undefined && multiple === undefined) return rules.json('integer')
-  return integers(wholeLimit(low, Math.ceil, 1), wholeLimit(high, Math.floor, -1), multiple ?? { value: 1, pointer: '' })
+  return integers(rules, wholeLimit(low, Math.ceil, 1), wholeLimit(high, Math.floor, -1), multiple ?? { value: 1, pointer: '' })
 }
 
 /** The strictest; `sign` is 1 for limits below and -1 for limits above. */
@@ -65,7 +65,7 @@ function wholeLimit(found: Limit | undefined, round: (value: number) => number, 
   return sign === 1 ? Math.max(within, Number.MIN_SAFE_INTEGER) : Math.min(within, Number.MAX_SAFE_INTEGER)
 }
 
-function integers(min: number | undefined, max: number | undefined, { value, pointer }: { value: number; pointer: string }): string | undefined {
+function integers(rules: Rules, min: number | undefined, max: number | undefined, { value, pointer }: { value: number; pointer: string }): string | undefined {
   const low = Math.ceil((min ?? Math.min(-largest, max ?? 0)) / value)
   const high = Math.floor((max ?? Math.max(largest, min ?? 0)) / value)
   if (low > high) return undefined
@@ -74,7 +74,7 @@ function integers(min: number | undefined, max: number | undefined, { value, poi
   if (high - low >= maxListedMultiples) {
     throw new SchemaError(pointer, `Only 1, 10, 100 and so on are supported, or at most ${maxListedMultiples} multiples between minimum and maximum.`)
   }
-  return choice(Array.from({ length: high - low + 1 }, (_, index) => jsonLiteral((low + index) * value)))
+  return choice(Array.from({ length: high - low + 1 }, (_, index) => jsonText(rules, (low + index) * value)))
 }
 
 function signedIntegers(low: bigint, high: bigint, suffix: string): string {

@@ -71,7 +71,7 @@ function streamedAnswer(exchange: Exchange, head: object): Answer {
       case 'message':
         return event('response.output_text.done', { ...at, text: item.text, logprobs: item.logprobs }) + event('response.content_part.done', { ...at, part: contentPart(item) })
       case 'function_call':
-        return event('response.function_call_arguments.done', { ...place(item), name: item.name, arguments: item.arguments })
+        return event('response.function_call_arguments.done', { ...place(item), arguments: item.arguments })
     }
   }
 
@@ -92,7 +92,7 @@ function streamedAnswer(exchange: Exchange, head: object): Answer {
       exchange.startEvents()
       // An error in the middle is an event of this stream, with its number.
       exchange.errors = { ...openAiErrors, event: ({ reason, message, param }) => event('error', { code: reason, message, param: param ?? null }) }
-      const response = { ...head, status: 'in_progress', completed_at: null, error: null, incomplete_details: null, output: [], usage: null }
+      const response = { ...head, status: 'in_progress', completed_at: null, error: null, incomplete_details: null, output: [] }
       exchange.write(event('response.created', { response }) + event('response.in_progress', { response }))?.catch(() => undefined) // whoever waits for the next write is told
     },
     parts(_choice, parts, logprobs) {
@@ -142,7 +142,6 @@ function responseHead({ requestId }: Exchange, body: ResponsesRequestBody): obje
     previous_response_id: null,
     reasoning: { effort: body.reasoning?.effort ?? null, summary: null },
     service_tier: 'default',
-    store: false,
     temperature: body.temperature ?? 1,
     text: { format: body.text?.format ?? { type: 'text' } },
     tool_choice: body.tool_choice ?? 'auto',

@@ -52,7 +52,6 @@ export const ResponseObject = Type.Object({
   previous_response_id: Type.Null(),
   reasoning: Type.Object({ effort: nullableString, summary: Type.Null() }),
   service_tier: Type.Literal('default'),
-  store: Type.Literal(false),
   temperature: Type.Number(),
   text: Type.Object({ format: Type.Object({ type: Type.Enum(['text', 'json_object', 'json_schema']) }) }),
   tool_choice: Type.Union([Type.Enum(['none', 'auto', 'required']), Type.Object({ type: Type.Literal('function'), name: Type.String() })]),
@@ -60,7 +59,7 @@ export const ResponseObject = Type.Object({
   top_logprobs: Type.Integer(),
   top_p: Type.Number(),
   truncation: Type.Literal('disabled'),
-  usage: Type.Union([Usage, Type.Null()]),
+  usage: Type.Optional(Usage),
 })
 
 const numbered = { sequence_number: Type.Integer() }
@@ -77,6 +76,6 @@ export const ResponseStreamEvent = Type.Union([
   Type.Object({ type: Type.Literal('response.reasoning_text.delta'), ...numbered, ...inPart, delta: Type.String() }),
   Type.Object({ type: Type.Literal('response.reasoning_text.done'), ...numbered, ...inPart, text: Type.String() }),
   Type.Object({ type: Type.Literal('response.function_call_arguments.delta'), ...numbered, ...inItem, delta: Type.String() }),
-  Type.Object({ type: Type.Literal('response.function_call_arguments.done'), ...numbered, ...inItem, name: Type.String(), arguments: Type.String() }),
+  Type.Object({ type: Type.Literal('response.function_call_arguments.done'), ...numbered, ...inItem, arguments: Type.String() }),
   Type.Object({ type: Type.Literal('error'), ...numbered, code: Type.String(), message: Type.String(), param: nullableString }),
 ])

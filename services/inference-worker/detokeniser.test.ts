@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest'
-import { createDetokeniser, type Detokeniser } from '../detokeniser.ts'
-import { createTokenTexts, type TokenKind } from './token-texts.ts'
+import { createDetokeniser, type Detokeniser } from './detokeniser.ts'
+import { createTokenTexts, type TokenKind } from '../shared/vocabulary/token-texts.ts'
 
 function table(model: string, entries: readonly [string, TokenKind][], addsSpace = false) {
   const texts = createTokenTexts({
@@ -9,7 +9,8 @@ function table(model: string, entries: readonly [string, TokenKind][], addsSpace
     kindOf: (token) => entries[token]?.[1] ?? 'special',
     addsSpace,
   })
-  return (prompt: readonly number[]) => createDetokeniser(texts, { prompt, visible: new Set(), keepsSpace: false })
+  return (prompt: readonly number[], { visible = [] as number[], keepsSpace = false } = {}) =>
+    createDetokeniser(texts, { prompt, visible: new Set(visible), keepsSpace })
 }
 
 function text(detokenise: Detokeniser, tokens: readonly number[]): string {
@@ -34,6 +35,10 @@ describe('byte-level BPE', () => {
 
   test('added tokens are text as it is, special ones none', () => {
     expect(text(tokens([0]), [6, 0, 1])).toBe('Ġ literalHello')
+  })
+
+  test('a special token that is to be seen is text as it is spelt', () => {
+    expect(text(tokens([0], { visible: [0] }), [1, 0, 2])).toBe('Hello<|im_end|> world\n')
   })
 
   test('every byte has its letter', () => {
@@ -66,6 +71,10 @@ describe('SentencePiece', () => {
     expect(text(tokens([1, 0]), [1, 2])).toBe('Hello world')
     expect(text(tokens([]), [0, 1, 2])).toBe('Hello world')
     expect(text(tokens([0, 1]), [2, 1])).toBe(' world Hello')
+  })
+
+  test('unless a grammar has a say in it', () => {
+    expect(text(table('llama', entries, true)([1, 0], { keepsSpace: true }), [1, 2])).toBe(' Hello world')
   })
 
   test('a vocabulary without it keeps every space', () => {
