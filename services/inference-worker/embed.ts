@@ -27,8 +27,7 @@ export async function embed(context: RequestContext, request: EmbedRequest, call
     try {
       const embeddings: EmbedResponse['embeddings'] = []
       for (const { tokens } of request.inputs) {
-        call.signal.throwIfAborted()
-        embeddings.push({ values: normalise(await engine.embed(tokens)) })
+        embeddings.push({ values: normalise(await engine.embed(tokens, call.signal)) })
         inputTokens += tokens.length
       }
       call.signal.throwIfAborted()

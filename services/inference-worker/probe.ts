@@ -5,7 +5,7 @@ import type { Slots } from './slots.ts'
 export async function probe(engine: Engine, slots: Slots, signal: AbortSignal): Promise<void> {
   const slot = await slots.acquire(signal)
   try {
-    if (engine.kind === 'embedding') await engine.embed([0])
+    if (engine.kind === 'embedding') await engine.embed([0], signal)
     else await decodeOne(engine, slot.index, signal)
   } finally {
     slot.release()

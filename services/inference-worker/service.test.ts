@@ -165,7 +165,7 @@ describe('a guided answer', () => {
     const constraint = { grammar: 'root ::= "{\\"a\\": " [0-9]+ "}"', after: [] }
     await expect(read(generate({ constraint }))).rejects.toMatchObject({ code: 'INTERNAL', reason: 'grammar_failed' })
     expect(service.ready()).toBe(true)
-    expect(await metric('intramuros_worker_busy_slots')).toEqual(['intramuros_worker_busy_slots 0'])
+    expect(await metric('intramuros_worker_requests_total{outcome="failed"}')).toHaveLength(1)
     expect((await read(generate())).text).toBe('{"a": 1, "b"')
   })
 
@@ -254,6 +254,14 @@ describe('a failing engine', () => {
       'intramuros_worker_requests_total{outcome="failed"} 2',
     ])
     expect(JSON.stringify(lines)).not.toContain('scripted failure')
+  })
+
+  test('is probed as soon as nobody uses it', async () => {
+    const script: Script = { slots: 1 }
+    const { service, generate } = await startService(script)
+    script.failAfter = 0
+    await expect(read(generate())).rejects.toMatchObject({ reason: 'engine_failed' })
+    await vi.waitFor(() => expect(service.ready()).toBe(false), 5000)
   })
 
   test('that answers no probe is not ready, and requests are refused', async () => {

@@ -1,7 +1,7 @@
 import { type Conversation, type OutputFormat, type PrepareResponse, ToolChoice } from '../../proto/gen/intramuros/v1/tokenizer.ts'
 import { type AnswerGrammar, formatGrammar, type ReasoningState } from '../shared/dialects/answer-grammar.ts'
 import type { Dialect } from '../shared/dialects/dialect.ts'
-import { type GrammarTool, toolGrammar } from '../shared/dialects/tool-grammar.ts'
+import { argumentsRule, type GrammarTool, toolGrammar } from '../shared/dialects/tool-grammar.ts'
 import { ServiceError } from '../shared/errors.ts'
 import { createAutomaton } from '../shared/grammar/automaton.ts'
 import { createGrammarBuilder, type GrammarBuilder } from '../shared/grammar/builder.ts'
@@ -60,7 +60,7 @@ function grammarTool({ name, parameters, strict, param }: ParsedTool, forced: bo
   const tool = { name, parameters, pointer: '' }
   if (parameters === undefined) return tool
   try {
-    createGrammarBuilder().schema(parameters, '')
+    argumentsRule(createGrammarBuilder(), tool)
     return tool
   } catch (thrown) {
     if (!(thrown instanceof SchemaError)) throw thrown

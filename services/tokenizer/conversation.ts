@@ -119,7 +119,7 @@ function checkedDepth(value: unknown, param: string): unknown {
   let level: unknown[] = [value]
   for (let depth = 0; level.length > 0; depth++) {
     if (depth > maxJsonDepth) throw invalid(param, `'${param}' is nested deeper than ${maxJsonDepth} levels.`)
-    level = level.flatMap((inner) => (typeof inner === 'object' && inner !== null ? Object.values(inner) : []))
+    level = level.flatMap((inner): unknown[] => (typeof inner === 'object' && inner !== null ? Object.values(inner) : []))
   }
   return value
 }

@@ -5,7 +5,7 @@ import { stripCharacters, toJinja2 } from './jinja-semantics.ts'
 function render(source: string, values: Record<string, unknown> = {}): string {
   const template = new Template(source)
   // The library's types do not resolve here.
-  Object.assign(template, { parsed: toJinja2(Reflect.get(template, 'parsed')) })
+  Object.assign(template, { parsed: toJinja2<unknown>(Reflect.get(template, 'parsed')) })
   return template.render({ ...values, strip_characters: stripCharacters })
 }
 

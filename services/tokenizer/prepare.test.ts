@@ -30,7 +30,7 @@ function setUp(render: ChatModel['render'] = ({ messages }) => messages.map(({ r
     chat,
     description: { completion: true },
     pieces: (text: string) => [text],
-    tokenise: (pieces: readonly unknown[]) => Promise.resolve({ ids: [...pieces.join('')].map((_, i) => i), complete }),
+    tokenise: (pieces: readonly unknown[]) => Promise.resolve({ ids: Array.from(pieces.join(''), (_, i) => i), complete }),
   } as unknown as ServedModel
   const prepare = createPrepare({ models: new Map([['tiny', served]]), log, metrics: createMetrics(registry) })
   return { lines, registry, prepare }

@@ -68,7 +68,7 @@ function preparePrompt(request: PrepareRequest, prompt: PrepareRequest['prompt']
       return prepareText(prompt.value, request, call, model)
     case 'tokens':
       return Promise.resolve(prepareTokens(prompt.value, request, model))
-    case undefined:
+    default:
       throw new ServiceError('INVALID_ARGUMENT', 'invalid_value', 'There is no prompt.', { param: 'prompt' })
   }
 }

@@ -32,7 +32,8 @@ const prelude = '{% set raise_exception = refuse %}{% set strftime_now = format_
 /** Parses the template once. Throws what the parser throws. */
 export function compileTemplate({ source, bosText, eosText }: TemplateOptions): ChatTemplate {
   const template = new Template(prelude + source)
-  template.parsed = toJinja2(template.parsed)
+  // The library's types of its parsed templates don't resolve.
+  Reflect.set(template, 'parsed', toJinja2<unknown>(Reflect.get(template, 'parsed')))
   const given = {
     refuse: (message: unknown) => {
       throw new Refusal(String(message))

@@ -74,8 +74,8 @@ async function decode(concurrency: number, constrained: boolean): Promise<{ toke
   return { tokens: counts.reduce((sum, count) => sum + count, 0), us: (performance.now() - begin) * 1000 }
 }
 
-console.log(`${cpus()[0]?.model ?? 'unknown CPU'}, Node ${process.version}, 1 thread; SmolLM2-135M Q4_1, ${answerTokens} tokens an answer, temperature 0.8, ${rounds} rounds in turn`)
-console.log('  at once | free, tokens/s | kept to the schema, tokens/s | ratio, median of rounds (aim: at least 0.85)')
+print(`${cpus()[0]?.model ?? 'unknown CPU'}, Node ${process.version}, 1 thread; SmolLM2-135M Q4_1, ${answerTokens} tokens an answer, temperature 0.8, ${rounds} rounds in turn`)
+print('  at once | free, tokens/s | kept to the schema, tokens/s | ratio, median of rounds (aim: at least 0.85)')
 await until(() => service.ready(), 'the engine to answer')
 await decode(1, true) // compiles the grammar, and the code
 await decode(1, false)
@@ -93,8 +93,12 @@ for (const concurrency of [1, 4]) {
   }
   const speed = ({ tokens: count, us }: { tokens: number; us: number }): string => ((count / us) * 1e6).toFixed(1)
   const median = ratios.toSorted((a, b) => a - b)[Math.floor(ratios.length / 2)] ?? 0
-  console.log(`  ${String(concurrency).padStart(7)} | ${speed(sum.free).padStart(14)} | ${speed(sum.kept).padStart(28)} | ${median.toFixed(3)}`)
+  print(`  ${String(concurrency).padStart(7)} | ${speed(sum.free).padStart(14)} | ${speed(sum.kept).padStart(28)} | ${median.toFixed(3)}`)
 }
 await service.close()
 await vocabulary.dispose()
 await llama.dispose()
+
+function print(line: string): void {
+  process.stdout.write(`${line}\n`)
+}

@@ -18,14 +18,14 @@ afterEach(() => wire.verify())
 
 const messages = [{ role: 'user' as const, content: 'Hello' }]
 
-/** What the client sends to each endpoint that generates, with other parameters. */
-const endpoints: [string, (params: object) => Promise<unknown>][] = [
-  ['chat', (params) => client.chat.completions.create({ model: platform.model, messages, ...params })],
-  ['completions', (params) => client.completions.create({ model: platform.model, prompt: 'Hello', ...params })],
-  ['responses', (params) => client.responses.create({ model: platform.model, input: 'Hello', ...params })],
+/** Asks each endpoint that generates, with other parameters; and the parameter that says something. */
+const endpoints: [string, (params: object) => Promise<unknown>, (text: string) => object][] = [
+  ['chat', (params) => client.chat.completions.create({ model: platform.model, messages, ...params }), (content) => ({ messages: [{ role: 'user', content }] })],
+  ['completions', (params) => client.completions.create({ model: platform.model, prompt: 'Hello', ...params }), (prompt) => ({ prompt })],
+  ['responses', (params) => client.responses.create({ model: platform.model, input: 'Hello', ...params }), (input) => ({ input })],
 ]
 
-describe.each(endpoints)('errors of %s', (_, create) => {
+describe.each(endpoints)('errors of %s', (_, create, saying) => {
   test('an unknown model', async () => {
     const asked = create({ model: 'nope' })
     await expect(asked).rejects.toBeInstanceOf(NotFoundError)
@@ -33,8 +33,7 @@ describe.each(endpoints)('errors of %s', (_, create) => {
   })
 
   test('a prompt that is too long', async () => {
-    const long = 'word '.repeat(10_000)
-    const asked = create({ messages: [{ role: 'user', content: long }], prompt: long, input: long })
+    const asked = create(saying('word '.repeat(10_000)))
     await expect(asked).rejects.toBeInstanceOf(BadRequestError)
     await expect(asked).rejects.toMatchObject({ code: 'context_length_exceeded', message: expect.stringMatching(/\d{4,}.*\d{4,}/) as string })
   })

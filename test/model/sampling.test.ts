@@ -5,6 +5,8 @@ import { greedySampling, plainDecode, realOptions, type RealWorker, startRealWor
 
 const forever = new AbortController().signal
 const prompt = [504, 3575]
+/** What follows is as good as certain, and in it. */
+const repetitive = 'one two three one two three one two three one two three one two'
 
 let worker: RealWorker
 /** The model's own probabilities of what follows the prompt, by llama.cpp, in a context of its own. */
@@ -111,21 +113,16 @@ describe('what shapes the logits', () => {
     expect(different).toBeGreaterThan(0)
   })
 
-  test('presence and frequency penalties do not look at the prompt, repeat_penalty does, as far as its window', async () => {
-    const [[first] = [-1]] = likeliest()
-    const seen = [first, ...prompt]
-    const likeliestThere = (await decode(1, { tokens: seen }))[0]?.token ?? -1
-    const one = async (tokens: readonly number[], sampling: Partial<Sampling>) => (await decode(1, { tokens }, sampling))[0]?.token
-    const repeating = [likeliestThere, ...seen]
-    const there = await one(repeating, {})
-    expect(await one(repeating, { presencePenalty: 2, frequencyPenalty: 2 })).toBe(there)
-    const inPrompt = [there ?? -1, ...repeating]
-    const plain = await one(inPrompt, {})
-    const all = [plain ?? -1, ...inPrompt]
-    const again = await one(all, {})
-    expect(again).toBe(plain)
-    expect(await one(all, { repeatPenalty: 50, penaltyWindow: 64 })).not.toBe(again)
-    expect(await one(all, { repeatPenalty: 50, penaltyWindow: 1 })).toBe(await one(all, { repeatPenalty: 1 }))
+  test('the prompt counts for repeat_penalty, as far as its window, and not for the others', async () => {
+    const tokens = worker.vocabulary.tokenize(repetitive)
+    const next = async (sampling: Partial<Sampling>) => (await decode(1, { tokens }, sampling))[0]?.token ?? -1
+    const expected = await next({})
+    expect(tokens).toContain(expected)
+    const behind = tokens.length - tokens.lastIndexOf(expected as Token)
+    expect(await next({ presencePenalty: 2, frequencyPenalty: 2 })).toBe(expected)
+    expect(await next({ repeatPenalty: 50, penaltyWindow: behind })).not.toBe(expected)
+    expect(behind).toBeGreaterThan(1)
+    expect(await next({ repeatPenalty: 1.01, penaltyWindow: behind - 1 })).toBe(expected)
   })
 
   test('repeat_penalty ends a repetition', async () => {
@@ -191,6 +188,20 @@ describe('a guide', () => {
       expect(Math.abs((counts.get(token) ?? 0) - expected)).toBeLessThan(5 * Math.sqrt(expected) + 1)
     }
   }, 60_000)
+
+  test('forces tokens, which count for the penalties of those that follow', async () => {
+    const prompt = worker.vocabulary.tokenize(repetitive)
+    const words = worker.vocabulary.tokenize(' three one two three one two')
+    const run = async (sampling: Partial<Sampling>): Promise<number[]> => {
+      const left = [...words]
+      const guide: TokenGuide = { forced: () => left.shift(), allows: () => true, forbidden: () => new Uint8Array() }
+      return (await decode(words.length + 1, { tokens: prompt, guide }, sampling)).map(({ token }) => token)
+    }
+    const plain = await run({})
+    expect(plain.slice(0, -1)).toEqual(words)
+    expect(words).toContain(plain.at(-1))
+    for (const penalty of [{ frequencyPenalty: 10 }, { repeatPenalty: 50 }]) expect(words).not.toContain((await run(penalty)).at(-1))
+  })
 
   test('a greedy token is the best of those that may come', async () => {
     const ranked = likeliest().map(([token]) => token)

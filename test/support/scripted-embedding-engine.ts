@@ -31,7 +31,8 @@ export function createScriptedEmbeddingEngine(script: EmbeddingScript = {}): Emb
     contextLength,
     vocabularySize,
     inputLength: (tokens) => tokens.length,
-    async embed(tokens) {
+    async embed(tokens, signal) {
+      signal.throwIfAborted()
       await (delayMs > 0 ? after(delayMs) : turnOfTheLoop())
       if (script.failAt !== undefined && tokens.includes(script.failAt)) throw new Error('scripted failure')
       if (script.hangAt !== undefined && tokens.includes(script.hangAt)) {

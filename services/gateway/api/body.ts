@@ -2,7 +2,7 @@ import type { Static, TSchema } from 'typebox'
 import { Compile } from 'typebox/compile'
 import { ServiceError } from '../../shared/errors.ts'
 import { marksOf } from './parameter.ts'
-import { firstProblem, type Problem } from './problem.ts'
+import { firstProblem, type LooseSchema, type Problem } from './problem.ts'
 
 export interface Body<Schema extends TSchema> {
   value: Static<Schema>
@@ -36,15 +36,6 @@ export function unsupported(param: string, why: string): ServiceError {
   return new ServiceError('INVALID_ARGUMENT', 'unsupported_parameter', why, { param })
 }
 
-interface LooseSchema {
-  type?: string
-  const?: unknown
-  enum?: readonly unknown[]
-  anyOf?: readonly LooseSchema[]
-  properties?: Record<string, LooseSchema>
-  items?: LooseSchema
-}
-
 /** Walks a valid value beside its schema: refuses what is marked so, and collects the names that the schema does not have. */
 function inspect(schema: LooseSchema, value: unknown, path: string, unknown: string[]): void {
   if (typeof value !== 'object' || value === null) return
@@ -69,7 +60,7 @@ function inspect(schema: LooseSchema, value: unknown, path: string, unknown: str
       continue
     }
     const given = (value as Record<string, unknown>)[name]
-    const { 'x-support': support, 'x-neutral': neutral } = marksOf(inner as TSchema)
+    const { 'x-support': support, 'x-neutral': neutral } = marksOf(inner)
     if (support === 'refused' && !neutral?.includes(given) && !isEmpty(given)) {
       const { description = '' } = inner as { description?: string }
       throw unsupported(place, `'${place}' is not supported with this value: ${description} Leave it out.`)

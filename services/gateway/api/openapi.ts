@@ -1,4 +1,3 @@
-import type { TSchema } from 'typebox'
 import { packageVersion } from '../../shared/supervision.ts'
 import { type DescribedOperation, describedOperations } from './described-operations.ts'
 import { marksOf } from './parameter.ts'
@@ -77,7 +76,7 @@ function operationObject({ method, path, summary, body, response, event, error }
 function bodySchema(schema: unknown): unknown {
   if (Array.isArray(schema)) return schema.map(bodySchema)
   if (typeof schema !== 'object' || schema === null) return schema
-  const { 'x-support': support, 'x-neutral': neutral } = marksOf(schema as TSchema)
+  const { 'x-support': support, 'x-neutral': neutral } = marksOf(schema)
   const { description } = schema as { description?: string }
   if (support === 'refused') return { enum: neutral, description: `Refused with any other value: ${description ?? ''}` }
   return Object.fromEntries(

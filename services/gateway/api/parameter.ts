@@ -28,6 +28,6 @@ export function nullable<Schema extends TSchema>(schema: Schema, description: st
   return Type.Optional(Type.Union([schema, Type.Null()], { description }))
 }
 
-export function marksOf(schema: TSchema): Marks {
-  return schema as Marks
+export function marksOf(schema: Marks): Marks {
+  return schema
 }

@@ -1,5 +1,6 @@
 import type { TSchema } from 'typebox'
 import { ServiceError } from '../../shared/errors.ts'
+import type { Marks } from './parameter.ts'
 
 export interface Problem {
   /** Place of the value, as "messages[0].role"; empty for the body itself. */
@@ -73,11 +74,11 @@ function at(value: unknown, pointer: string): unknown {
   )
 }
 
-export interface LooseSchema {
+export interface LooseSchema extends Marks {
   description?: string
   required?: readonly string[]
   type?: string
-  enum?: unknown[]
+  enum?: readonly unknown[]
   const?: unknown
   anyOf?: LooseSchema[]
   properties?: Record<string, LooseSchema>

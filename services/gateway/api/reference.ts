@@ -1,5 +1,4 @@
 import { readFileSync } from 'node:fs'
-import type { TSchema } from 'typebox'
 import { writeOrCheck } from '../../shared/config/write-or-check.ts'
 import { describedOperations } from './described-operations.ts'
 import { marksOf } from './parameter.ts'
@@ -30,7 +29,7 @@ export function withReference(text: string): string {
 function rows(schema: LooseSchema, parent: string): string[] {
   const required = new Set(schema.required ?? [])
   return Object.entries(schema.properties ?? {}).flatMap(([name, inner]) => {
-    const { 'x-support': support = 'supported', 'x-neutral': neutral } = marksOf(inner as TSchema)
+    const { 'x-support': support = 'supported', 'x-neutral': neutral } = marksOf(inner)
     const place = `${parent}${name}`
     const takes = support === 'refused' ? `only ${(neutral ?? []).map((value) => JSON.stringify(value)).join(', ')}` : describeSchema(inner).replaceAll(' or null', '')
     const note = `${required.has(name) ? 'Required. ' : ''}${sentence(inner.description ?? '')}`

@@ -21,7 +21,9 @@ export function recordingExchange(): RecordingExchange {
     errors: openAiErrors,
     ended: false,
     header: () => undefined,
-    json: (_status, json) => (body = JSON.parse(json)),
+    json(_status, json) {
+      body = JSON.parse(json)
+    },
     startEvents: () => undefined,
     write(more) {
       text += more

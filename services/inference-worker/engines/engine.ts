@@ -42,8 +42,11 @@ export interface EmbeddingEngine extends Loaded {
   readonly kind: 'embedding'
   /** How many tokens an input is evaluated as: those that the model wants first and last are added when they are missing. */
   inputLength(tokens: readonly number[]): number
-  /** Not normalised. The tokens: not empty, `inputLength` at most `contextLength`, ids below `vocabularySize`. */
-  embed(tokens: readonly number[]): Promise<readonly number[]>
+  /**
+   * Not normalised. The tokens: not empty, `inputLength` at most `contextLength`, ids below `vocabularySize`. Throws the signal's
+   * reason when it has aborted before its turn came.
+   */
+  embed(tokens: readonly number[], signal: AbortSignal): Promise<readonly number[]>
 }
 
 export interface DecodeRequest {

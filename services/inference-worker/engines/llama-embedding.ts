@@ -27,7 +27,8 @@ export async function createEmbeddingEngine(
   const context = await createContext(model, contextLength, options.threads)
   let startedAt: number | undefined
 
-  const embed = oneAtATime(async (tokens: readonly number[]) => {
+  const embed = oneAtATime(async (tokens: readonly number[], signal: AbortSignal) => {
+    signal.throwIfAborted()
     startedAt = performance.now()
     try {
       const { vector } = await context.getEmbeddingFor(copied(tokens))

@@ -16,6 +16,7 @@ export const assertions: ReadonlyMap<string, JsonType | 'any'> = new Map([
   ['properties', 'object'],
   ['required', 'object'],
   ['additionalProperties', 'object'],
+  ['propertyNames', 'object'],
   ['minProperties', 'object'],
   ['maxProperties', 'object'],
   ['items', 'array'],

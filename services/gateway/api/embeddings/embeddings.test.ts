@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
 import { Check } from 'typebox/value'
-import { ServiceError } from '../../../shared/errors.ts'
+import type { ServiceError } from '../../../shared/errors.ts'
 import { parseEmbeddingsRequest } from './request.ts'
 import { EmbeddingList, embeddingList, shortened } from './response.ts'
 
