@@ -1,3 +1,4 @@
+import type { IncomingHttpHeaders } from 'node:http'
 import type { Directory } from '../shared/directory/directory.ts'
 import { ServiceError } from '../shared/errors.ts'
 
@@ -6,15 +7,19 @@ export interface Principal {
   team: string
   /** Public id of the key; safe to log. */
   keyId: string
+  /** Unknown parameters are refused rather than ignored. */
+  strictParameters: boolean
   mayUse(model: string): boolean
 }
 
-/** Throws UNAUTHENTICATED invalid_api_key. `authorization` is the header's value. */
-export function authenticate(directory: Directory, authorization: string | undefined): Principal {
-  if (authorization === undefined || authorization === '') {
+/** The key is a bearer token (RFC 6750), or Anthropic's x-api-key. Throws UNAUTHENTICATED invalid_api_key. */
+export function authenticate(directory: Directory, headers: IncomingHttpHeaders): Principal {
+  const { authorization, 'x-api-key': apiKey } = headers
+  const sent = authorization === undefined || authorization === '' ? undefined : /^Bearer +(\S{1,256})$/i.exec(authorization)?.[1]
+  if (authorization === undefined && apiKey === undefined) {
     throw unauthenticated('No API key was sent. Send it in the Authorization header: "Authorization: Bearer YOUR_KEY".')
   }
-  const secret = /^Bearer +(\S{1,256})$/i.exec(authorization)?.[1]
+  const secret = sent ?? (typeof apiKey === 'string' && apiKey.length <= 256 ? apiKey : undefined)
   const entry = secret === undefined ? undefined : directory.authenticate(secret)
   if (entry === undefined) {
     throw unauthenticated('The API key is not valid: it is unknown, was revoked, or is not complete. "intramuros keys list" shows which keys there are.')

@@ -1,175 +1,169 @@
-import { Outcome } from '../../proto/gen/intramuros/v1/audit.ts'
-import { FinishReason, type GenerateRequest } from '../../proto/gen/intramuros/v1/inference.ts'
-import { type PrepareResponse, TokenizerService } from '../../proto/gen/intramuros/v1/tokenizer.ts'
-import type { Directory } from '../shared/directory/directory.ts'
-import { asServiceError, ServiceError } from '../shared/errors.ts'
-import type { Logger } from '../shared/log.ts'
-import type { ModelEntry } from '../shared/models/catalogue.ts'
-import type { LaneClient } from '../shared/rpc/lane-client.ts'
-import type { Telemetry } from '../shared/telemetry.ts'
-import type { Admission } from './admission.ts'
-import { authenticate, type Principal } from './authenticate.ts'
+import { FinishReason, type GenerateRequest, type ReasoningBudget, type TokenLogprob } from '../../proto/gen/intramuros/v1/inference.ts'
+import { type PrepareResponse, TokenizerService, ToolChoice } from '../../proto/gen/intramuros/v1/tokenizer.ts'
+import { dialectNamed } from '../shared/dialects/dialect.ts'
+import type { OutputPart } from '../shared/dialects/output-part.ts'
+import { createOutputParser } from '../shared/dialects/output-parser.ts'
+import { ServiceError } from '../shared/errors.ts'
+import type { CallOptions } from '../shared/rpc/lane-client.ts'
+import type { Endpoint, ParsedRequest } from './endpoint.ts'
+import type { Answer, Generation, Prompt } from './generation.ts'
 import type { Exchange } from './http/exchange.ts'
-import { readBody } from './http/read-body.ts'
-import type { GatewayMetrics } from './metrics.ts'
-import { type Answer, streamedAnswer, wholeAnswer } from './openai/chat-answer.ts'
-import { type ChatRequest, parseChatRequest } from './openai/chat-request.ts'
-import { usage } from './openai/chat-response.ts'
-import { parseJson } from './openai/validation.ts'
-import type { Records } from './records.ts'
-import { completionAttributes, requestAttributes } from './span-attributes.ts'
-import { endRecord, newTally, type Tally } from './tally.ts'
-import type { Workers } from './workers.ts'
+import { type Gateway, type Job, serveRecorded } from './recorded.ts'
+import { generationAttributes } from './span-attributes.ts'
 
-export interface Gateway {
-  directory: Directory
-  /** The models that this platform serves, whether or not a worker is there now. */
-  models: ReadonlyMap<string, ModelEntry>
-  admission: Admission
-  records: Records
-  tokenizer: LaneClient
-  workers: Workers
-  telemetry: Telemetry
-  metrics: GatewayMetrics
-  log: Logger
-  maxBodyBytes: number
-}
-
-const endpoint = 'POST /v1/chat/completions'
 const prepareTimeoutMs = 30_000
 
-/**
- * A chat completion, the whole of it: authenticate, admit, begin the record while the tokenizer prepares, choose a worker, generate,
- * end the record. The first byte waits for the begin record to be durable, the last for the end record.
- */
-export async function completeChat(gateway: Gateway, exchange: Exchange): Promise<void> {
-  const started = performance.now()
-  const { requestId, signal } = exchange
-  const principal = authenticate(gateway.directory, exchange.request.headers.authorization)
-  const body = await readBody(exchange.request, gateway.maxBodyBytes, signal)
-  const request = parseChatRequest(parseJson(body))
-  if (request.ignored.length > 0) exchange.header('x-intramuros-ignored', request.ignored.join(','))
-  requireModel(gateway, principal, request.model)
+/** An answer by a model, whatever API asked for it. */
+export function complete(gateway: Gateway, exchange: Exchange, endpoint: Endpoint): Promise<void> {
+  return serveRecorded(gateway, exchange, endpoint, (json) => {
+    const request = endpoint.parse(json)
+    const { generation, unknown } = request
+    return {
+      model: generation.model,
+      stream: generation.stream,
+      unknown,
+      attributes: () => generationAttributes(generation),
+      run: (job) => generate(gateway, exchange, request, job),
+    }
+  })
+}
 
-  const leave = await gateway.admission.enter(principal.team, signal)
-  const span = gateway.telemetry.startSpan(`chat ${request.model}`, 'root', exchange.request.headers['traceparent']?.toString() ?? '')
-  if (span.recording) span.set(requestAttributes(request))
-  const call = { requestId, signal, traceparent: span.traceparent }
-  const tally = newTally()
-  try {
-    const record = gateway.records.begin({
-      requestId,
-      team: principal.team,
-      keyId: principal.keyId,
-      model: request.model,
-      endpoint,
-      stream: request.stream,
-      requestBytes: body.length,
-    })
+/** Prepares the prompts, generates the choices at once, reads the model's output and writes it in the API's shape. */
+async function generate(gateway: Gateway, exchange: Exchange, request: ParsedRequest, job: Job): Promise<() => void> {
+  const { generation } = request
+  const { call, tally } = job
+  const prompts = [generation.prompt, ...(generation.furtherPrompts ?? [])]
+  const prepared = await Promise.all(prompts.map((prompt) => prepare(gateway, generation, prompt, call)))
+  for (const { tokens } of prepared) tally.inputTokens += tokens.length
+  const answer = request.answer(exchange)
+
+  let started = false
+  const start = async (): Promise<void> => {
+    await job.durable
+    if (started) return
+    started = true
+    tally.firstTokenAt = performance.now()
+    answer.start(prepared.map(({ text, tokens }) => ({ text, tokens: tokens.length })))
+  }
+  const run: Run = { gateway, generation, prepared, answer, job, start: () => (started ? undefined : start()) }
+  const choices = generation.choices * prompts.length
+  if (choices === 1) await writeChoice(run, 0, call.signal)
+  else await writeChoices(run, choices, call.signal)
+  return () => answer.finish({ input: tally.inputTokens, output: tally.outputTokens, reasoning: tally.reasoningTokens })
+}
+
+/** The tokens of a prompt, and how the answer is to be constrained and read. */
+export function prepare(gateway: Gateway, { model, maxTokens, format, wantPromptText }: Pick<Generation, 'model' | 'maxTokens' | 'format' | 'wantPromptText'>, prompt: Prompt, call: CallOptions): Promise<PrepareResponse> {
+  const request = { model, prompt, maxTokens, format, wantText: wantPromptText }
+  return gateway.tokenizer.unary(TokenizerService.prepare, request, { ...call, timeoutMs: prepareTimeoutMs })
+}
+
+interface Run {
+  gateway: Gateway
+  generation: Generation
+  /** One for each prompt. */
+  prepared: readonly PrepareResponse[]
+  answer: Answer
+  job: Job
+  /** To be awaited before anything is written. */
+  start(): Promise<void> | undefined
+}
+
+/** All choices at once; when one fails, the others are stopped. */
+async function writeChoices(run: Run, count: number, signal: AbortSignal): Promise<void> {
+  const others = new AbortController()
+  const either = AbortSignal.any([signal, others.signal])
+  const choices = Array.from({ length: count }, async (_, choice) => {
     try {
-      const { model, messages, maxTokens } = request
-      const prepared = await gateway.tokenizer.unary(TokenizerService.prepare, { model, messages, maxTokens }, { ...call, timeoutMs: prepareTimeoutMs })
-      tally.inputTokens = prepared.tokens.length
-      const answer = answerFor(exchange, request)
-      const events = gateway.workers.generate(generateRequest(request, prepared, principal), call, (worker) => (tally.worker = worker))
-      for await (const { event } of events) {
-        if (tally.firstTokenAt === 0) {
-          await record.durable
-          tally.firstTokenAt = performance.now()
-          answer.start()
-        }
-        if (event?.$case === 'delta') {
-          tally.outputTokens += event.value.tokens.length
-          if (event.value.text === '') continue
-          tally.answerBytes += Buffer.byteLength(event.value.text)
-          await answer.delta(event.value.text)
-        } else if (event?.$case === 'finish') {
-          tally.outputTokens = event.value.outputTokens
-          tally.finishReason = event.value.reason === FinishReason.LENGTH ? 'length' : 'stop'
-        }
-      }
-      if (tally.finishReason === '') throw new ServiceError('UNAVAILABLE', 'answer_cut_short', 'The answer ended before its end.')
-      tally.outcome = Outcome.COMPLETED
-      await record.end(endRecord(tally, started))
-      answer.finish(tally.finishReason, usage(tally.inputTokens, tally.outputTokens))
+      await writeChoice(run, choice, either)
     } catch (thrown) {
-      if (tally.outcome === Outcome.COMPLETED) throw thrown // its end is what could not be recorded
-      const failure = asServiceError(thrown)
-      tally.outcome = failure.code === 'CANCELLED' ? Outcome.CANCELLED : Outcome.FAILED
-      tally.error = failure.reason
-      await record.end(endRecord(tally, started))
+      others.abort(thrown)
       throw thrown
     }
-  } catch (thrown) {
-    tally.error = asServiceError(thrown).reason
-    throw thrown
-  } finally {
-    leave()
-    if (span.recording) span.set(completionAttributes(requestId, tally))
-    span.end(tally.error === '' ? undefined : tally.error)
-    observe(gateway, requestId, request, principal, tally, started)
+  })
+  const results = await Promise.allSettled(choices)
+  // The first to fail told the others why.
+  if (results.some(({ status }) => status === 'rejected')) throw others.signal.reason
+}
+
+async function writeChoice({ gateway, generation, prepared: all, answer, job, start }: Run, choice: number, signal: AbortSignal): Promise<void> {
+  const { call, tally, principal } = job
+  const prepared = all[Math.floor(choice / generation.choices)]
+  if (prepared === undefined) throw new RangeError('no such prompt')
+  const parser = outputParser(generation, prepared)
+  const request = generateRequest(generation, prepared, principal.team, choice % generation.choices)
+  let called = false
+  let counted = 0
+  let logprobs: TokenLogprob[] = []
+
+  const write = (parts: readonly OutputPart[]): Promise<void> | undefined => {
+    if (parts.length === 0) return undefined
+    for (const part of parts) {
+      if (part.kind === 'tool_call') called = true
+      else tally.answerBytes += Buffer.byteLength(part.text)
+    }
+    const told = logprobs
+    logprobs = []
+    return answer.parts(choice, parts, told)
   }
+
+  for await (const { event } of gateway.workers.generate(request, { ...call, signal, cacheKey: generation.cacheKey }, (worker) => (tally.worker = worker))) {
+    await start()
+    if (event?.$case === 'delta') {
+      const { text, tokens, logprobs: told } = event.value
+      tally.outputTokens += tokens.length
+      counted += tokens.length
+      if (told.length > 0) logprobs = [...logprobs, ...told]
+      const parts = parser.push(text)
+      if (parts[0]?.kind === 'reasoning') tally.reasoningTokens += tokens.length
+      await write(parts)
+    } else if (event?.$case === 'finish') {
+      const { outputTokens, reason, stopSequence } = event.value
+      tally.outputTokens += outputTokens - counted
+      await write(parser.end())
+      if (logprobs.length > 0) await answer.parts(choice, [], logprobs)
+      tally.finishReason = reason === FinishReason.LENGTH ? 'length' : called ? 'tool_calls' : 'stop'
+      await answer.endChoice(choice, { finishReason: tally.finishReason, stopSequence })
+      return
+    }
+  }
+  throw new ServiceError('UNAVAILABLE', 'answer_cut_short', 'The answer ended before its end.')
 }
 
-function requireModel(gateway: Gateway, principal: Principal, model: string): void {
-  if (gateway.models.has(model) && principal.mayUse(model)) return
-  const allowed = [...gateway.models.keys()].filter((id) => principal.mayUse(id))
-  const hint = allowed.length === 0 ? 'Your team may use none yet.' : `Your team may use: ${allowed.join(', ')}.`
-  throw new ServiceError('NOT_FOUND', 'model_not_found', `The model does not exist, or your team may not use it. ${hint}`, { param: 'model' })
+/** Text as it is where no dialect tells otherwise. */
+const asText = {
+  push: (text: string): OutputPart[] => (text === '' ? [] : [{ kind: 'text', text }]),
+  end: (): OutputPart[] => [],
 }
 
-function answerFor(exchange: Exchange, request: ChatRequest): Answer {
-  const identity = { id: `chatcmpl-${exchange.requestId.replaceAll('-', '')}`, model: request.model, created: Math.floor(Date.now() / 1000) }
-  return request.stream ? streamedAnswer(exchange, identity, request.includeUsage) : wholeAnswer(exchange, identity)
+function outputParser({ prompt }: Generation, { dialect: name, reasoningOpen }: PrepareResponse): typeof asText {
+  const dialect = name === '' ? undefined : dialectNamed(name)
+  if (dialect === undefined || prompt.$case !== 'conversation') return asText
+  return createOutputParser(dialect, { toolNames: toolNames(prompt.value), reasoningOpen })
 }
 
-function generateRequest(request: ChatRequest, prepared: PrepareResponse, principal: Principal): GenerateRequest {
-  // A nucleus of nothing is the likeliest token alone, which is what greedy decoding takes.
-  const greedy = request.topP === 0
+function toolNames({ tools, toolChoice }: { tools: readonly { name: string }[]; toolChoice: number }): string[] {
+  return toolChoice === ToolChoice.NONE ? [] : tools.map(({ name }) => name)
+}
+
+function generateRequest(generation: Generation, prepared: PrepareResponse, team: string, choice: number): GenerateRequest {
+  const { sampling } = generation
   return {
-    model: request.model,
-    team: principal.team,
+    model: generation.model,
+    team,
     tokens: prepared.tokens,
     maxTokens: prepared.maxTokens,
-    temperature: greedy ? 0 : request.temperature,
-    topP: greedy ? 1 : request.topP,
-    stop: request.stop,
-    ...(request.seed === undefined ? {} : { seed: request.seed }),
+    sampling: choice === 0 || sampling.seed === undefined ? sampling : { ...sampling, seed: (sampling.seed + choice) % 2 ** 32 },
+    stop: generation.stop,
+    visibleTokens: prepared.visibleTokens,
+    constraint: prepared.grammar === '' ? undefined : { grammar: prepared.grammar, after: prepared.grammarAfter },
+    reasoningBudget: reasoningBudgetOf(generation, prepared),
+    ...(generation.topLogprobs === undefined ? {} : { topLogprobs: generation.topLogprobs }),
   }
 }
 
-const outcomeNames = { 0: 'unknown', 1: 'completed', 2: 'cancelled', 3: 'failed', [-1]: 'unknown' } as const
-
-function observe(gateway: Gateway, requestId: string, request: ChatRequest, principal: Principal, tally: Tally, started: number): void {
-  const { metrics, log } = gateway
-  const { model } = request
-  const now = performance.now()
-  const outcome = outcomeNames[tally.outcome]
-  metrics.outcomes.inc({ model, outcome })
-  metrics.tokens.inc({ model, direction: 'input' }, tally.inputTokens)
-  metrics.tokens.inc({ model, direction: 'output' }, tally.outputTokens)
-  if (tally.firstTokenAt !== 0) {
-    metrics.firstToken.observe({ model }, (tally.firstTokenAt - started) / 1000)
-    if (tally.outputTokens > 1) metrics.interToken.observe({ model }, (now - tally.firstTokenAt) / 1000 / (tally.outputTokens - 1))
-  }
-  log.info(
-    {
-      requestId,
-      team: principal.team,
-      keyId: principal.keyId,
-      model,
-      outcome,
-      ...(tally.error === '' ? {} : { reason: tally.error }),
-      inputTokens: tally.inputTokens,
-      outputTokens: tally.outputTokens,
-      ...(tally.firstTokenAt === 0 ? {} : { firstTokenMs: round(tally.firstTokenAt - started) }),
-      durationMs: round(now - started),
-    },
-    'chat completion',
-  )
+function reasoningBudgetOf({ prompt }: Generation, prepared: PrepareResponse): ReasoningBudget | undefined {
+  const tokens = prompt.$case === 'conversation' ? prompt.value.reasoningBudget : undefined
+  if (tokens === undefined || prepared.reasoningEnd === '') return undefined
+  return { tokens, begin: prepared.reasoningOpen ? '' : prepared.reasoningBegin, end: prepared.reasoningEnd, endTokens: prepared.reasoningEndTokens }
 }
-
-function round(ms: number): number {
-  return Math.round(ms * 10) / 10
-}
-

@@ -8,13 +8,12 @@ import { connectLane, type LaneClient } from '../shared/rpc/lane-client.ts'
 import type { Service } from '../shared/rpc/methods.ts'
 import type { Identity } from '../shared/tls/identity.ts'
 import { createAdmission } from './admission.ts'
-import { authenticate } from './authenticate.ts'
-import { completeChat, type Gateway } from './complete.ts'
-import type { Exchange } from './http/exchange.ts'
-import { type Route, startHttp } from './http/server.ts'
+import { startHttp } from './http/server.ts'
 import { createMetrics } from './metrics.ts'
-import { modelList } from './openai/models.ts'
+import { createModelDescriptions } from './model-descriptions.ts'
+import type { Gateway } from './recorded.ts'
 import { createRecords } from './records.ts'
+import { createRoutes } from './routes.ts'
 import { createWorkers } from './workers.ts'
 
 export interface GatewayParts {
@@ -43,21 +42,24 @@ export async function startGateway(context: ServiceContext, { directory, httpsId
     addresses: settings.workers,
     log,
   })
-  const gateway: Gateway = { directory, models, admission, records, tokenizer, workers, telemetry, metrics, log, maxBodyBytes: settings.maxBodyBytes }
-  const startedAt = Math.floor(Date.now() / 1000)
-
-  const listModels = async (exchange: Exchange): Promise<void> => {
-    const principal = authenticate(directory, exchange.request.headers.authorization)
-    exchange.json(200, modelList([...models.values()].filter((model) => principal.mayUse(model.id)), startedAt))
+  const gateway: Gateway = {
+    directory,
+    models,
+    descriptions: createModelDescriptions(tokenizer),
+    admission,
+    records,
+    tokenizer,
+    workers,
+    telemetry,
+    metrics,
+    log,
+    maxBodyBytes: settings.maxBodyBytes,
   }
   const front = await startHttp({
     host: settings.host,
     port: settings.port,
     identity: httpsIdentity,
-    routes: new Map<string, Route>([
-      ['POST /v1/chat/completions', (exchange) => completeChat(gateway, exchange)],
-      ['GET /v1/models', listModels],
-    ]),
+    routes: createRoutes(gateway),
     bodyTimeoutMs: settings.bodyTimeoutSeconds * 1000,
     requestTimeoutMs: settings.requestTimeoutSeconds * 1000,
     log,

@@ -3,11 +3,13 @@ import { type EndRequest, Outcome } from '../../proto/gen/intramuros/v1/audit.ts
 /** What is known of a request at its end. */
 export interface Tally {
   outcome: Outcome
-  finishReason: '' | 'stop' | 'length'
+  finishReason: '' | 'stop' | 'length' | 'tool_calls'
   /** Reason of the failure; empty if there was none. */
   error: string
   inputTokens: number
   outputTokens: number
+  /** Of the output, those that brought reasoning. */
+  reasoningTokens: number
   /** Bytes of the answer's text. */
   answerBytes: number
   worker: string
@@ -16,7 +18,7 @@ export interface Tally {
 }
 
 export function newTally(): Tally {
-  return { outcome: Outcome.FAILED, finishReason: '', error: '', inputTokens: 0, outputTokens: 0, answerBytes: 0, worker: '', firstTokenAt: 0 }
+  return { outcome: Outcome.FAILED, finishReason: '', error: '', inputTokens: 0, outputTokens: 0, reasoningTokens: 0, answerBytes: 0, worker: '', firstTokenAt: 0 }
 }
 
 /** The audit record of a request's end. `started` is on performance.now()'s clock. */

@@ -4,7 +4,7 @@ import { createAnswerText } from './answer-text.ts'
 import type { Constraint } from './constraint/constraint.ts'
 import { createDetokeniser } from './detokeniser.ts'
 import type { DecodedToken } from './engines/engine.ts'
-import type { TokenTexts } from './engines/token-texts.ts'
+import type { TokenTexts } from '../shared/vocabulary/token-texts.ts'
 import { createReasoningBudget } from './reasoning-budget.ts'
 
 /** One answer, from its tokens: what is sent of it, and what guides it. */

@@ -1,4 +1,4 @@
-import type { TokenTexts } from './engines/token-texts.ts'
+import type { TokenTexts } from '../shared/vocabulary/token-texts.ts'
 
 /** The text that a token brings to an answer, as UTF-8 bytes that may split a character. */
 export type Detokeniser = (token: number) => Uint8Array

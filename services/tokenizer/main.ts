@@ -17,7 +17,7 @@ async function start({ config, log, registry, identity, serverCalls }: ServiceCo
   const service = await load()
   const server = await serveRpc({
     service: TokenizerService,
-    handlers: { prepare: service.prepare },
+    handlers: service.handlers,
     identity,
     listen: config.tokenizer.listen,
     callers: ['gateway'],

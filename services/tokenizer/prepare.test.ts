@@ -1,46 +1,64 @@
 import { Registry } from 'prom-client'
 import { describe, expect, test } from 'vitest'
-import type { PrepareRequest } from '../../proto/gen/intramuros/v1/tokenizer.ts'
+import type { Conversation, PrepareRequest } from '../../proto/gen/intramuros/v1/tokenizer.ts'
 import { ServiceError } from '../shared/errors.ts'
 import type { Logger } from '../shared/log.ts'
 import type { CallContext } from '../shared/rpc/handler.ts'
 import { createMetrics } from './metrics.ts'
+import { chooseDialect } from '../shared/dialects/dialect.ts'
+import type { ChatModel } from './chat-model.ts'
 import type { ServedModel } from './model.ts'
+import type { ParsedConversation } from './conversation.ts'
 import { createPrepare } from './prepare.ts'
 
 const call: CallContext = { requestId: 'request-1', peer: 'gateway', signal: new AbortController().signal }
 
+const dialect = chooseDialect('')
+
 /** A model of one token a character, 100 of context, and a prepare over it with all that it logs. */
-function setUp(model: Partial<ServedModel> = {}) {
+function setUp(render: ChatModel['render'] = ({ messages }) => messages.map(({ role, content }) => role.charAt(0) + content), complete = true) {
   const lines: unknown[] = []
   const write = (...line: unknown[]): void => {
     lines.push(line)
   }
   const log: Logger = { debug: write, info: write, warn: write, error: write }
   const registry = new Registry()
-  const served: ServedModel = {
+  const chat: ChatModel = { tools: false, dialect: () => dialect, visibleTokens: () => [], render, fixed: new Map(), leading: undefined }
+  const served = {
     contextLength: 100,
-    longestTokenBytes: 4,
-    tokenise(messages) {
-      const text = messages.map(({ role, content }) => role.charAt(0) + content).join('')
-      return Promise.resolve({ ids: Array.from(text, (_, i) => i), complete: true })
-    },
-    close: () => Promise.resolve(),
-    ...model,
-  }
+    vocabulary: { longestTokenBytes: 4, size: 1000, bos: undefined, addBos: false, infill: undefined },
+    chat,
+    description: { completion: true },
+    pieces: (text: string) => [text],
+    tokenise: (pieces: readonly unknown[]) => Promise.resolve({ ids: Array.from(pieces.join(''), (_, i) => i), complete }),
+  } as unknown as ServedModel
   const prepare = createPrepare({ models: new Map([['tiny', served]]), log, metrics: createMetrics(registry) })
   return { lines, registry, prepare }
 }
 
-function request(content: string, more: Partial<PrepareRequest> = {}): PrepareRequest {
-  return { model: 'tiny', messages: [{ role: 'user', content }], maxTokens: 0, ...more }
+interface More extends Partial<PrepareRequest> {
+  messages?: { role: string; content: string }[]
+}
+
+function request(content: string, { messages = [{ role: 'user', content }], ...more }: More = {}): PrepareRequest {
+  const conversation: Conversation = {
+    messages: messages.map((message) => ({ ...message, reasoning: '', toolCalls: [], toolCallId: '', name: '' })),
+    tools: [],
+    toolChoice: 0,
+    toolName: '',
+    singleToolCall: false,
+    templateKwargs: '',
+    reasoningEffort: '',
+    addGenerationPrompt: true,
+  }
+  return { model: 'tiny', prompt: { $case: 'conversation', value: conversation }, maxTokens: 0, format: undefined, wantText: false, ...more }
 }
 
 describe('prepare', () => {
   test('gives the tokens, and as many for the answer as are left', async () => {
     const { prepare } = setUp()
-    expect(await prepare(request('ab'), call)).toEqual({ tokens: [0, 1, 2], maxTokens: 97 })
-    expect(await prepare(request('ab', { maxTokens: 10 }), call)).toEqual({ tokens: [0, 1, 2], maxTokens: 10 })
+    expect(await prepare(request('ab'), call)).toMatchObject({ tokens: [0, 1, 2], maxTokens: 97, dialect: 'plain', grammar: '', text: '' })
+    expect(await prepare(request('ab', { maxTokens: 10 }), call)).toMatchObject({ tokens: [0, 1, 2], maxTokens: 10 })
     expect(await prepare(request('ab', { maxTokens: 1000 }), call)).toMatchObject({ maxTokens: 97 })
   })
 
@@ -56,7 +74,9 @@ describe('prepare', () => {
   })
 
   test('a text that can fit in no way is refused before it is looked at', async () => {
-    const { prepare } = setUp({ tokenise: () => Promise.reject(new Error('not to be called')) })
+    const { prepare } = setUp(() => {
+      throw new Error('not to be called')
+    })
     const refusal = {
       reason: 'context_length_exceeded',
       message: "This model's maximum context length is 100 tokens. However, your messages resulted in more than 100 tokens.",
@@ -70,7 +90,7 @@ describe('prepare', () => {
   })
 
   test('one that was given up at the limit is not counted', async () => {
-    const { prepare } = setUp({ tokenise: () => Promise.resolve({ ids: Array.from({ length: 150 }, () => 1), complete: false }) })
+    const { prepare } = setUp(() => ['a'.repeat(150)], false)
     await expect(prepare(request('a'), call)).rejects.toThrow('resulted in more than 100 tokens')
   })
 
@@ -83,7 +103,7 @@ describe('prepare', () => {
     })
     await expect(prepare(request('a', { messages: [{ role: 'canary', content: 'a' }] }), call)).rejects.toMatchObject({
       code: 'INVALID_ARGUMENT',
-      param: 'messages',
+      param: 'messages[0].role',
       message: 'A message has an unknown role.',
     })
     await expect(prepare(request('a', { messages: [] }), call)).rejects.toMatchObject({
@@ -92,23 +112,25 @@ describe('prepare', () => {
     })
   })
 
-  test('"developer" reaches the template as "system", half a surrogate pair as a replacement character', async () => {
-    let seen: unknown
-    const { prepare } = setUp({
-      tokenise: (messages) => {
-        seen = messages
-        return Promise.resolve({ ids: [1], complete: true })
-      },
+  test('"developer" reaches the template as "system"', async () => {
+    let seen: ParsedConversation | undefined
+    const { prepare } = setUp((conversation) => {
+      seen = conversation
+      return ['a']
     })
-    await prepare(request('', { messages: [{ role: 'developer', content: 'a\ud800b\0' }, { role: 'tool', content: '😀' }] }), call)
-    expect(seen).toEqual([{ role: 'system', content: 'a\u{fffd}b\0' }, { role: 'tool', content: '😀' }])
+    await prepare(request('', { messages: [{ role: 'developer', content: 'a' }, { role: 'tool', content: '😀' }] }), call)
+    expect(seen?.messages).toMatchObject([{ role: 'system', content: 'a' }, { role: 'tool', content: '😀' }])
   })
 
   test('errors go on as they are, unknown ones without their text, and are counted', async () => {
     const refusal = new ServiceError('INVALID_ARGUMENT', 'template_rejected', 'no', { param: 'messages' })
-    const refusing = setUp({ tokenise: () => Promise.reject(refusal) })
+    const refusing = setUp(() => {
+      throw refusal
+    })
     await expect(refusing.prepare(request('canary'), call)).rejects.toBe(refusal)
-    const broken = setUp({ tokenise: () => Promise.reject(new TypeError('canary')) })
+    const broken = setUp(() => {
+      throw new TypeError('canary')
+    })
     await expect(broken.prepare(request('canary'), call)).rejects.toMatchObject({
       code: 'INTERNAL',
       message: 'Something failed inside the service.',

@@ -1,9 +1,10 @@
-import type { PrepareRequest, PrepareResponse } from '../../proto/gen/intramuros/v1/tokenizer.ts'
+import type { TokenizerService as Definition } from '../../proto/gen/intramuros/v1/tokenizer.ts'
 import type { Logger } from '../shared/log.ts'
-import type { UnaryHandler } from '../shared/rpc/handler.ts'
+import type { HandlersOf } from '../shared/rpc/methods.ts'
 import type { TokenizerMetrics } from './metrics.ts'
 import { loadModel, type ServedModel, type ServedModelOptions } from './model.ts'
 import { createPrepare } from './prepare.ts'
+import { createDetokenize, createTokenize } from './texts.ts'
 import { startLlama } from './vocabulary.ts'
 
 export interface TokenizerOptions {
@@ -13,7 +14,7 @@ export interface TokenizerOptions {
 }
 
 export interface TokenizerService {
-  prepare: UnaryHandler<PrepareRequest, PrepareResponse>
+  handlers: HandlersOf<typeof Definition>
   /** True from the start, each vocabulary having tokenised a conversation by then, until close(). */
   ready(): boolean
   /** Frees the vocabularies. Calls must have ended. */
@@ -46,7 +47,12 @@ export async function createTokenizerService({ models: options, log, metrics }: 
   }
   let ready = true
   return {
-    prepare: createPrepare({ models, log, metrics }),
+    handlers: {
+      prepare: createPrepare({ models, log, metrics }),
+      tokenize: createTokenize(models),
+      detokenize: createDetokenize(models),
+      describe: () => Promise.resolve({ models: [...models.values()].map(({ description }) => description) }),
+    },
     ready: () => ready,
     async close() {
       ready = false

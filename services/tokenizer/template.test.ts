@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { compileTemplate, formatTime, type TemplateMessage } from './template.ts'
+import { type ChatTemplate, compileTemplate, formatTime } from './template.ts'
 
 const texts = { bosText: '<s>', eosText: '</s>' }
 
@@ -34,12 +34,22 @@ const gemma = `{{ bos_token }}
 {%- endfor -%}
 {%- if add_generation_prompt -%}{{'<start_of_turn>model\\n'}}{%- endif -%}`
 
+interface TemplateMessage {
+  role: string
+  content: string
+}
+
 function user(content: string): TemplateMessage {
   return { role: 'user', content }
 }
 
 function render(source: string, ...messages: TemplateMessage[]): string {
-  return compileTemplate({ source, ...texts }).render(messages)
+  return renderWith(compileTemplate({ source, ...texts }), messages)
+}
+
+function renderWith(template: ChatTemplate, messages: TemplateMessage[]): string {
+  const length = messages.reduce((sum, { content }) => sum + content.length, 0)
+  return template.render({ messages, add_generation_prompt: true }, length)
 }
 
 describe('compileTemplate', () => {
@@ -96,9 +106,9 @@ describe('compileTemplate', () => {
     for (const source of [`${content} | no_such_filter }}`, `${content}.nothing() }}`, `${content} + none.x.y }}`]) {
       expect(() => render(source, user('canary'))).toThrow(
         expect.objectContaining({
-          code: 'INTERNAL',
+          code: 'INVALID_ARGUMENT',
           reason: 'template_failed',
-          message: "The model's chat template failed on these messages.",
+          message: "The model's chat template fails on this conversation: it has something that the template does not expect.",
         }),
       )
     }
@@ -113,8 +123,8 @@ describe('compileTemplate', () => {
   test('keeps nothing from one conversation to the next', () => {
     const source = "{{ seen }}{% set seen = messages[0]['content'] %}{% set ns = namespace(x=1) %}{{ ns.x }}"
     const template = compileTemplate({ source, ...texts })
-    expect(template.render([user('canary')])).not.toContain('canary')
-    expect(template.render([user('b')])).not.toContain('canary')
+    expect(renderWith(template, [user('canary')])).not.toContain('canary')
+    expect(renderWith(template, [user('b')])).not.toContain('canary')
   })
 
   test("the white space at the template's start is its own", () => {

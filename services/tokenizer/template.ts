@@ -1,19 +1,14 @@
 import { Template } from '@huggingface/jinja'
 import { ServiceError } from '../shared/errors.ts'
-
-/** What a template makes of one message. */
-export interface TemplateMessage {
-  readonly role: string
-  readonly content: string
-}
+import { stripCharacters, toJinja2 } from './jinja-semantics.ts'
 
 export interface ChatTemplate {
   /**
-   * The prompt, up to where the assistant's answer begins. Throws INVALID_ARGUMENT template_rejected when the template refuses
-   * the conversation, INTERNAL template_failed when it breaks on it or makes too long a text of it; neither tells anything of the
-   * messages.
+   * The prompt, up to where the assistant's answer begins. `length` is that of the client's texts in the variables, in UTF-16 code units.
+   * Throws INVALID_ARGUMENT template_rejected when the template refuses the conversation, template_failed when it breaks on it or
+   * makes too long a text of it; neither tells anything of the messages.
    */
-  render(messages: readonly TemplateMessage[]): string
+  render(variables: Readonly<Record<string, unknown>>, length: number): string
 }
 
 export interface TemplateOptions {
@@ -37,28 +32,31 @@ const prelude = '{% set raise_exception = refuse %}{% set strftime_now = format_
 /** Parses the template once. Throws what the parser throws. */
 export function compileTemplate({ source, bosText, eosText }: TemplateOptions): ChatTemplate {
   const template = new Template(prelude + source)
+  // The library's types of its parsed templates don't resolve.
+  Reflect.set(template, 'parsed', toJinja2<unknown>(Reflect.get(template, 'parsed')))
   const given = {
     refuse: (message: unknown) => {
       throw new Refusal(String(message))
     },
+    strip_characters: stripCharacters,
     format_now: (format: unknown) => formatTime(new Date(), String(format)),
     bos_token: bosText,
     eos_token: eosText,
-    add_generation_prompt: true,
     // As llama-server has it unless told otherwise.
     enable_thinking: true,
   }
   return {
-    render(messages) {
+    render(variables, length) {
       let text: string
       try {
-        text = template.render({ ...given, messages })
+        const now = new Date()
+        // llama-server's names of today; some templates have a fixed date without them.
+        text = template.render({ ...given, date_string: formatTime(now, '%d %b %Y'), datetime: formatTime(now, '%b %d %Y'), ...variables })
       } catch (thrown) {
         throw thrown instanceof Refusal ? rejection(thrown.message, source) : failure(thrown)
       }
-      let length = source.length
-      for (const message of messages) length += message.content.length + message.role.length
-      if (text.length > growthLimit * (length + 1024 * (messages.length + 1))) throw failure(undefined)
+      const messages = Array.isArray(variables['messages']) ? variables['messages'].length : 0
+      if (text.length > growthLimit * (source.length + length + 1024 * (messages + 1))) throw failure(undefined)
       return text
     },
   }
@@ -75,7 +73,8 @@ function rejection(message: string, source: string): ServiceError {
 }
 
 function failure(cause: unknown): ServiceError {
-  return new ServiceError('INTERNAL', 'template_failed', "The model's chat template failed on these messages.", { cause })
+  const text = "The model's chat template fails on this conversation: it has something that the template does not expect."
+  return new ServiceError('INVALID_ARGUMENT', 'template_failed', text, { param: 'messages', cause })
 }
 
 const months = 'January February March April May June July August September October November December'.split(' ')

@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import type { Llama } from 'node-llama-cpp'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { Logger } from '../shared/log.ts'
+import { simpleConversation } from './chat-model.ts'
 import { loadModel, type ServedModel } from './model.ts'
 import { loadVocabulary, startLlama } from './vocabulary.ts'
 
@@ -167,8 +168,6 @@ describe('loadVocabulary', () => {
     ['is missing', 'unreadable_model', () => join(folder, 'missing.gguf')],
     ['is no GGUF', 'unreadable_model', () => written('garbage.gguf', Buffer.from('no GGUF'))],
     ['is cut short', 'unreadable_model', () => written('cut.gguf', gguf(metadata).subarray(0, 3000))],
-    ['has no template', 'no_chat_template', () => file('no-template.gguf', { 'tokenizer.chat_template': undefined })],
-    ['has an empty template', 'no_chat_template', () => file('empty.gguf', { 'tokenizer.chat_template': { string: ' ' } })],
     ['has a template of another type', 'bad_metadata', () => file('odd.gguf', { 'tokenizer.chat_template': { uint32: 1 } })],
     ['tells no context length', 'bad_metadata', () => file('no-context.gguf', { 'llama.context_length': undefined })],
     ['has no context', 'bad_metadata', () => file('zero-context.gguf', { 'llama.context_length': { uint32: 0 } })],
@@ -190,7 +189,12 @@ async function withModel<T>(path: string, use: (model: ServedModel) => Promise<T
 }
 
 function chat(model: ServedModel, content: string): ReturnType<ServedModel['tokenise']> {
-  return model.tokenise([{ role: 'user', content }], never)
+  const { chat: template } = model
+  if (template === undefined) throw new Error('it does not chat')
+  return model.tokenise(template.render(simpleConversation([['user', content]])), never).then((tokens) => {
+    if (template.leading !== undefined) tokens.ids.unshift(template.leading)
+    return tokens
+  })
 }
 
 /** Ids of letters and spaces. */
@@ -204,6 +208,17 @@ function byteTokens(spelt: string): number[] {
 }
 
 describe('loadModel', () => {
+  test('one without a chat template goes on with texts, and does not chat', async () => {
+    for (const template of [undefined, { string: ' ' }]) {
+      // oxlint-disable-next-line no-await-in-loop -- one after the other
+      await withModel(await file('no-template.gguf', { 'tokenizer.chat_template': template }), async (model) => {
+        expect(model.chat).toBeUndefined()
+        expect(model.description).toMatchObject({ chat: false, completion: true, dialect: '' })
+        expect((await model.tokenise(model.pieces('x<s>', false), never)).ids).toEqual([...spell(' x'), ...byteTokens('<'), id('s'), ...byteTokens('>')])
+      })
+    }
+  })
+
   test('one BOS, whoever writes it', async () => {
     const expected = [1, id('<|im_start|>'), ...spell(' user x'), id('<|im_end|>')]
     expect((await withModel(await file('whole.gguf'), (model) => chat(model, 'x'))).ids).toEqual(expected)

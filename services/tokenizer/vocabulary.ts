@@ -1,7 +1,9 @@
-import { getLlama, type Llama, type LlamaModel, LlamaLogLevel } from 'node-llama-cpp'
-import { Type } from 'typebox'
+import { getLlama, type Llama, type LlamaModel, LlamaLogLevel, type Token } from 'node-llama-cpp'
+import { type Static, Type } from 'typebox'
 import { Check } from 'typebox/value'
 import type { Logger } from '../shared/log.ts'
+import { createTokenTexts, type TokenKind, type TokenTexts } from '../shared/vocabulary/token-texts.ts'
+import { quantisationName } from './quantisation.ts'
 
 export interface SpecialToken {
   readonly id: number
@@ -15,11 +17,19 @@ export interface SpecialToken {
 
 /** What a model file tells about text and tokens; its weights stay on the disk. */
 export interface Vocabulary {
-  /** Jinja source. */
-  readonly chatTemplate: string
+  /** Jinja source; undefined for a model that does not chat. */
+  readonly chatTemplate: string | undefined
   readonly bos: { readonly id: number; readonly text: string } | undefined
   /** Empty if the model has none. */
   readonly eosText: string
+  /** What the model wants after a text that is no prompt: the EOS token, or BERT's [SEP]. */
+  readonly ending: readonly number[]
+  /** The tokens for fill-in-the-middle. */
+  readonly infill: { readonly prefix: number; readonly suffix: number; readonly middle: number } | undefined
+  /** Token ids are below this. */
+  readonly size: number
+  readonly texts: TokenTexts
+  readonly description: VocabularyDescription
   /** True if each prompt begins with the BOS token. tokenise() does not add it. */
   readonly addBos: boolean
   /** True if tokenise() puts a space before the text (SentencePiece's dummy prefix). */
@@ -34,7 +44,17 @@ export interface Vocabulary {
   dispose(): Promise<void>
 }
 
-export type ModelLoadReason = 'unreadable_model' | 'bad_metadata' | 'no_chat_template' | 'bad_chat_template'
+/** What the file says of its model. */
+export interface VocabularyDescription {
+  readonly architecture: string
+  /** Empty if the file does not tell. */
+  readonly quantisation: string
+  readonly parameters: bigint
+  /** Of a model that makes embeddings; 0 for others. */
+  readonly embeddingLength: number
+}
+
+export type ModelLoadReason = 'unreadable_model' | 'bad_metadata' | 'bad_chat_template'
 
 /** Why a model can't be served; for the operator. */
 export class ModelLoadError extends Error {
@@ -56,7 +76,11 @@ const TokenizerMetadata = Type.Object({
   }),
 })
 
-const ArchitectureMetadata = Type.Object({ context_length: Type.Integer({ minimum: 1, maximum: 0xffff_ffff }) })
+const ArchitectureMetadata = Type.Object({
+  context_length: Type.Integer({ minimum: 1, maximum: 0xffff_ffff }),
+  embedding_length: Type.Optional(Type.Integer({ minimum: 1 })),
+  pooling_type: Type.Optional(Type.Integer({ minimum: 0 })),
+})
 
 /** llama.cpp, on the CPU. One per process; throws when the machine has no build of it. */
 export async function startLlama(log: Logger): Promise<Llama> {
@@ -98,9 +122,6 @@ function describe(model: LlamaModel, path: string): Vocabulary {
     throw new ModelLoadError('bad_metadata', `${path} does not tell its context length.`)
   }
   const { chat_template: chatTemplate, ggml } = tokenizer
-  if (chatTemplate === undefined || chatTemplate.trim() === '') {
-    throw new ModelLoadError('no_chat_template', `${path} has no chat template: it can't be served for chat.`)
-  }
 
   const specialTokens: SpecialToken[] = []
   let longestTokenBytes = 1
@@ -113,13 +134,21 @@ function describe(model: LlamaModel, path: string): Vocabulary {
     if (!control && !attributes.userDefined) continue
     specialTokens.push({ id, text, control, stripLeft: attributes.lstrip, stripRight: attributes.rstrip })
   }
-  const { bos, bosString, eosString, shouldPrependBosToken } = model.tokens
+  const { bos, bosString, eos, eosString, sep, infill, shouldPrependBosToken, shouldAppendEosToken } = model.tokens
+  const { prefix, suffix, middle } = infill
+  const end = ggml.model === 'bert' ? (sep ?? eos) : eos
+  const addsSpace = (ggml.model === 'llama' || ggml.model === 't5') && ggml.add_space_prefix !== false
   const vocabulary: Vocabulary = {
-    chatTemplate,
+    chatTemplate: chatTemplate === undefined || chatTemplate.trim() === '' ? undefined : chatTemplate,
+    ending: end !== null && (shouldAppendEosToken || ggml.model === 'bert') ? [end] : [],
+    infill: prefix === null || suffix === null || middle === null ? undefined : { prefix, suffix, middle },
+    size: ggml.tokens.length,
+    texts: createTokenTexts({ model: ggml.model, tokens: ggml.tokens, kindOf: (token) => kindOf(model, token), addsSpace }),
+    description: describeFile(model, architecture),
     bos: bos === null || bosString === null ? undefined : { id: bos, text: bosString },
     eosText: eosString ?? '',
     addBos: shouldPrependBosToken,
-    addsSpace: (ggml.model === 'llama' || ggml.model === 't5') && ggml.add_space_prefix !== false,
+    addsSpace,
     contextLength: architecture.context_length,
     longestTokenBytes,
     specialTokens,
@@ -127,6 +156,26 @@ function describe(model: LlamaModel, path: string): Vocabulary {
     dispose: () => model.dispose(),
   }
   // The file's arrays, one entry for each token and merge, are most of the memory that a vocabulary takes in JavaScript.
-  Object.assign(ggml, { tokens: [], token_type: [], scores: [], merges: [] })
+  Object.assign(ggml, { token_type: [], scores: [], merges: [] })
   return vocabulary
+}
+
+function describeFile(model: LlamaModel, { embedding_length: length, pooling_type: pooling = 0 }: Static<typeof ArchitectureMetadata>): VocabularyDescription {
+  const { general } = model.fileInfo.metadata
+  const tensors = model.fileInfo.fullTensorInfo ?? []
+  return {
+    architecture: general.architecture,
+    quantisation: quantisationName(general.file_type),
+    parameters: tensors.reduce((sum, { dimensions }) => sum + dimensions.reduce<bigint>((product, size) => product * BigInt(size), 1n), 0n),
+    // llama.cpp's llama_pooling_type: mean, CLS, last token.
+    embeddingLength: pooling >= 1 && pooling <= 3 ? (length ?? 0) : 0,
+  }
+}
+
+function kindOf(model: LlamaModel, token: number): TokenKind {
+  const attributes = model.getTokenAttributes(token as Token)
+  if (attributes.control || attributes.unknown) return 'special'
+  if (attributes.userDefined) return 'literal'
+  if (attributes.byte) return 'byte'
+  return attributes.normal ? 'text' : 'special'
 }

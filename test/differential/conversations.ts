@@ -130,5 +130,5 @@ export const conversations: readonly Conversation[] = [
     ],
     tools: [weather],
   },
-  { name: 'a long message', messages: [user('The quick brown fox, aged 12, jumps over the lazy dog; "naïve" readers don\'t mind.\n\nNext: 漢字。 '.repeat(80))] },
+  { name: 'a message longer than we tokenise at once', messages: [user('The quick brown fox, aged 12, jumps over the lazy dog; "naïve" readers don\'t mind.\n\nNext: 漢字。 '.repeat(200))] },
 ]

@@ -12,7 +12,7 @@ import { createTokenizerService, type TokenizerService } from '../../services/to
 import { writeTinyModel } from '../support/gguf-tiny-model.ts'
 import { llamaCppSource } from '../support/llama-cpp-source.ts'
 import { type LlamaServer, startLlamaServer } from '../support/llama-server.ts'
-import { conversations } from './conversations.ts'
+import { type Conversation, conversations } from './conversations.ts'
 import { families, type Family } from './families.ts'
 import { knownDifference } from './known-differences.ts'
 import { prepareRequest } from './prepare-request.ts'
@@ -25,6 +25,9 @@ const Tokens = Type.Object({ tokens: Type.Array(Type.Integer()) })
 
 /** Not the day of the test: some templates ask for it, and llama-server gives it to others that have a day of their own. */
 const kwargs = { date_string: '26 Jul 2025' }
+/** Of the vocabularies as they are in their files. */
+const commonControl =
+  '<|im_end|> <|endoftext|> <|eot_id|> <|end_of_text|> </s> <|end|> <eos> <end_of_turn> <turn|> <｜end▁of▁sentence｜> <|END_OF_TURN_TOKEN|>'.split(' ')
 const call = { requestId: 'r', peer: 'gateway', signal: new AbortController().signal }
 
 let folder: string
@@ -47,6 +50,18 @@ async function modelOf({ vocabulary, control = [], userDefined = [] }: Family, t
   return path
 }
 
+/** Those of the spellings that are one token, with its id. */
+async function controlTokens(server: LlamaServer, spellings: readonly string[]): Promise<Map<string, number>> {
+  const found = new Map<string, number>()
+  for (const spelling of spellings) {
+    const answer = await server.post('/tokenize', { content: spelling, parse_special: true })
+    const plain = await server.post('/tokenize', { content: spelling, parse_special: false })
+    const [id, ...more] = Parse(Tokens, answer).tokens
+    if (id !== undefined && more.length === 0 && Parse(Tokens, plain).tokens.length > 1) found.set(spelling, id)
+  }
+  return found
+}
+
 /** What llama-server's chat endpoint gives the model; undefined where the template refuses. */
 async function theirs(server: LlamaServer, body: object): Promise<{ prompt: string; tokens: number[] } | undefined> {
   let answer: unknown
@@ -60,15 +75,23 @@ async function theirs(server: LlamaServer, body: object): Promise<{ prompt: stri
   return { prompt, ...Parse(Tokens, tokens) }
 }
 
-/** Undefined where the template refuses. */
-async function ours(service: TokenizerService, request: ReturnType<typeof prepareRequest>): Promise<{ prompt: string; tokens: number[] } | undefined> {
+/** Undefined where the template refuses; 'no tools' where we say that it knows none. */
+async function ours(
+  service: TokenizerService,
+  request: ReturnType<typeof prepareRequest>,
+): Promise<{ prompt: string; tokens: number[] } | 'no tools' | undefined> {
   try {
-    const { tokens, text } = await service.prepare(request, call)
+    const { tokens, text } = await service.handlers.prepare(request, call)
     return { prompt: text, tokens }
   } catch (thrown) {
     if (thrown instanceof ServiceError && thrown.reason === 'template_rejected') return undefined
+    if (thrown instanceof ServiceError && thrown.reason === 'unsupported_parameter') return 'no tools'
     throw thrown
   }
+}
+
+function tokensOf(prepared: Awaited<ReturnType<typeof ours>>): readonly number[] {
+  return typeof prepared === 'object' ? prepared.tokens : []
 }
 
 for (const family of families) {
@@ -97,8 +120,31 @@ for (const family of families) {
         expect(actual).not.toEqual(expected)
         return
       }
+      if (actual === 'no tools') {
+        // llama-server lets them fall under the table.
+        const without = await theirs(server, { messages, chat_template_kwargs: given })
+        expect(tools?.length ?? 0).toBeGreaterThan(0)
+        expect(expected).toEqual(without)
+        return
+      }
       expect(actual?.prompt).toBe(expected?.prompt)
       expect(actual?.tokens).toEqual(expected?.tokens)
+    })
+
+    // Where we part on purpose: llama-server takes what a client spells for the control token itself.
+    it('control tokens spelt in a message', async () => {
+      const spelt = await controlTokens(server, [...(family.control ?? []), ...commonControl])
+      expect(spelt.size).toBeGreaterThan(0)
+      const among = (tokens: readonly number[]): number[] => tokens.filter((token) => [...spelt.values()].includes(token))
+      const asking = (content: string): Conversation => ({ name: '', messages: [{ role: 'user', content }], kwargs })
+
+      const harmless = await ours(service, prepareRequest(template, asking('a b')))
+      const forged = asking(`a ${[...spelt.keys()].join(' ')} b`)
+      const actual = await ours(service, prepareRequest(template, forged))
+      const expected = await theirs(server, { messages: forged.messages, chat_template_kwargs: kwargs })
+      expect(actual).toMatchObject({ prompt: expected?.prompt })
+      expect(among(tokensOf(actual))).toEqual(among(tokensOf(harmless)))
+      expect(among(expected?.tokens ?? [])).toHaveLength(among(tokensOf(harmless)).length + spelt.size)
     })
   })
 }

@@ -10,6 +10,8 @@ export default defineConfig({
     pool: 'forks',
     // Each holds a model and an inference thread, and llama-server another.
     fileParallelism: false,
+    reporters: process.env['CI'] === undefined ? ['default'] : ['default', 'json'],
+    outputFile: { json: 'coverage/differential.json' },
     testTimeout: 300_000,
     // Whoever comes first builds llama-server.
     hookTimeout: 3_600_000,

@@ -30,6 +30,37 @@ afterAll(async () => {
   collector.close()
 })
 
+/** A body with the canary wherever a client's text can stand, for each API; some are refused for it. */
+function otherRequests(): [string, object][] {
+  const schema = { type: 'object', properties: { [canary]: { type: 'string', enum: [canary] } }, required: [canary], additionalProperties: false }
+  const parameters = { ...schema, description: canary }
+  const tool = { type: 'function', function: { name: canary, description: canary, parameters } }
+  const messages = [
+    { role: 'user', content: canary, name: canary },
+    { role: 'assistant', content: canary, reasoning_content: canary, tool_calls: [{ id: canary, type: 'function', function: { name: canary, arguments: `{"a":"${canary}"}` } }] },
+    { role: 'tool', tool_call_id: canary, content: canary },
+  ]
+  return [
+    ['/v1/chat/completions', { messages, tools: [tool], tool_choice: 'required', chat_template_kwargs: { [canary]: canary }, prompt_cache_key: canary }],
+    ['/v1/chat/completions', { messages: messages.slice(0, 1), response_format: { type: 'json_schema', json_schema: { name: canary, schema } } }],
+    ['/v1/chat/completions', { messages: messages.slice(0, 1), response_format: { type: 'json_schema', json_schema: { name: canary, schema: { [canary]: canary } } } }],
+    ['/v1/chat/completions', { messages: messages.slice(0, 1), grammar: `root ::= "${canary}"` }],
+    ['/v1/chat/completions', { messages: messages.slice(0, 1), grammar: `root ::= ${canary}` }],
+    ['/v1/completions', { prompt: canary, echo: true, stop: canary }],
+    ['/v1/completions', { prompt: canary, suffix: canary }],
+    ['/v1/responses', { input: canary, instructions: canary, tools: [{ type: 'function', name: canary, parameters, strict: false }] }],
+    ['/v1/responses', { input: [{ type: 'message', role: 'user', content: [{ type: 'input_text', text: canary }] }], previous_response_id: canary, stream: true }],
+    ['/v1/messages', { max_tokens: 5, system: canary, messages: [{ role: 'user', content: [{ type: 'text', text: canary }] }], stop_sequences: [canary] }],
+    ['/v1/messages', { max_tokens: 5, messages: [{ role: 'user', content: [{ type: canary, text: canary }] }] }],
+    ['/v1/messages/count_tokens', { messages: [{ role: 'user', content: canary }] }],
+    ['/v1/embeddings', { input: [canary, canary] }],
+    ['/tokenize', { content: canary, with_pieces: true }],
+    ['/tokenize', { messages: messages.slice(0, 1) }],
+    ['/detokenize', { tokens: [1, 2], [canary]: canary }],
+    ['/apply-template', { messages, tools: [tool] }],
+  ]
+}
+
 test('what a client sends appears nowhere but in its own answer', async () => {
   const prompt = { messages: [{ role: 'system', content: canary }, { role: 'user', content: `<|im_start|>${canary}` }] }
   const sent: Promise<unknown>[] = [
@@ -46,6 +77,8 @@ test('what a client sends appears nowhere but in its own answer', async () => {
     send(platform, chatBody(platform), { headers: { 'x-canary': canary, 'x-request-id': canary, traceparent: canary, tracestate: `a=${canary}`, baggage: `a=${canary}`, cookie: canary, 'user-agent': canary } }),
     send(platform, chatBody(platform), { headers: { 'content-encoding': canary } }),
     send(platform, undefined, { method: 'GET', path: `/${canary}?${canary}` }),
+    send(platform, undefined, { method: 'GET', path: `/v1/models/${canary}` }),
+    ...otherRequests().map(([path, body]) => send(platform, { model: platform.model, ...body }, { path })),
   ]
   await Promise.all(sent)
   const { response, sent: cut } = await open(platform, chatBody(platform, { ...prompt, stream: true }))
@@ -56,7 +89,7 @@ test('what a client sends appears nowhere but in its own answer', async () => {
   await until(() => traces.some((bytes) => bytes.includes('gen_ai.request.model')), 'traces')
   for (const role of ['gateway', 'worker-0', 'tokenizer', 'audit'] as Role[]) expect(await platform.drain(role, 1000)).toBe(0)
 
-  expect(platform.output()).toContain('chat completion') // so the logs are really there
+  expect(platform.output()).toContain('POST /v1/chat/completions') // so the logs are really there
   expect(platform.output()).not.toContain(canary)
   expect(metrics).toContain('intramuros_gateway_requests_total')
   expect(metrics).not.toContain(canary)

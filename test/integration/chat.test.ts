@@ -59,7 +59,7 @@ describe('POST /v1/chat/completions', () => {
     ['a key in another scheme', 401, 'invalid_api_key', {}, { authorization: 'Basic abc' }],
     ['an unknown model', 404, 'model_not_found', { model: 'nope' }, {}],
     ['a wrong type', 400, 'invalid_value', { temperature: 'hot' }, {}],
-    ['a parameter that is not supported', 400, 'unsupported_parameter', { n: 3 }, {}],
+    ['a parameter that is not supported', 400, 'unsupported_parameter', { store: true }, {}],
     ['a body that is too large', 413, 'body_too_large', { user: 'x'.repeat(200_000) }, {}],
     ['a compressed body', 415, 'unsupported_content_encoding', {}, { 'content-encoding': 'gzip' }],
   ])('refuses %s', async (_, status, code, body, headers) => {
@@ -87,7 +87,7 @@ describe('POST /v1/chat/completions', () => {
 describe('other paths', () => {
   test('GET /v1/models lists what the team may use', async () => {
     const reply = await send(platform, undefined, { method: 'GET', path: '/v1/models' })
-    expect(JSON.parse(reply.text)).toMatchObject({ object: 'list', data: [{ id: platform.model, object: 'model' }] })
+    expect(JSON.parse(reply.text)).toMatchObject({ object: 'list', data: [{ id: platform.model, object: 'model', context_length: 4096, capabilities: expect.arrayContaining(['chat', 'completion']) as string[], licence: 'Apache-2.0' }] })
   })
 
   test.each([

@@ -19,6 +19,8 @@ export interface SendOptions {
   method?: string
   path?: string
   headers?: Record<string, string>
+  /** A client that goes away when it aborts. */
+  signal?: AbortSignal
 }
 
 /** One HTTPS request with the platform's CA, on a connection of its own. `body` is sent as JSON unless it is bytes or a string. */
@@ -30,12 +32,13 @@ export async function send(target: Target, body: unknown, options: SendOptions =
 }
 
 /** As `send`, but hands over the response as it arrives; `destroy()` of the request is a client that goes away. */
-export async function open(target: Target, body: unknown, { method = 'POST', path = '/v1/chat/completions', headers = {} }: SendOptions = {}): Promise<{ sent: ClientRequest; response: IncomingMessage }> {
+export async function open(target: Target, body: unknown, { method = 'POST', path = '/v1/chat/completions', headers = {}, signal }: SendOptions = {}): Promise<{ sent: ClientRequest; response: IncomingMessage }> {
   const bytes = body === undefined ? undefined : Buffer.isBuffer(body) || typeof body === 'string' ? Buffer.from(body) : Buffer.from(JSON.stringify(body))
   const sent = request(`${target.url}${path}`, {
     method,
     agent: false,
     ca: target.ca,
+    ...(signal === undefined ? {} : { signal }),
     headers: { authorization: `Bearer ${target.key}`, ...(bytes === undefined ? {} : { 'content-type': 'application/json', 'content-length': bytes.length }), ...headers },
   })
   sent.end(bytes)

@@ -19,7 +19,7 @@ export async function withMetadata(path: string, changes: MetadataChanges): Prom
   const encoded = Object.entries(changes).map(([key, value]) => [key, value === undefined ? undefined : encodeMetadata(value)] as const)
   const hash = createHash('sha256').update(JSON.stringify([path, size, mtimeMs]))
   for (const [key, value] of encoded) hash.update(`\n${key}\n`).update(value ?? '-')
-  const folder = join(testCache, 'gguf', hash.digest('hex').slice(0, 16))
+  const folder = join(testCache(), 'gguf', hash.digest('hex').slice(0, 16))
   const copy = join(folder, basename(path))
   await makeOnce(folder, async () => {
     const file = parseGguf(await readFile(path))

@@ -15,7 +15,7 @@ export interface TinyModelOptions {
 }
 
 const width = 32
-const contextLength = 8192
+const contextLength = 65_536
 const type = { f32: 0, f16: 1 }
 const tokenType = { control: 3, userDefined: 4 }
 

@@ -23,7 +23,7 @@ const startMs = 60_000
 const requestMs = 120_000
 
 const always =
-  '--host 127.0.0.1 --port 0 --threads-http 2 --no-webui --offline --threads 1 --threads-batch 1 --parallel 1 --cache-ram 0 ' +
+  '--host 127.0.0.1 --port 0 --threads-http 16 --no-webui --offline --threads 1 --threads-batch 1 --parallel 1 --cache-ram 0 ' +
   '--ctx-checkpoints 0 --log-colors off --no-warmup'
 
 /**

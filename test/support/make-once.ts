@@ -1,4 +1,4 @@
-import { existsSync } from 'node:fs'
+import { existsSync, realpathSync } from 'node:fs'
 import { mkdir, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { lockFolder } from '../../services/audit/log/lock.ts'
@@ -6,8 +6,13 @@ import { lockFolder } from '../../services/audit/log/lock.ts'
 /** Longer than the slowest thing that is made: llama-server on a machine with two cores. */
 const waitMs = 60 * 60_000
 
-/** Where things that are dear to make lie between test runs, beside the models that fetch-model.ts fetches. */
-export const testCache = join(import.meta.dirname, '../../node_modules/.cache/intramuros-test')
+/**
+ * Where things that are dear to make lie between test runs, beside the models that fetch-model.ts fetches. The real path: that of
+ * a link to the folder, which a worktree may have, would be written into the programs of a Python environment.
+ */
+export function testCache(): string {
+  return join(realpathSync(join(import.meta.dirname, '../../node_modules')), '.cache/intramuros-test')
+}
 
 /**
  * Lets `make` fill the empty folder `folder`, unless that was done before. Processes that ask at the same time wait for the

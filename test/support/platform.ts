@@ -9,8 +9,10 @@ import type { FromService } from '../../services/shared/supervision.ts'
 
 const root = join(import.meta.dirname, '../..')
 const model = 'smollm2-135m-instruct'
+const embeddingModel = 'all-minilm-l6-v2'
 
-export type Role = 'audit' | 'tokenizer' | 'gateway' | `worker-${number}`
+export type Role = 'audit' | 'tokenizer' | 'gateway' | `worker-${number}` | 'worker-embedding'
+const embeddingRole: Role = 'worker-embedding'
 
 export interface PlatformOptions {
   /** Settings for every service, as environment variables. */
@@ -19,6 +21,10 @@ export interface PlatformOptions {
   workers?: ScriptedBehaviour[]
   /** Workers are the real ones, with the real model. */
   realModel?: boolean
+  /** Another file of the chat model, for its chat template. Default: the one that the tests have. */
+  modelPath?: string
+  /** An embedding model to serve too, by a real worker of its own. */
+  embeddingModelPath?: string
 }
 
 export interface ScriptedBehaviour {
@@ -27,6 +33,8 @@ export interface ScriptedBehaviour {
   slots?: number
   /** The process kills itself after so many tokens. */
   dieAfter?: number
+  /** What the model writes, special tokens spelt out. */
+  text?: string
 }
 
 /** The four services as real processes over a state folder of their own, with scripted workers. */
@@ -38,6 +46,8 @@ export interface Platform {
   /** An API key of the team "default". */
   key: string
   model: string
+  /** Id of the embedding model, when one is served. */
+  embeddingModel: string
   process(role: Role): ChildProcess
   ports(role: Role): Record<string, number>
   /** Address of /metrics and /readyz. */
@@ -63,7 +73,7 @@ interface Running {
 export async function startPlatform(options: PlatformOptions = {}): Promise<Platform> {
   const home = await mkdtemp(join(tmpdir(), 'intramuros-test-'))
   await ensureCertificates({ folder: join(home, 'tls'), now: () => new Date(), httpsNames: [] })
-  await writeFile(join(home, 'intramuros.yaml'), catalogueWith(process.env['INTRAMUROS_TEST_MODEL'] ?? ''))
+  await writeFile(join(home, 'intramuros.yaml'), configurationOf(options))
   const directory = openDirectory({ home })
   directory.addTeam('default', [])
   const key = directory.createKey('default').secret
@@ -72,6 +82,8 @@ export async function startPlatform(options: PlatformOptions = {}): Promise<Plat
   const running = new Map<Role, Running>()
   const children: ChildProcess[] = []
   const behaviours = options.workers ?? [{}]
+  const scripted = behaviours.map((_, index): Role => `worker-${index}`)
+  const workers = options.embeddingModelPath === undefined ? scripted : [...scripted, embeddingRole]
   let output = ''
 
   async function start(role: Role, listen: Record<string, number>, extra: Record<string, string> = {}): Promise<void> {
@@ -93,7 +105,7 @@ export async function startPlatform(options: PlatformOptions = {}): Promise<Plat
 
   function scriptOf(role: Role): string {
     if (!role.startsWith('worker-')) return `services/${role}/main.ts`
-    return options.realModel === true ? 'services/inference-worker/main.ts' : 'test/support/scripted-worker.ts'
+    return options.realModel === true || role === embeddingRole ? 'services/inference-worker/main.ts' : 'test/support/scripted-worker.ts'
   }
 
   function get(role: Role): Running {
@@ -116,13 +128,13 @@ export async function startPlatform(options: PlatformOptions = {}): Promise<Plat
           INTRAMUROS_GATEWAY_METRICS_PORT: metrics,
           INTRAMUROS_GATEWAY_AUDIT: `127.0.0.1:${get('audit').ports['grpc']}`,
           INTRAMUROS_GATEWAY_TOKENIZER: `127.0.0.1:${get('tokenizer').ports['grpc']}`,
-          INTRAMUROS_GATEWAY_WORKERS: behaviours.map((_, index) => `127.0.0.1:${get(`worker-${index}`).ports['grpc']}`).join(','),
+          INTRAMUROS_GATEWAY_WORKERS: workers.map((worker) => `127.0.0.1:${get(worker).ports['grpc']}`).join(','),
         }
       default:
         return {
           INTRAMUROS_INFERENCE_WORKER_LISTEN: grpc,
           INTRAMUROS_INFERENCE_WORKER_METRICS_PORT: metrics,
-          INTRAMUROS_INFERENCE_WORKER_MODEL: model,
+          INTRAMUROS_INFERENCE_WORKER_MODEL: role === embeddingRole ? embeddingModel : model,
           TEST_BEHAVIOUR: JSON.stringify(behaviours[Number(role.slice('worker-'.length))] ?? {}),
         }
     }
@@ -152,6 +164,7 @@ export async function startPlatform(options: PlatformOptions = {}): Promise<Plat
     ca: await readFile(join(home, 'tls/ca.crt'), 'utf8'),
     key,
     model,
+    embeddingModel,
     process: (role) => get(role).child,
     ports: (role) => get(role).ports,
     monitor,
@@ -172,7 +185,7 @@ export async function startPlatform(options: PlatformOptions = {}): Promise<Plat
     },
   }
   try {
-    const peers: Role[] = ['audit', 'tokenizer', ...behaviours.map((_, index): Role => `worker-${index}`)]
+    const peers: Role[] = ['audit', 'tokenizer', ...workers]
     await Promise.all(peers.map((role) => start(role, {})))
     await start('gateway', {})
     await ready('gateway')
@@ -184,16 +197,16 @@ export async function startPlatform(options: PlatformOptions = {}): Promise<Plat
 }
 
 /** The default model under its id, but from the file that the tests have, whose digest they have checked already. */
-function catalogueWith(path: string): string {
-  const entry = {
-    id: model,
+function configurationOf({ modelPath = process.env['INTRAMUROS_TEST_MODEL'] ?? '', embeddingModelPath }: PlatformOptions): string {
+  const entries = [{ id: model, contextLength: 8192, from: { path: modelPath } }]
+  if (embeddingModelPath !== undefined) entries.push({ id: embeddingModel, contextLength: 512, from: { path: embeddingModelPath } })
+  const models = entries.map((entry) => ({
+    ...entry,
     file: 'model.gguf',
     licence: 'Apache-2.0',
-    contextLength: 8192,
     openness: { weights: true, code: true, data: true, paper: true },
-    from: { path },
-  }
-  return JSON.stringify({ models: [entry] })
+  }))
+  return JSON.stringify({ models, serve: entries.map(({ id }) => id) })
 }
 
 /** The caller's environment without its settings of an Intramuros of its own. */

@@ -14,8 +14,10 @@ const installMs = 15 * 60_000
  */
 export async function pythonEnvironment(name: string, requirements: readonly string[]): Promise<string> {
   const version = await pythonVersion()
-  const digest = createHash('sha256').update(JSON.stringify([version, requirements])).digest('hex').slice(0, 12)
-  const folder = join(testCache, 'python', `${name}-${digest}`)
+  // An environment can't be moved: one that came here with its folder from elsewhere is another.
+  const parent = join(testCache(), 'python')
+  const digest = createHash('sha256').update(JSON.stringify([version, requirements, parent])).digest('hex').slice(0, 12)
+  const folder = join(parent, `${name}-${digest}`)
   const python = join(folder, 'bin/python')
   await makeOnce(folder, async () => {
     await makeVirtualEnvironment(folder)

@@ -104,13 +104,17 @@ test('teams are added with their models, listed and removed', async () => {
   })
   await createKey('research')
   const { out } = await run('teams', 'list')
-  expect(out.split('\n')[0]).toMatch(/^TEAM +MODELS +LIVE KEYS +CREATED$/)
-  expect(out).toMatch(/^default +every served model +0 +\S+Z$/m)
+  expect(out.split('\n')[0]).toMatch(/^TEAM +MODELS +UNKNOWN PARAMETERS +LIVE KEYS +CREATED$/)
+  expect(out).toMatch(/^default +every served model +ignored +0 +\S+Z$/m)
   expect(out).toMatch(/^research +small, large +1 +\S+Z$/m)
   expect(await json('teams', 'list')).toMatchObject([
     { name: 'default', models: [], liveKeys: 0 },
     { name: 'research', models: ['small', 'large'], liveKeys: 1 },
   ])
+  expect(await run('teams', 'set', 'research', '--unknown-parameters', 'refuse')).toMatchObject({ status: 0, out: 'Unknown parameters in requests of team "research" are refused.\n' })
+  expect(await json('teams', 'list')).toMatchObject([{ strictParameters: false }, { name: 'research', strictParameters: true }])
+  expect(await json('teams', 'set', 'research', '--unknown-parameters', 'ignore')).toMatchObject({ strictParameters: false })
+  expect(await run('teams', 'set', 'research', '--unknown-parameters', 'maybe')).toMatchObject({ status: 2, out: '' })
   expect(await run('teams', 'remove', 'research')).toMatchObject({ status: 1, out: '' })
   const forced = await run('teams', 'remove', 'research', '--force')
   expect(forced.status).toBe(0)

@@ -2,7 +2,7 @@ import type { Command } from 'commander'
 import { type CommandContext, misused, withDirectory } from './context.ts'
 import { table } from './table.ts'
 
-/** Adds `teams add|list|remove` to the program. They work on a running platform, at once. */
+/** Adds `teams add|set|list|remove` to the program. They work on a running platform, at once. */
 export function registerTeams(program: Command, { home, knownModels, out, err }: CommandContext): void {
   const teams = program.command('teams').description('teams, and the models that each may use')
 
@@ -28,15 +28,32 @@ export function registerTeams(program: Command, { home, knownModels, out, err }:
     })
 
   teams
+    .command('set')
+    .description('change what holds for a team')
+    .argument('<name>')
+    .requiredOption('--unknown-parameters <refuse|ignore>', 'what becomes of request parameters that the API does not know; ignored ones are named in the header x-intramuros-ignored')
+    .option('--json', 'print JSON')
+    .action((name: string, options: { unknownParameters: string; json?: true }, command: Command) => {
+      const { unknownParameters: choice } = options
+      if (choice !== 'refuse' && choice !== 'ignore') misused(command, '--unknown-parameters takes "refuse" or "ignore".')
+      withDirectory({ home: home() }, (directory) => {
+        const team = directory.setStrictParameters(name, choice === 'refuse')
+        if (options.json) out.write(`${JSON.stringify(team)}\n`)
+        else out.write(`Unknown parameters in requests of team "${name}" are ${team.strictParameters ? 'refused' : 'ignored'}.\n`)
+      })
+    })
+
+  teams
     .command('list')
     .description('list the teams')
     .option('--json', 'print JSON')
     .action((options: { json?: true }) =>
       withDirectory({ home: home(), readOnly: true }, (directory) => {
         const live = directory.listKeys().filter((key) => key.revokedAt === undefined)
-        const list = directory.listTeams().map(({ name, models, createdAt }) => ({
+        const list = directory.listTeams().map(({ name, models, strictParameters, createdAt }) => ({
           name,
           models,
+          strictParameters,
           createdAt,
           liveKeys: live.filter((key) => key.team === name).length,
         }))
@@ -44,8 +61,8 @@ export function registerTeams(program: Command, { home, knownModels, out, err }:
           out.write(`${JSON.stringify(list)}\n`)
           return
         }
-        const rows = list.map((team) => [team.name, modelsText(team.models), String(team.liveKeys), team.createdAt])
-        out.write(table(['TEAM', 'MODELS', 'LIVE KEYS', 'CREATED'], rows, 'There are no teams.'))
+        const rows = list.map((team) => [team.name, modelsText(team.models), team.strictParameters ? 'refused' : 'ignored', String(team.liveKeys), team.createdAt])
+        out.write(table(['TEAM', 'MODELS', 'UNKNOWN PARAMETERS', 'LIVE KEYS', 'CREATED'], rows, 'There are no teams.'))
       }),
     )
 

@@ -1,6 +1,6 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { ServiceError } from '../../shared/errors.ts'
-import { httpStatus, openAiError, retryAfterSeconds } from '../openai/errors.ts'
+import { type ErrorShape, httpStatus, retryAfterSeconds } from '../api/errors.ts'
 
 /** A client that reads nothing for this long is cut off: its slot is wanted by others. */
 const stalledReaderMs = 30_000
@@ -20,6 +20,8 @@ export interface Exchange {
   /** Writes to the stream; waits while the client does not keep up. */
   write(text: string): Promise<void> | undefined
   end(): void
+  /** How the API of this request writes its errors; an answer that numbers its events puts its own in the place of it. */
+  errors: ErrorShape
   /** An error in the client's shape: as a status if nothing was sent yet, else as the stream's last event. */
   fail(error: ServiceError): void
 }
@@ -31,7 +33,15 @@ export interface ExchangeControl {
   close(): void
 }
 
-export function openExchange(requestId: string, request: IncomingMessage, response: ServerResponse, timeoutMs: number): ExchangeControl {
+export interface ExchangeOptions {
+  requestId: string
+  request: IncomingMessage
+  response: ServerResponse
+  errors: ErrorShape
+  timeoutMs: number
+}
+
+export function openExchange({ requestId, request, response, errors, timeoutMs }: ExchangeOptions): ExchangeControl {
   const controller = new AbortController()
   const { signal } = controller
   const abort = (reason: ServiceError): void => controller.abort(reason)
@@ -46,6 +56,7 @@ export function openExchange(requestId: string, request: IncomingMessage, respon
     requestId,
     request,
     signal,
+    errors,
     header: (name, value) => void response.setHeader(name, value),
     json(status, body) {
       const bytes = Buffer.from(body)
@@ -62,16 +73,15 @@ export function openExchange(requestId: string, request: IncomingMessage, respon
     },
     fail(error) {
       if (response.destroyed || response.writableEnded) return
-      const body = JSON.stringify(openAiError(error))
       if (response.headersSent) {
-        response.end(`data: ${body}\n\n`)
+        response.end(exchange.errors.event(error, requestId))
         return
       }
       const retryAfter = retryAfterSeconds(error)
       if (retryAfter !== undefined) response.setHeader('retry-after', retryAfter)
       // What is left of a body that was not read would be taken for the next request.
       if (!request.complete) response.setHeader('connection', 'close')
-      exchange.json(httpStatus(error), body)
+      exchange.json(httpStatus(error), exchange.errors.body(error, requestId))
     },
   }
   return {

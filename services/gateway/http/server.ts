@@ -6,15 +6,20 @@ import { asServiceError, ServiceError } from '../../shared/errors.ts'
 import { describeError, type Logger } from '../../shared/log.ts'
 import { httpsOptions, keepCertificateCurrent } from '../../shared/tls/https-options.ts'
 import type { Identity } from '../../shared/tls/identity.ts'
+import { type ErrorShape, openAiErrors } from '../api/errors.ts'
 import { type Exchange, type ExchangeControl, openExchange } from './exchange.ts'
 
-export type Route = (exchange: Exchange) => Promise<void>
+export interface Route {
+  handle(exchange: Exchange): Promise<void>
+  /** How the API that it belongs to writes its errors. */
+  errors: ErrorShape
+}
 
 export interface HttpOptions {
   host: string
   port: number
   identity: Identity
-  /** By "METHOD /path". */
+  /** By "METHOD /path", or "METHOD /path/*" for everything below it. */
   routes: ReadonlyMap<string, Route>
   bodyTimeoutMs: number
   requestTimeoutMs: number
@@ -53,7 +58,7 @@ export async function startHttp(options: HttpOptions): Promise<HttpFront> {
   async function answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const started = performance.now()
     const { name, route } = findRoute(options.routes, request)
-    const control = openExchange(randomUUID(), request, response, options.requestTimeoutMs)
+    const control = openExchange({ requestId: randomUUID(), request, response, errors: route.errors, timeoutMs: options.requestTimeoutMs })
     const { exchange } = control
     open.add(control)
     try {
@@ -61,7 +66,7 @@ export async function startHttp(options: HttpOptions): Promise<HttpFront> {
         response.setHeader('connection', 'close')
         throw new ServiceError('UNAVAILABLE', 'draining', 'This server is shutting down. Try again.')
       }
-      await route(exchange)
+      await route.handle(exchange)
     } catch (thrown) {
       const failure = asServiceError(thrown)
       if (failure.code === 'INTERNAL') options.log.error({ requestId: exchange.requestId, route: name, err: describeError(thrown) }, 'request failed')
@@ -110,16 +115,22 @@ function findRoute(routes: ReadonlyMap<string, Route>, request: IncomingMessage)
   const name = `${request.method} ${path}`
   const route = routes.get(name)
   if (route !== undefined) return { name, route }
-  const methods = [...routes.keys()].filter((key) => key.endsWith(` ${path}`)).map((key) => key.split(' ', 1)[0])
+  const methods: string[] = []
+  for (const [key, candidate] of routes) {
+    const [method = '', pattern = ''] = key.split(' ')
+    if (pattern !== path && !(pattern.endsWith('/*') && path.startsWith(pattern.slice(0, -1)) && path.length >= pattern.length)) continue
+    if (method === request.method) return { name: key, route: candidate }
+    methods.push(method)
+  }
   const error =
     methods.length > 0
       ? new ServiceError('INVALID_ARGUMENT', 'method_not_allowed', `This path takes ${methods.join(' and ')} only.`)
       : new ServiceError('NOT_FOUND', 'unknown_url', `There is no such path here. Served are: ${[...routes.keys()].join(', ')}.`)
-  const refuse: Route = (exchange) => {
+  const handle = (exchange: Exchange): Promise<void> => {
     if (methods.length > 0) exchange.header('allow', methods.join(', '))
     return Promise.reject(error)
   }
-  return { name: 'other', route: refuse }
+  return { name: 'other', route: { handle, errors: openAiErrors } }
 }
 
 /** What Node's parser refused never becomes a request: bad framing, headers too large, a body or headers that came too slowly. */

@@ -21,12 +21,13 @@ const pieces = Array.from('ab()é"{}:,[] 😀\\').map((character) => Buffer.from
 const bytes = [...new Set(pieces.flatMap((piece) => [...piece]))]
 
 /** All single bytes, so that every text can be written, and tokens of some characters and bytes, halves of characters too. */
+const singleBytes = bytes.map((byte) => Buffer.of(byte))
 const vocabulary = fc
   .array(fc.oneof(fc.array(fc.constantFrom(...pieces), { minLength: 1, maxLength: 5 }).map((all) => Buffer.concat(all)), fc.array(fc.constantFrom(...bytes), { minLength: 1, maxLength: 3 }).map((all) => Buffer.from(all))), {
     minLength: 5,
     maxLength: 40,
   })
-  .map((tokens) => [Buffer.alloc(0), Buffer.alloc(0), ...bytes.map((byte) => Buffer.of(byte)), ...tokens])
+  .map((tokens) => [Buffer.alloc(0), Buffer.alloc(0)].concat(singleBytes, tokens))
 
 const end = 0
 const isEnd = (token: number) => token === end

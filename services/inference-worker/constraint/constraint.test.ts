@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import { MatchError } from '../../shared/grammar/match-error.ts'
+import { createGrammarCache } from './compiled-grammar.ts'
 import { createConstraint } from './constraint.ts'
 import { createTokenTrie } from './token-trie.ts'
 
@@ -36,6 +37,30 @@ describe('constraint', () => {
     expect(constraint.allows(10)).toBe(false)
     constraint.accept(7)
     expect(allowed(constraint)).toEqual([end])
+  })
+  test('counts are exact at both ends, though masks are shared far from them', () => {
+    const spellings = ['', 'b', ...Array.from({ length: 6 }, (_, index) => 'a'.repeat(index + 1))].map((text) => Buffer.from(text))
+    const tokens = [...spellings.keys()].slice(1)
+    const counted = createTokenTrie((token) => spellings[token] ?? Buffer.alloc(0), spellings.length)
+    for (const grammar of ['root ::= "a"{20,40} "b"', 'root ::= ("a"{2}){9,30} "b"', 'root ::= "a"{15,} "b"', 'root ::= ("a" | "aa"){0,17} "b"']) {
+      const constraint = createConstraint({ grammar, after: [], trie: counted, isEnd: (token) => token === end })
+      for (let count = 0; count < 70 && constraint.allows(2); count++) {
+        const forbidden = constraint.forbidden()
+        expect(tokens.filter((token) => forbidden[token] === 0), `${grammar} after ${count}`).toEqual(tokens.filter(constraint.allows))
+        constraint.accept(2)
+      }
+    }
+  })
+  test('compiled grammars are kept for a team, the last used ones', () => {
+    const cache = createGrammarCache(trie, 2)
+    const first = cache.get('a', 'root ::= "a"', [])
+    expect(cache.get('b', 'root ::= "a"', [])).not.toBe(first)
+    expect(cache.get('a', 'root ::= "a"', [])).toBe(first)
+    expect(cache.get('a', 'root ::= "a"', ['x'])).not.toBe(first)
+    expect(cache.get('a', 'root ::= "a"', [])).toBe(first)
+    cache.get('a', 'root ::= "b"', [])
+    cache.get('a', 'root ::= "c"', [])
+    expect(cache.get('a', 'root ::= "a"', [])).not.toBe(first)
   })
   test('a state that no token leads out of is an error', () => {
     expect(() => constrain('root ::= "x"').forbidden()).toThrow(MatchError)

@@ -1,4 +1,4 @@
-import type { TokenTexts } from './token-texts.ts'
+import type { TokenTexts } from '../../shared/vocabulary/token-texts.ts'
 
 /**
  * What runs a model, at the level of raw tokens. Limits, stop sequences, text assembly, queueing and metrics are outside it,

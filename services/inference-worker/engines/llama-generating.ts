@@ -15,7 +15,7 @@ import { readTokenTable } from './llama-vocabulary.ts'
 import { createLogprobReader, type LogprobReader } from './logprob-reader.ts'
 import { createSteps, type Steps } from './step.ts'
 import { createTokenSampler } from './token-sampler.ts'
-import { createTokenTexts } from './token-texts.ts'
+import { createTokenTexts } from '../../shared/vocabulary/token-texts.ts'
 
 /** LLAMA_MAX_SEQ of llama.cpp. */
 const mostSlots = 256

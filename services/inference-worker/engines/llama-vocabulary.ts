@@ -2,7 +2,7 @@ import type { LlamaModel, Token } from 'node-llama-cpp'
 import { Type } from 'typebox'
 import { Check } from 'typebox/value'
 import { EngineLoadError } from './load-error.ts'
-import { knownVocabularies, type TokenKind, type TokenTable } from './token-texts.ts'
+import { knownVocabularies, type TokenKind, type TokenTable } from '../../shared/vocabulary/token-texts.ts'
 
 const VocabularyMetadata = Type.Object({
   model: Type.String(),

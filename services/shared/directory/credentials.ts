@@ -11,6 +11,8 @@ export interface Credential {
   readonly keyId: string
   /** Ids of the models that the team may use; empty: every served one. */
   readonly models: readonly string[]
+  /** The team takes no unknown parameters. */
+  readonly strictParameters: boolean
   mayUse(model: string): boolean
 }
 
@@ -31,7 +33,7 @@ export interface Credentials {
 export function createCredentials(database: DatabaseSync, hmacKey: Uint8Array): Credentials {
   const dataVersion = database.prepare('PRAGMA data_version')
   const liveKeys = database.prepare(
-    `SELECT api_key.id, api_key.team, api_key.hmac, team.models
+    `SELECT api_key.id, api_key.team, api_key.hmac, team.models, team.strict_parameters
      FROM api_key JOIN team ON team.name = api_key.team WHERE api_key.revoked_at IS NULL`,
   )
   let loadedVersion: number | undefined
@@ -47,7 +49,7 @@ export function createCredentials(database: DatabaseSync, hmacKey: Uint8Array): 
       for (const row of liveKeys.iterate()) {
         loaded.set(
           Buffer.from(blobOf(row, 'hmac')).toString('hex'),
-          credential(textOf(row, 'team'), textOf(row, 'id'), modelsOf(row)),
+          credential(textOf(row, 'team'), textOf(row, 'id'), modelsOf(row), numberOf(row, 'strict_parameters') !== 0),
         )
       }
       byHmac = loaded
@@ -68,7 +70,7 @@ export function createCredentials(database: DatabaseSync, hmacKey: Uint8Array): 
   }
 }
 
-function credential(team: string, keyId: string, models: readonly string[]): Credential {
+function credential(team: string, keyId: string, models: readonly string[], strictParameters: boolean): Credential {
   const allowed = new Set(models)
-  return Object.freeze({ team, keyId, models, mayUse: (model: string) => allowed.size === 0 || allowed.has(model) })
+  return Object.freeze({ team, keyId, models, strictParameters, mayUse: (model: string) => allowed.size === 0 || allowed.has(model) })
 }

@@ -13,13 +13,14 @@ export interface OpenDatabase {
   hmacKey: Buffer
 }
 
-const schemaVersion = 1
+const schemaVersion = 2
 
 // A key's team is plain text: revoked keys outlive their team, so that an id in an old audit record can still be told.
 const schema = `
 CREATE TABLE team (
   name TEXT PRIMARY KEY,
   models TEXT NOT NULL CHECK (json_valid(models)),
+  strict_parameters INTEGER NOT NULL DEFAULT 0,
   created_at TEXT NOT NULL
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE api_key (
@@ -33,6 +34,9 @@ CREATE TABLE api_key (
 CREATE TABLE hmac_key (check_value BLOB NOT NULL) STRICT;
 PRAGMA user_version = ${schemaVersion};
 `
+
+/** What brings a file of the version before to each version. */
+const migrations: ReadonlyMap<number, string> = new Map([[2, 'ALTER TABLE team ADD COLUMN strict_parameters INTEGER NOT NULL DEFAULT 0']])
 
 /** Waiting for another process stops the event loop: a writer is a short command, a reader may be a gateway. */
 const writerWaitMs = 5000
@@ -55,6 +59,7 @@ export function openDatabase(home: string, { readOnly, create }: { readOnly: boo
       database.exec('PRAGMA synchronous = FULL; PRAGMA fullfsync = ON')
       for (const path of [file, `${file}-wal`, `${file}-shm`]) if (existsSync(path)) chmodSync(path, 0o600)
       if (create && userVersion(database) === 0) createSchema(database, keyFile)
+      migrate(database)
     }
     requireSchema(database, file)
     const hmacKey = readHmacKey(keyFile)
@@ -138,10 +143,19 @@ function createSchema(database: DatabaseSync, keyFile: string): void {
   })
 }
 
+function migrate(database: DatabaseSync): void {
+  transaction(database, 'write', () => {
+    const from = userVersion(database)
+    if (from === 0) return
+    for (let version = from + 1; version <= schemaVersion; version++) database.exec(`${migrations.get(version) ?? ''}; PRAGMA user_version = ${version}`)
+  })
+}
+
 function requireSchema(database: DatabaseSync, file: string): void {
   const version = userVersion(database)
   if (version === schemaVersion) return
   if (version === 0) throw new DirectoryError(`${file} is still empty: the first start of the platform fills it.`)
+  if (version < schemaVersion) throw new DirectoryError(`${file} was made by an older version: the next start of the platform, or any command that changes it, brings it up to date.`)
   throw new DirectoryError(`${file} was made by a newer version (schema ${version}; this one knows ${schemaVersion}).`)
 }
 

@@ -65,21 +65,22 @@ test('what was changed is there after closing and opening', () => {
   const directory = open({ now })
   directory.addTeam('b', ['m'])
   directory.addTeam('a', [])
+  directory.setStrictParameters('b', true)
   const first = directory.createKey('b', 'CI – Zürich')
   const second = directory.createKey('a')
   directory.revokeKey(second.id)
 
   const again = reopen(directory, { readOnly: true })
   expect(again.listTeams()).toEqual([
-    { name: 'a', models: [], createdAt: '2026-01-01T00:00:02.000Z' },
-    { name: 'b', models: ['m'], createdAt: '2026-01-01T00:00:01.000Z' },
+    { name: 'a', models: [], strictParameters: false, createdAt: '2026-01-01T00:00:02.000Z' },
+    { name: 'b', models: ['m'], strictParameters: true, createdAt: '2026-01-01T00:00:01.000Z' },
   ])
   expect(again.listKeys()).toEqual([
     { id: first.id, team: 'b', label: 'CI – Zürich', createdAt: '2026-01-01T00:00:03.000Z', revokedAt: undefined },
     { id: second.id, team: 'a', label: undefined, createdAt: '2026-01-01T00:00:04.000Z', revokedAt: '2026-01-01T00:00:05.000Z' },
   ])
   expect(again.listKeys('b').map((key) => key.id)).toEqual([first.id])
-  expect(again.authenticate(first.secret)?.keyId).toBe(first.id)
+  expect(again.authenticate(first.secret)).toMatchObject({ keyId: first.id, strictParameters: true })
   expect(again.authenticate(second.secret)).toBeUndefined()
 })
 
@@ -220,6 +221,16 @@ test('a key file cut by a crash before there was a database is replaced', () => 
   directory.addTeam('default', [])
   expect(directory.authenticate(directory.createKey('default').secret)).toBeDefined()
   expect(statSync(join(home, 'directory.key')).size).toBe(32)
+})
+
+test('a file of the version before is brought up to date by who may write, and by nobody else', () => {
+  open().addTeam('default', [])
+  const older = new DatabaseSync(join(home, 'directory.sqlite'))
+  older.exec('ALTER TABLE team DROP COLUMN strict_parameters; PRAGMA user_version = 1')
+  older.close()
+  expect(() => open({ readOnly: true })).toThrow(/older version/)
+  expect(open().listTeams()).toMatchObject([{ name: 'default', strictParameters: false }])
+  expect(open({ readOnly: true }).listTeams()).toHaveLength(1)
 })
 
 test('a damaged file and one of a newer version are told apart from an empty one', () => {

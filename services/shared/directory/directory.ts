@@ -2,7 +2,7 @@ import { join } from 'node:path'
 import { ServiceError } from '../errors.ts'
 import { newKeyId, newSecret } from './api-key.ts'
 import { createCredentials, type Credential } from './credentials.ts'
-import { openDatabase, optionalTextOf, type Row, textOf, transaction } from './database.ts'
+import { numberOf, openDatabase, optionalTextOf, type Row, textOf, transaction } from './database.ts'
 import { DirectoryError, withDirectoryErrors } from './directory-error.ts'
 import { hmacOf } from './hmac-key.ts'
 import { modelsOf } from './models-column.ts'
@@ -12,6 +12,8 @@ export interface Team {
   name: string
   /** Ids of the models that the team may use; empty: every served one. */
   models: readonly string[]
+  /** Requests with parameters that the API does not know are refused; else these are ignored, and named in a response header. */
+  strictParameters: boolean
   /** RFC 3339, UTC. */
   createdAt: string
 }
@@ -43,6 +45,8 @@ export interface DirectoryOptions {
 export interface Directory {
   /** `models`: empty for every served model. Each must be among `knownModels` when that is given. */
   addTeam(name: string, models: readonly string[], knownModels?: readonly string[]): Team
+  /** What becomes of parameters that the API does not know; see Team. */
+  setStrictParameters(name: string, strict: boolean): Team
   /** By name. */
   listTeams(): Team[]
   /** Refuses while the team has live keys, unless `force`, which revokes them. Answers with the keys that it revoked. */
@@ -63,9 +67,10 @@ export function openDirectory({ home, readOnly = false, create = true, now = () 
   const { database, file, hmacKey } = withDirectoryErrors(join(home, 'directory.sqlite'), () =>
     openDatabase(home, { readOnly, create: create && !readOnly }),
   )
-  const selectTeams = database.prepare('SELECT name, models, created_at FROM team ORDER BY name')
+  const selectTeams = database.prepare('SELECT name, models, strict_parameters, created_at FROM team ORDER BY name')
   const selectTeam = database.prepare('SELECT name FROM team WHERE name = ?')
   const insertTeam = database.prepare('INSERT INTO team (name, models, created_at) VALUES (?, ?, ?)')
+  const updateStrict = database.prepare('UPDATE team SET strict_parameters = ? WHERE name = ?')
   const deleteTeam = database.prepare('DELETE FROM team WHERE name = ?')
   const selectKeys = database.prepare('SELECT id, team, label, created_at, revoked_at FROM api_key ORDER BY created_at, id')
   const selectKey = database.prepare('SELECT id, team, label, created_at, revoked_at FROM api_key WHERE id = ?')
@@ -105,9 +110,18 @@ export function openDirectory({ home, readOnly = false, create = true, now = () 
       checkModels(models, knownModels)
       return writing(() => {
         if (selectTeam.get(name) !== undefined) throw new DirectoryError(`Team "${name}" already exists.`)
-        const team = { name, models: [...new Set(models)], createdAt: now().toISOString() }
+        const team = { name, models: [...new Set(models)], strictParameters: false, createdAt: now().toISOString() }
         insertTeam.run(name, JSON.stringify(team.models), team.createdAt)
         return team
+      })
+    },
+    setStrictParameters(name, strict) {
+      return writing(() => {
+        requireTeam(name)
+        updateStrict.run(strict ? 1 : 0, name)
+        const changed = teams().find((team) => team.name === name)
+        if (changed === undefined) throw unknownTeam(name, [])
+        return changed
       })
     },
     listTeams: () => reading(teams),
@@ -161,7 +175,7 @@ export function openDirectory({ home, readOnly = false, create = true, now = () 
 }
 
 function teamOf(row: Row): Team {
-  return { name: textOf(row, 'name'), models: modelsOf(row), createdAt: textOf(row, 'created_at') }
+  return { name: textOf(row, 'name'), models: modelsOf(row), strictParameters: numberOf(row, 'strict_parameters') !== 0, createdAt: textOf(row, 'created_at') }
 }
 
 function keyOf(row: Row): ApiKey {

@@ -43,7 +43,7 @@ function write(part: Form): string {
       return `(${part.items.map(write).join(' ')})`
     case 'choice':
       return `(${part.options.map(write).join(' | ')})`
-    case 'repeat':
+    default:
       return `(${write(part.body)})${part.max === Number.POSITIVE_INFINITY ? (part.min === 0 ? '*' : part.min === 1 ? '+' : `{${part.min},}`) : `{${part.min},${part.max}}`}`
   }
 }
@@ -53,6 +53,11 @@ function oracle(rules: readonly Form[], text: readonly string[]): boolean {
   const known = new Map<string, Set<number>>()
   let changed = true
   const ruleEnds = (rule: number, at: number): Set<number> => known.get(`${rule} ${at}`) ?? new Set()
+  const follow = (places: Set<number>, part: Form): Set<number> => {
+    let reached = new Set<number>()
+    for (const place of places) reached = reached.union(ends(part, place))
+    return reached
+  }
   const ends = (part: Form, at: number): Set<number> => {
     const character = text[at]
     switch (part.form) {
@@ -65,15 +70,15 @@ function oracle(rules: readonly Form[], text: readonly string[]): boolean {
       case 'rule':
         return ruleEnds(part.rule, at)
       case 'sequence':
-        return part.items.reduce((from, item) => new Set([...from].flatMap((place) => [...ends(item, place)])), new Set([at]))
+        return part.items.reduce(follow, new Set([at]))
       case 'choice':
-        return new Set(part.options.flatMap((option) => [...ends(option, at)]))
-      case 'repeat': {
+        return part.options.map((option) => ends(option, at)).reduce((all, some) => all.union(some))
+      default: {
         let places = new Set([at])
         const reached = new Set<number>(part.min === 0 ? places : [])
         const most = Math.min(part.max, part.min + text.length + 1)
         for (let count = 1; count <= most; count++) {
-          places = new Set([...places].flatMap((place) => [...ends(part.body, place)]))
+          places = follow(places, part.body)
           if (count >= part.min) for (const place of places) reached.add(place)
         }
         return reached

@@ -1,16 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import { createAutomaton } from './automaton.ts'
 import { isAlive } from './state.ts'
-
-function reads(grammar: string, text: string, after: readonly string[] = []): boolean {
-  const automaton = createAutomaton(grammar, { after })
-  let state = automaton.start
-  for (const byte of Buffer.from(text)) {
-    state = automaton.step(state, byte)
-    if (!isAlive(state)) return false
-  }
-  return state.ends
-}
+import { grammarMatcher } from './testing.ts'
 
 describe('what a grammar takes', () => {
   test.each([
@@ -24,6 +15,7 @@ describe('what a grammar takes', () => {
     ['root ::= ("a" | "b"{2}){2,3}', ['aa', 'abb', 'bbbb', 'abba'], ['a', 'ab', 'aaaa']],
     ['root ::= "(" root ")" | ""', ['', '()', '((()))'], ['(', '(()']],
     ['root ::= "a" root | ""', ['', 'a'.repeat(50_000)], ['b']],
+    ['root ::= x\nx ::= y\ny ::= "a" x | ""', ['', 'a'.repeat(50_000)], ['b']],
     ['root ::= x y\nx ::= "a"*\ny ::= "a" "b"', ['ab', 'aaaab'], ['b', 'aaa']],
     ['root ::= [^a-c"\\n]', ['d', 'é', '😀', '\t'], ['a', '\n', '"', '']],
     ['root ::= [à-ü]+', ['é', 'ü'], ['e', 'ÿ']],
@@ -32,7 +24,27 @@ describe('what a grammar takes', () => {
     ['root ::= | "x"', ['', 'x'], ['y']],
     ['root ::= ("a"|"ab") "c"', ['ac', 'abc'], ['bc']],
   ])('%s', (grammar, taken, refused) => {
-    for (const text of taken) expect(reads(grammar, text), text).toBe(true)
-    for (const text of refused) expect(reads(grammar, text), text).toBe(false)
+    const takes = grammarMatcher(grammar)
+    for (const text of taken) expect(takes(text), text).toBe(true)
+    for (const text of refused) expect(takes(text), text).toBe(false)
+  })
+})
+
+test('where no end can be reached is no way to go', () => {
+  const automaton = createAutomaton('root ::= "a" ("b" | "c" x | y?)\nx ::= "d" x\ny ::= x{0,3} "e" x')
+  const afterA = automaton.step(automaton.start, 0x61)
+  const possible = Array.from('abcde').filter((character) => isAlive(automaton.step(afterA, character.charCodeAt(0))))
+  expect(possible).toEqual(['b'])
+})
+
+describe('what comes before the grammar holds', () => {
+  const takes = grammarMatcher('root ::= "x"', { after: ['<a>', '<ab>', 'a>b', 'é'] })
+  test.each(['<a>x', 'anything <<a>x', '<ab<ab>x', 'a>bx', '\u0000<a<a<a>x', 'éx', '<a\u0100>é<é>a', ''])('%j', (text) => {
+    expect(takes(text)).toBe(text.endsWith('x'))
+  })
+  test('the first text that comes is the one that counts', () => {
+    expect(takes('<a>x<a>x')).toBe(false)
+    expect(takes('<ab>x')).toBe(true)
+    expect(takes('<a>bx')).toBe(false)
   })
 })

@@ -58,7 +58,8 @@ export function createAutomaton(text: string, { after = [], lookahead = 0, onFor
   const program = compileProgram(grammar)
   if (after.length > 0) addTrigger(program, after)
   const { empty } = analyse(grammar, program)
-  const { classes, representatives } = createByteClasses(program)
+  const { classes, count: classCount } = createByteClasses(program)
+  const noStates = Array.from<undefined>({ length: classCount })
 
   let ids = 0
   const nextId = () => ++ids
@@ -84,7 +85,7 @@ export function createAutomaton(text: string, { after = [], lookahead = 0, onFor
 
   function intern(kernel: Configurations): State {
     let key = ''
-    for (const [index, node] of kernel.nodes.entries()) key += `${node},${kernel.stacks[index]?.id ?? 0};`
+    for (let index = 0; index < kernel.nodes.length; index++) key += `${kernel.nodes[index] ?? 0},${kernel.stacks[index]?.id ?? 0};`
     const existing = states.get(key)
     if (existing !== undefined) return existing
     const closure = close(kernel, stacks)
@@ -93,7 +94,7 @@ export function createAutomaton(text: string, { after = [], lookahead = 0, onFor
     const created: State = {
       ...closure,
       kernel,
-      next: Array.from<undefined>({ length: representatives.length }),
+      next: noStates.slice(),
       moves: undefined,
       generation,
       similar: undefined,
@@ -104,9 +105,9 @@ export function createAutomaton(text: string, { after = [], lookahead = 0, onFor
 
   /** Where each class of bytes leads from a state. Most classes lead to few places, and share their lists. */
   function moves(state: State): (Moves | undefined)[] {
-    const found: (Moves | undefined)[] = Array.from<undefined>({ length: representatives.length })
-    for (const [index, number] of state.nodes.entries()) {
-      const node = program.nodes[number]
+    const found: (Moves | undefined)[] = noStates.slice()
+    for (let index = 0; index < state.nodes.length; index++) {
+      const node = program.nodes[state.nodes[index] ?? 0]
       const stack = state.stacks[index]
       if (node?.kind !== 'bytes' || stack === undefined) continue
       for (const { low, high, target } of node.edges) {
@@ -134,7 +135,7 @@ export function createAutomaton(text: string, { after = [], lookahead = 0, onFor
     for (let move = list; move !== undefined; move = move.rest) found.push(move)
     spend(found.length)
     const reached = intern(normalise(found))
-    for (const [other, otherList] of state.moves.entries()) if (otherList === list) state.next[other] = reached
+    for (let other = 0; other < state.next.length; other++) if (state.moves[other] === list) state.next[other] = reached
     return reached
   }
 

@@ -2,8 +2,7 @@ import type { Program } from './program.ts'
 
 export interface ByteClasses {
   readonly classes: Uint8Array
-  /** One byte of each class. */
-  readonly representatives: readonly number[]
+  readonly count: number
 }
 
 /** Puts bytes that no node tells apart into one class. */
@@ -19,10 +18,10 @@ export function createByteClasses(program: Program): ByteClasses {
     }
   }
   const classes = new Uint8Array(256)
-  const representatives = [0]
+  let count = 1
   for (let byte = 1; byte < 256; byte++) {
-    if (borders[byte] === 1) representatives.push(byte)
-    classes[byte] = representatives.length - 1
+    if (borders[byte] === 1) count++
+    classes[byte] = count - 1
   }
-  return { classes, representatives }
+  return { classes, count }
 }

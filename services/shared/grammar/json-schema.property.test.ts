@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { createAutomaton } from './automaton.ts'
+import { type Automaton, createAutomaton } from './automaton.ts'
 import { SchemaError } from './schema-error.ts'
 import { isAlive } from './state.ts'
 import { validates } from './testing-validator.ts'
@@ -162,9 +162,9 @@ describe('random schemas', () => {
           }
         },
       ),
-      { numRuns: 250 },
+      { numRuns: 200 },
     )
-    expect(compared).toBeGreaterThan(200)
+    expect(compared).toBeGreaterThan(150)
   })
 
   test('whatever is written along the grammar is JSON that fulfils the schema', () => {
@@ -173,8 +173,9 @@ describe('random schemas', () => {
       fc.property(root, fc.infiniteStream(fc.nat(2 ** 30)), ({ schema }, random) => {
         const grammar = grammarOf(schema)
         if (grammar === undefined) return
+        const automaton = createAutomaton(grammar)
         for (let walk = 0; walk < 4; walk++) {
-          const written = wander(grammar, () => Number(random.next().value))
+          const written = wander(automaton, () => Number(random.next().value))
           if (written === undefined) continue
           compared++
           expect(validates(schema, JSON.parse(written)), written).toBe(true)
@@ -186,11 +187,10 @@ describe('random schemas', () => {
   })
 })
 
-const closing = Array.from('"}],:', (character) => character.charCodeAt(0))
+const closing = new Set(Buffer.from('"}],:'))
 
 /** A text made of bytes that may come next, with a liking for those that come to an end; undefined if it grew too long. */
-function wander(grammar: string, random: () => number): string | undefined {
-  const automaton = createAutomaton(grammar)
+function wander(automaton: Automaton, random: () => number): string | undefined {
   let state = automaton.start
   const bytes: number[] = []
   while (bytes.length < 2000) {
@@ -198,7 +198,7 @@ function wander(grammar: string, random: () => number): string | undefined {
     state = automaton.renew(state)
     const from = state
     const possible = Array.from({ length: 256 }, (_, byte) => byte).filter((byte) => isAlive(automaton.step(from, byte)))
-    const preferred = possible.filter((byte) => closing.includes(byte))
+    const preferred = possible.filter((byte) => closing.has(byte))
     const choices = preferred.length > 0 && random() % 3 > 0 ? preferred : possible
     const byte = choices[random() % choices.length] ?? 0
     bytes.push(byte)

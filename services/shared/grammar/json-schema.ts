@@ -15,11 +15,12 @@ import { below, SchemaError } from './schema-error.ts'
 import { numberBody } from './schema-number.ts'
 import { objectBody } from './schema-object.ts'
 import { checkFormats, stringBody } from './schema-string.ts'
-import { type JsonType, typesOf } from './schema-types.ts'
+import type { JsonType } from './schema-keywords.ts'
+import { typesOf } from './schema-types.ts'
 import { choice, jsonText, type Rules } from './rules.ts'
 
 /** Schemas that one may become: references and alternatives multiply them. */
-const maxRules = 10_000
+const maxRules = 5000
 
 export interface SchemaContext {
   readonly rules: Rules

@@ -73,7 +73,7 @@ function compile(program: Program, expression: Expression, rule: number, next: n
       return expression.items.reduceRight((following, item) => compile(program, item, rule, following), next)
     case 'choice':
       return compileChoice(program, expression.options, rule, next)
-    case 'repeat':
+    default:
       return compileRepeat(program, expression, rule, next)
   }
 }

@@ -1,5 +1,6 @@
 /** A JSON Schema as it was sent: its size is bounded, its keywords are known, its references lead somewhere. */
 import { below, SchemaError } from './schema-error.ts'
+import { annotations, assertions } from './schema-keywords.ts'
 
 export type Schema = Readonly<Record<string, unknown>>
 
@@ -19,20 +20,6 @@ export const maxSchemaValues = 50_000
 export const maxSchemaText = 128 * 1024
 export const maxSchemaProperties = 1000
 export const maxEnumValues = 1000
-
-const annotations: ReadonlySet<string> = new Set([
-  ...['title', 'description', 'default', 'example', 'examples', 'deprecated', 'readOnly', 'writeOnly'],
-  ...['$schema', '$id', '$comment', '$anchor', '$defs', 'definitions', 'discriminator', 'strict'],
-  ...['contentMediaType', 'contentEncoding', 'contentSchema'],
-])
-
-const assertions: ReadonlySet<string> = new Set([
-  ...['type', 'nullable', 'enum', 'const', 'anyOf', 'oneOf', 'allOf', '$ref'],
-  ...['properties', 'required', 'additionalProperties', 'minProperties', 'maxProperties'],
-  ...['items', 'prefixItems', 'minItems', 'maxItems', 'uniqueItems'],
-  ...['minLength', 'maxLength', 'pattern', 'format'],
-  ...['minimum', 'maximum', 'exclusiveMinimum', 'exclusiveMaximum', 'multipleOf'],
-])
 
 /** Throws SchemaError where a schema is too large or too deep. Follows no references. */
 export function checkSize(schema: unknown, pointer: string): void {

@@ -1,6 +1,6 @@
 import { assertionsOf, maxEnumValues, type Part, valuesOf } from './schema-document.ts'
 import { below, SchemaError } from './schema-error.ts'
-import type { JsonType } from './schema-types.ts'
+import type { JsonType } from './schema-keywords.ts'
 
 const combinable: ReadonlySet<string> = new Set(['type', 'nullable', 'enum', 'const'])
 

@@ -29,7 +29,7 @@ export function objectBody(context: SchemaContext, parts: readonly Part[], hint:
     const rule = rules.add(name, `${literal(JSON.stringify(name))} ${rules.json('colon')} ${value}`)
     members.push({ rule, required: required.has(name) })
   }
-  const others = otherMembers(context, parts, names, hint)
+  const others = otherMembers(context, parts, names, hint, otherName(context, parts, names, hint))
   const { min, max } = countLimits(parts, 'minProperties', 'maxProperties')
   if (max < required.size || (others === undefined && min > members.length)) return undefined
 
@@ -93,15 +93,35 @@ function additional({ schema, pointer }: Part): Located[] {
 }
 
 /** The rule for one member with a name that is not declared; undefined if there may be none. */
-function otherMembers(context: SchemaContext, parts: readonly Part[], names: ReadonlySet<string>, hint: string): string | undefined {
+function otherMembers(
+  context: SchemaContext,
+  parts: readonly Part[],
+  names: ReadonlySet<string>,
+  hint: string,
+  wanted: string | undefined,
+): string | undefined {
   const schemas = parts.flatMap(additional)
   // The specification allows any then, but whoever lists properties means these.
   if (schemas.length === 0 && parts.some(({ schema }) => schema['properties'] !== undefined)) return undefined
   const value = context.value(schemas, `${hint}-other`)
-  if (value === undefined) return undefined
+  if (value === undefined || wanted === undefined) return undefined
   const { rules } = context
-  const name = names.size === 0 ? rules.json('string') : rules.add(`${hint}-other-name`, otherNameBody(rules, [...names], hint))
+  const name = names.size === 0 ? wanted : rules.add(`${hint}-other-name`, otherNameBody(rules, [...names], hint))
   return rules.add(`${hint}-other-member`, `${name} ${rules.json('colon')} ${value}`)
+}
+
+/** The rule for names that are not declared, as `propertyNames` wants them. */
+
+function otherName(context: SchemaContext, parts: readonly Part[], names: ReadonlySet<string>, hint: string): string | undefined {
+  const { rules } = context
+  const [first, ...others] = valuesOf(parts, 'propertyNames').map(({ value, pointer }) => ({ schema: value, pointer }))
+  if (first !== undefined) {
+    const text: Part = { schema: { type: 'string' }, pointer: first.pointer, without: ['propertyNames'] }
+    const name = context.value([first, ...others, text], `${hint}-name`)
+    if (names.size === 0) return name
+    if (name !== rules.json('string')) throw new SchemaError(first.pointer, 'Is only supported for objects without "properties" and "required".')
+  }
+  return rules.json('string')
 }
 
 function unsupportedCount(parts: readonly Part[], keyword: string): SchemaError {

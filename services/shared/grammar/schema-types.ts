@@ -1,17 +1,8 @@
 import { assertionsOf, type Part, valuesOf } from './schema-document.ts'
 import { below, SchemaError } from './schema-error.ts'
-
-/** Integers are numbers too: a set with `number` has `integer` as well. */
-export type JsonType = 'object' | 'array' | 'string' | 'number' | 'integer' | 'boolean' | 'null'
+import { assertions, type JsonType } from './schema-keywords.ts'
 
 const all: readonly JsonType[] = ['object', 'array', 'string', 'number', 'integer', 'boolean', 'null']
-
-const implied: Readonly<Record<string, JsonType>> = {
-  ...{ properties: 'object', required: 'object', additionalProperties: 'object', minProperties: 'object', maxProperties: 'object' },
-  ...{ items: 'array', prefixItems: 'array', minItems: 'array', maxItems: 'array', uniqueItems: 'array' },
-  ...{ minLength: 'string', maxLength: 'string', pattern: 'string', format: 'string' },
-  ...{ minimum: 'number', maximum: 'number', exclusiveMinimum: 'number', exclusiveMaximum: 'number', multipleOf: 'number' },
-}
 
 /** The types that a value of all the parts may have. Throws SchemaError. */
 export function typesOf(parts: readonly Part[]): ReadonlySet<JsonType> {
@@ -21,7 +12,7 @@ export function typesOf(parts: readonly Part[]): ReadonlySet<JsonType> {
   if (explicit.length > 0) return types
   // Beside an enum, such keywords say nothing of its other values.
   if (valuesOf(parts, 'enum').length + valuesOf(parts, 'const').length > 0) return types
-  const meant = parts.flatMap(assertionsOf).flatMap((keyword) => implied[keyword] ?? [])
+  const meant = parts.flatMap(assertionsOf).map((keyword) => assertions.get(keyword) ?? 'any').filter((type) => type !== 'any')
   if (meant.includes('number')) meant.push('integer')
   if (parts.some(isNullable)) meant.push('null')
   return meant.length > 0 ? new Set(meant) : types

@@ -63,7 +63,9 @@ function fit(items: readonly Item[], { min, max }: Lengths): readonly Item[] | u
   const fixed = shortest - item.min * unit.min
   const least = Math.max(item.min, Math.ceil((min - fixed) / unit.min))
   const most = Math.min(item.max, Math.floor((max - fixed) / unit.min))
-  return least > most ? undefined : items.map((other) => (other === item ? ({ ...item, min: least, max: most } as Item) : other))
+  if (least > most) return undefined
+  const fitted: Item = { ...item, min: least, max: most }
+  return items.map((other) => (other === item ? fitted : other))
 }
 
 function lengthOf(item: Item): Lengths {

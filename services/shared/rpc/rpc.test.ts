@@ -3,7 +3,7 @@ import fc from 'fast-check'
 import { Registry } from 'prom-client'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import { InferenceClient, InferenceService, type GenerateEvent, type GenerateRequest, type WorkerState } from '../../../proto/gen/intramuros/v1/inference.ts'
-import { type PrepareRequest, TokenizerClient, TokenizerService } from '../../../proto/gen/intramuros/v1/tokenizer.ts'
+import { type PrepareRequest, type PrepareResponse, TokenizerClient, TokenizerService } from '../../../proto/gen/intramuros/v1/tokenizer.ts'
 import { createIdentities, type Identities, silent } from '../../../test/support/identities.ts'
 import { ServiceError } from '../errors.ts'
 import { noTelemetry } from '../telemetry.ts'
@@ -25,12 +25,14 @@ afterEach(async () => {
 })
 afterAll(() => identities.close())
 
+const unused = (): Promise<never> => Promise.reject(new Error('not used here'))
+
 const observer = () => createCallObserver('server', new Registry(), noTelemetry)
 
 async function serveTokenizer(prepare: HandlersOf<typeof TokenizerService>['prepare'], port = 0): Promise<RpcServer> {
   const server = await serveRpc({
     service: TokenizerService,
-    handlers: { prepare },
+    handlers: { prepare, tokenize: unused, detokenize: unused, describe: unused },
     identity: await identities.of('tokenizer'),
     listen: `127.0.0.1:${port}`,
     callers: ['gateway'],
@@ -45,7 +47,7 @@ async function serveInference(handlers: Partial<HandlersOf<typeof InferenceServi
   const none = async function* <T>(): AsyncGenerator<T> {}
   const server = await serveRpc({
     service: InferenceService,
-    handlers: { generate: none<GenerateEvent>, watch: none<WorkerState>, ...handlers },
+    handlers: { generate: none<GenerateEvent>, watch: none<WorkerState>, embed: unused, ...handlers },
     identity: await identities.of('inference-worker'),
     listen: '127.0.0.1:0',
     callers: ['gateway'],
@@ -77,12 +79,27 @@ async function upLane(service: typeof TokenizerService | typeof InferenceService
   return client
 }
 
-const request: PrepareRequest = { model: 'm', messages: [{ role: 'user', content: 'hello' }], maxTokens: 5 }
-const generate: GenerateRequest = { model: 'm', team: 't', tokens: [1], maxTokens: 1, temperature: 0, topP: 1, stop: [] }
+const request: PrepareRequest = { model: 'm', prompt: { $case: 'text', value: { text: 'hello' } }, maxTokens: 5, format: undefined, wantText: false }
+const generate: GenerateRequest = {
+  model: 'm',
+  team: 't',
+  tokens: [1],
+  maxTokens: 1,
+  sampling: undefined,
+  stop: [],
+  constraint: undefined,
+  visibleTokens: [],
+  reasoningBudget: undefined,
+}
 const options = (extra: object = {}) => ({ requestId: 'r-1', signal: new AbortController().signal, ...extra })
 
+/** What a tokenizer answers. */
+function prepared(tokens: number[], maxTokens = 0): PrepareResponse {
+  return { tokens, maxTokens, dialect: '', visibleTokens: [], grammar: '', grammarAfter: [], reasoningOpen: false, reasoningBegin: '', reasoningEnd: '', reasoningEndTokens: [], text: '' }
+}
+
 function delta(text: string): GenerateEvent {
-  return { event: { $case: 'delta', value: { text, tokens: [] } } }
+  return { event: { $case: 'delta', value: { text, tokens: [], logprobs: [] } } }
 }
 
 describe('a call over a lane', () => {
@@ -90,17 +107,17 @@ describe('a call over a lane', () => {
     const seen: [PrepareRequest, string, string][] = []
     const server = await serveTokenizer(async (message, call) => {
       seen.push([message, call.requestId, call.peer])
-      return { tokens: [7, 8], maxTokens: 3 }
+      return prepared([7, 8], 3)
     })
     const client = await upLane(TokenizerService, server.port)
-    expect(await client.unary(TokenizerService.prepare, request, options())).toEqual({ tokens: [7, 8], maxTokens: 3 })
+    expect(await client.unary(TokenizerService.prepare, request, options())).toEqual(prepared([7, 8], 3))
     expect(seen).toEqual([[request, 'r-1', 'gateway']])
   })
 
   test('gives each of a thousand concurrent calls its own answer', async () => {
     const server = await serveTokenizer(async (message) => {
       if (message.maxTokens % 3 === 0) await new Promise((resolve) => setImmediate(resolve))
-      return { tokens: [message.maxTokens], maxTokens: 0 }
+      return prepared([message.maxTokens])
     })
     const client = await upLane(TokenizerService, server.port)
     const numbers = Array.from({ length: 1000 }, (_, index) => index + 1)
@@ -109,10 +126,10 @@ describe('a call over a lane', () => {
   })
 
   test('carries messages larger than one frame', async () => {
-    const server = await serveTokenizer(async (message) => ({ tokens: [message.messages[0]?.content.length ?? 0], maxTokens: 0 }))
+    const server = await serveTokenizer(async (message) => prepared([message.prompt?.$case === 'text' ? message.prompt.value.text.length : 0]))
     const client = await upLane(TokenizerService, server.port)
     const content = 'x'.repeat(5_000_000)
-    const answers = await Promise.all([1, 2, 3].map(() => client.unary(TokenizerService.prepare, { ...request, messages: [{ role: 'user', content }] }, options())))
+    const answers = await Promise.all([1, 2, 3].map(() => client.unary(TokenizerService.prepare, { ...request, prompt: { $case: 'text', value: { text: content } } }, options())))
     expect(answers.map((answer) => answer.tokens[0])).toEqual([5_000_000, 5_000_000, 5_000_000])
   })
 
@@ -289,13 +306,13 @@ describe('failures', () => {
     await down
     await expect(client.unary(TokenizerService.prepare, request, options())).rejects.toMatchObject({ code: 'UNAVAILABLE' })
     const up = once(client.changes, 'up')
-    await serveTokenizer(async () => ({ tokens: [1], maxTokens: 1 }), first.port)
+    await serveTokenizer(async () => prepared([1], 1), first.port)
     await up
-    expect(await client.unary(TokenizerService.prepare, request, options())).toEqual({ tokens: [1], maxTokens: 1 })
+    expect(await client.unary(TokenizerService.prepare, request, options())).toEqual(prepared([1], 1))
   })
 
   test('another service is refused, over a lane and over an ordinary method', async () => {
-    const server = await serveTokenizer(async () => ({ tokens: [], maxTokens: 0 }))
+    const server = await serveTokenizer(async () => prepared([], 0))
     const client = await lane(TokenizerService, server.port, 'audit')
     await expect(client.unary(TokenizerService.prepare, request, options())).rejects.toMatchObject({ code: 'UNAVAILABLE' })
     await expect(plainPrepare(server.port, 'audit')).rejects.toMatchObject({ code: 7 })
@@ -305,8 +322,8 @@ describe('failures', () => {
 
 describe('ordinary methods', () => {
   test('run the same handlers', async () => {
-    const server = await serveTokenizer(async (message) => ({ tokens: [message.maxTokens], maxTokens: 1 }))
-    expect(await plainPrepare(server.port, 'gateway')).toEqual({ tokens: [5], maxTokens: 1 })
+    const server = await serveTokenizer(async (message) => prepared([message.maxTokens], 1))
+    expect(await plainPrepare(server.port, 'gateway')).toEqual(prepared([5], 1))
   })
 
   test('carry an error with its details', async () => {

@@ -123,7 +123,7 @@ export interface Tool {
   parameters: string;
   /** Arguments are to be constrained to the schema whatever the tool choice. */
   strict: boolean;
-  /** Place of this tool in the request's JSON, for errors, for example "tools[0].function". */
+  /** Place of the parameters in the request's JSON, for errors, for example "tools[0].function.parameters". */
   param: string;
 }
 
@@ -183,6 +183,8 @@ export interface TokenizeRequest {
   addSpecial: boolean;
   /** Refuse a text with more tokens than the context length. */
   limited: boolean;
+  /** Special tokens spelt in a text become those tokens; else they are the text that they are. */
+  parseSpecial: boolean;
 }
 
 export interface TokenizeResponse {
@@ -1182,7 +1184,7 @@ export const PrepareResponse: MessageFns<PrepareResponse> = {
 };
 
 function createBaseTokenizeRequest(): TokenizeRequest {
-  return { model: "", texts: [], addSpecial: false, limited: false };
+  return { model: "", texts: [], addSpecial: false, limited: false, parseSpecial: false };
 }
 
 export const TokenizeRequest: MessageFns<TokenizeRequest> = {
@@ -1198,6 +1200,9 @@ export const TokenizeRequest: MessageFns<TokenizeRequest> = {
     }
     if (message.limited !== false) {
       writer.uint32(32).bool(message.limited);
+    }
+    if (message.parseSpecial !== false) {
+      writer.uint32(40).bool(message.parseSpecial);
     }
     return writer;
   },
@@ -1245,6 +1250,14 @@ export const TokenizeRequest: MessageFns<TokenizeRequest> = {
             }
 
             message.limited = reader.bool();
+            continue;
+          }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.parseSpecial = reader.bool();
             continue;
           }
         }

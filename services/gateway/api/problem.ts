@@ -1,0 +1,142 @@
+import type { TSchema } from 'typebox'
+import { ServiceError } from '../../shared/errors.ts'
+import type { Marks } from './parameter.ts'
+
+export interface Problem {
+  /** Place of the value, as "messages[0].role"; empty for the body itself. */
+  param: string
+  message: string
+}
+
+interface Validator {
+  Errors(value: unknown): { keyword: string; instancePath: string; schemaPath: string; params: object; message: string }[]
+}
+
+/** The most telling problem of a value that does not meet its schema: the deepest place, told by what is allowed there and what type was found. */
+export function firstProblem(validator: Validator, schema: TSchema, value: unknown): Problem {
+  const errors = validator.Errors(value)
+  const missing = errors.find((error) => error.keyword === 'required')
+  // A union reports each of its branches; what its own place allows says it best.
+  const deepest = errors.filter((error) => error.keyword !== 'required').toSorted((a, b) => depth(b.instancePath) - depth(a.instancePath))[0]
+  if (missing !== undefined && (deepest === undefined || depth(missing.instancePath) >= depth(deepest.instancePath))) {
+    const names = 'requiredProperties' in missing.params && Array.isArray(missing.params.requiredProperties) ? missing.params.requiredProperties : []
+    const param = joinPath(missing.instancePath, String(names[0] ?? ''))
+    return { param, message: `'${param}' is missing.` }
+  }
+  const pointer = deepest?.instancePath ?? ''
+  const param = paramOf(pointer)
+  const found = typeName(at(value, pointer))
+  const allowed = describeSchema(subschema(schema, pointer))
+  if (param === '') return { param, message: `The body must be ${allowed === '' ? 'an object' : allowed}, but it is ${found}.` }
+  return { param, message: `Invalid value for '${param}': it must be ${allowed === '' ? 'of another type' : allowed}, but ${found} was sent.` }
+}
+
+/**
+ * The text of a request body as JSON. Throws INVALID_ARGUMENT invalid_json, which tells where and not what: V8's own messages quote the text.
+ */
+export function parseJson(bytes: Buffer): unknown {
+  let text: string
+  try {
+    text = new TextDecoder('utf-8', { fatal: true }).decode(bytes)
+  } catch {
+    throw new ServiceError('INVALID_ARGUMENT', 'invalid_json', 'The body is not valid UTF-8. Send JSON in UTF-8.')
+  }
+  try {
+    return JSON.parse(text)
+  } catch (thrown) {
+    const position = thrown instanceof Error ? / at position (\d+)(?: \(line \d+ column \d+\))?$/.exec(thrown.message)?.[1] : undefined
+    const where = text.trim() === '' ? 'it is empty' : position === undefined ? 'it ends too early or is malformed' : `it goes wrong at character ${position}`
+    throw new ServiceError('INVALID_ARGUMENT', 'invalid_json', `The body is not valid JSON: ${where}.`)
+  }
+}
+
+function depth(pointer: string): number {
+  return pointer.split('/').length
+}
+
+function segments(pointer: string): string[] {
+  return pointer === '' ? [] : pointer.slice(1).split('/').map((part) => part.replaceAll('~1', '/').replaceAll('~0', '~'))
+}
+
+function paramOf(pointer: string): string {
+  return segments(pointer).reduce((path, part) => (/^\d+$/.test(part) ? `${path}[${part}]` : path === '' ? part : `${path}.${part}`), '')
+}
+
+function joinPath(pointer: string, name: string): string {
+  const parent = paramOf(pointer)
+  return parent === '' ? name : `${parent}.${name}`
+}
+
+function at(value: unknown, pointer: string): unknown {
+  return segments(pointer).reduce<unknown>(
+    (inner, part) => (typeof inner === 'object' && inner !== null && Object.hasOwn(inner, part) ? (inner as Record<string, unknown>)[part] : undefined),
+    value,
+  )
+}
+
+export interface LooseSchema extends Marks {
+  description?: string
+  required?: readonly string[]
+  type?: string
+  enum?: readonly unknown[]
+  const?: unknown
+  anyOf?: LooseSchema[]
+  properties?: Record<string, LooseSchema>
+  items?: LooseSchema
+  minimum?: number
+  maximum?: number
+  minLength?: number
+  maxLength?: number
+  minItems?: number
+  maxItems?: number
+}
+
+/** The schema of a place, through the branch of each union that leads there. */
+export function subschema(schema: LooseSchema, pointer: string): LooseSchema | undefined {
+  let inner: LooseSchema | undefined = schema
+  for (const part of segments(pointer)) {
+    const branches: LooseSchema[] = inner?.anyOf ?? (inner === undefined ? [] : [inner])
+    const next: (LooseSchema | undefined)[] = branches.map((branch) => branch.properties?.[part] ?? branch.items)
+    inner = next.find((candidate) => candidate !== undefined)
+  }
+  return inner
+}
+
+export function describeSchema(schema: LooseSchema | undefined): string {
+  if (schema === undefined) return ''
+  if (schema.anyOf !== undefined) return [...new Set(schema.anyOf.map(describeSchema))].filter((text) => text !== '').join(' or ')
+  if (schema.const !== undefined) return JSON.stringify(schema.const)
+  if (schema.enum !== undefined) return `one of ${schema.enum.map((allowed) => JSON.stringify(allowed)).join(', ')}`
+  switch (schema.type) {
+    case 'number':
+    case 'integer':
+      return `${schema.type === 'integer' ? 'an integer' : 'a number'}${range(schema.minimum, schema.maximum)}`
+    case 'string':
+      return `a string${range(schema.minLength, schema.maxLength, ' characters')}`
+    case 'array':
+      return `an array${range(schema.minItems, schema.maxItems, ' items')}`
+    case 'object':
+      return 'an object'
+    case 'boolean':
+      return 'true or false'
+    case 'null':
+      return 'null'
+    default:
+      return ''
+  }
+}
+
+function range(least: number | undefined, most: number | undefined, unit = ''): string {
+  if (least !== undefined && most !== undefined) return ` from ${least} to ${most}${unit}`
+  if (least !== undefined) return ` of at least ${least}${unit}`
+  return most === undefined ? '' : ` of at most ${most}${unit}`
+}
+
+function typeName(value: unknown): string {
+  if (value === undefined) return 'nothing'
+  if (value === null) return 'null'
+  if (Array.isArray(value)) return value.length === 0 ? 'an empty array' : 'an array'
+  if (typeof value === 'number') return Number.isInteger(value) ? 'an integer' : 'a number'
+  if (value === '') return 'an empty string'
+  return typeof value === 'object' ? 'an object' : `a ${typeof value}`
+}

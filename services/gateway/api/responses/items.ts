@@ -1,0 +1,69 @@
+import { randomBytes } from 'node:crypto'
+import type { TokenLogprob } from '../../../../proto/gen/intramuros/v1/inference.ts'
+import type { OutputPart } from '../../../shared/dialects/output-part.ts'
+import { type ChatLogprob, chatLogprobs } from '../chat/logprobs.ts'
+
+export type Status = 'in_progress' | 'completed' | 'incomplete'
+
+/** What an answer's output is made of, while it grows. */
+export type Item =
+  | { type: 'reasoning'; id: string; text: string }
+  | { type: 'message'; id: string; text: string; logprobs: (ChatLogprob & { top_logprobs: ChatLogprob[] })[] }
+  | { type: 'function_call'; id: string; callId: string; name: string; arguments: string }
+
+/** The item that a part begins. */
+export function newItem(part: OutputPart): Item {
+  switch (part.kind) {
+    case 'reasoning':
+      return { type: 'reasoning', id: newId('rs'), text: '' }
+    case 'text':
+      return { type: 'message', id: newId('msg'), text: '', logprobs: [] }
+    case 'tool_call':
+      return { type: 'function_call', id: newId('fc'), callId: newId('call'), name: part.name, arguments: '' }
+    case 'tool_arguments':
+      return { type: 'function_call', id: newId('fc'), callId: newId('call'), name: '', arguments: '' }
+  }
+}
+
+/** Whether a part goes on with the item. */
+export function belongsTo(part: OutputPart, item: Item | undefined): boolean {
+  switch (part.kind) {
+    case 'reasoning':
+      return item?.type === 'reasoning'
+    case 'text':
+      return item?.type === 'message'
+    case 'tool_call':
+      return false
+    case 'tool_arguments':
+      return item?.type === 'function_call'
+  }
+}
+
+export function add(item: Item, part: OutputPart, logprobs: readonly TokenLogprob[]): void {
+  if (part.kind === 'tool_call') return
+  if (item.type === 'function_call') item.arguments += part.text
+  else item.text += part.text
+  if (item.type === 'message') item.logprobs.push(...chatLogprobs(logprobs))
+}
+
+/** As it stands in a response. A tool call is empty while it is in progress, as OpenAI sends it. */
+export function itemObject(item: Item, status: Status): object {
+  const begins = status === 'in_progress'
+  switch (item.type) {
+    case 'reasoning':
+      return { id: item.id, type: 'reasoning', summary: [], content: begins ? [] : [contentPart(item)], status }
+    case 'message':
+      return { id: item.id, type: 'message', role: 'assistant', status, content: begins ? [] : [contentPart(item)] }
+    case 'function_call':
+      return { id: item.id, type: 'function_call', call_id: item.callId, name: item.name, arguments: item.arguments, status }
+  }
+}
+
+export function contentPart(item: Exclude<Item, { type: 'function_call' }>): object {
+  if (item.type === 'reasoning') return { type: 'reasoning_text', text: item.text }
+  return { type: 'output_text', text: item.text, annotations: [], logprobs: item.logprobs }
+}
+
+function newId(prefix: string): string {
+  return `${prefix}_${randomBytes(16).toString('hex')}`
+}

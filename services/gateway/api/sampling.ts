@@ -1,0 +1,93 @@
+import Type, { type Static } from 'typebox'
+import type { Sampling } from '../../../proto/gen/intramuros/v1/inference.ts'
+import { invalid } from './body.ts'
+import { nullable } from './parameter.ts'
+
+const mostBiases = 1024
+const defaultPenaltyWindow = 64
+
+/** The parameters of sampling that OpenAI's chat and completions have, and those of llama-server and vLLM. */
+export const samplingFields = {
+  temperature: nullable(Type.Number({ minimum: 0, maximum: 2 }), 'Sampling temperature; 0 is greedy. Default 1.'),
+  top_p: nullable(Type.Number({ minimum: 0, maximum: 1 }), 'Nucleus sampling: only the likeliest tokens that make up this probability. Default 1.'),
+  top_k: nullable(Type.Integer({ minimum: -1, maximum: 2 ** 31 - 1 }), 'Only so many of the likeliest tokens; 0 and -1 keep all. Default 0.'),
+  min_p: nullable(Type.Number({ minimum: 0, maximum: 1 }), 'Only tokens at least so likely as this part of the likeliest. Default 0.'),
+  presence_penalty: nullable(Type.Number({ minimum: -2, maximum: 2 }), 'Taken off the logits of tokens that the answer has already. Default 0.'),
+  frequency_penalty: nullable(Type.Number({ minimum: -2, maximum: 2 }), 'Taken off the logits of tokens for each time that the answer has them. Default 0.'),
+  repeat_penalty: nullable(
+    Type.Number({ exclusiveMinimum: 0, maximum: 10 }),
+    'Divides the logits of tokens among the last `repeat_last_n` of prompt and answer, as llama-server does. Default 1.',
+  ),
+  repetition_penalty: nullable(Type.Number({ exclusiveMinimum: 0, maximum: 10 }), "vLLM's name of `repeat_penalty`."),
+  repeat_last_n: nullable(Type.Integer({ minimum: 0, maximum: 4096 }), `Tokens that \`repeat_penalty\` looks back. Default ${defaultPenaltyWindow}.`),
+  logit_bias: nullable(
+    Type.Unsafe<Record<string, number>>({ type: 'object', maxProperties: mostBiases, additionalProperties: { type: 'number', minimum: -100, maximum: 100 } }),
+    `Added to the logits of these tokens, by token id; at most ${mostBiases}.`,
+  ),
+  seed: nullable(
+    Type.Integer({ minimum: Number.MIN_SAFE_INTEGER, maximum: Number.MAX_SAFE_INTEGER }),
+    'The same seed, request and model give the same answer, as far as docs/determinism.md tells.',
+  ),
+}
+
+const SamplingFields = Type.Object(samplingFields)
+
+/** Sampling as the model has it: nothing shapes it. */
+export function neutralSampling(): Sampling {
+  return {
+    temperature: 1,
+    topP: 1,
+    topK: 0,
+    minP: 0,
+    repeatPenalty: 1,
+    presencePenalty: 0,
+    frequencyPenalty: 0,
+    penaltyWindow: defaultPenaltyWindow,
+    logitBias: {},
+  }
+}
+
+export function samplingOf(body: Static<typeof SamplingFields>): Sampling {
+  const neutral = neutralSampling()
+  // A nucleus of nothing is the likeliest token alone, which is what greedy decoding takes.
+  const greedy = body.top_p === 0
+  return {
+    temperature: greedy ? 0 : (body.temperature ?? neutral.temperature),
+    topP: greedy ? 1 : (body.top_p ?? neutral.topP),
+    topK: Math.max(0, body.top_k ?? neutral.topK),
+    minP: body.min_p ?? neutral.minP,
+    repeatPenalty: body.repeat_penalty ?? body.repetition_penalty ?? neutral.repeatPenalty,
+    presencePenalty: body.presence_penalty ?? neutral.presencePenalty,
+    frequencyPenalty: body.frequency_penalty ?? neutral.frequencyPenalty,
+    penaltyWindow: body.repeat_last_n ?? neutral.penaltyWindow,
+    logitBias: biasesOf(body.logit_bias ?? {}),
+    ...(body.seed == null ? {} : { seed: foldSeed(body.seed) }),
+  }
+}
+
+function biasesOf(biases: Record<string, number>): Record<number, number> {
+  const byToken: Record<number, number> = {}
+  for (const [name, bias] of Object.entries(biases)) {
+    if (!/^\d{1,9}$/.test(name)) throw invalid({ param: 'logit_bias', message: "The names in 'logit_bias' must be token ids, as \"1234\"." })
+    byToken[Number(name)] = bias
+  }
+  return byToken
+}
+
+/** The engine's seeds have 32 bits; OpenAI's are wider. The same seed gives the same result. */
+function foldSeed(seed: number): number {
+  return Number(BigInt.asUintN(32, BigInt(seed) ^ (BigInt(seed) >> 32n)))
+}
+
+const mostStops = 16
+const StopText = Type.String({ minLength: 1, maxLength: 1024 })
+
+export const stopField = nullable(
+  Type.Union([StopText, Type.Array(StopText, { maxItems: mostStops })]),
+  `The answer ends before the first of these texts; one, or at most ${mostStops}.`,
+)
+
+export function stopsOf(stop: Static<typeof stopField> | undefined): string[] {
+  if (stop == null) return []
+  return typeof stop === 'string' ? [stop] : stop
+}

@@ -1,0 +1,166 @@
+import { Outcome } from '../../proto/gen/intramuros/v1/audit.ts'
+import type { Attributes } from '@opentelemetry/api'
+import type { Directory } from '../shared/directory/directory.ts'
+import { asServiceError, ServiceError } from '../shared/errors.ts'
+import type { Logger } from '../shared/log.ts'
+import type { ModelEntry } from '../shared/models/catalogue.ts'
+import type { CallOptions, LaneClient } from '../shared/rpc/lane-client.ts'
+import type { Telemetry } from '../shared/telemetry.ts'
+import type { Admission } from './admission.ts'
+import type { TSchema } from 'typebox'
+import { parseJson } from './api/problem.ts'
+import { refuseUnknown } from './api/unknown.ts'
+import { authenticate, type Principal } from './authenticate.ts'
+import type { Exchange } from './http/exchange.ts'
+import { readBody } from './http/read-body.ts'
+import type { GatewayMetrics } from './metrics.ts'
+import type { ModelDescriptions } from './model-descriptions.ts'
+import type { Records } from './records.ts'
+import { completionAttributes } from './span-attributes.ts'
+import { endRecord, newTally, type Tally } from './tally.ts'
+import type { Workers } from './workers.ts'
+
+export interface Gateway {
+  directory: Directory
+  /** The models that this platform serves, whether or not a worker is there now. */
+  models: ReadonlyMap<string, ModelEntry>
+  descriptions: ModelDescriptions
+  admission: Admission
+  records: Records
+  tokenizer: LaneClient
+  workers: Workers
+  telemetry: Telemetry
+  metrics: GatewayMetrics
+  log: Logger
+  maxBodyBytes: number
+}
+
+/** What a request asks for, once its body has been read. */
+export interface Work {
+  model: string
+  stream: boolean
+  /** Places of names in the body that are not known. */
+  unknown: string[]
+  /** What the request's span tells of it. */
+  attributes(): Attributes
+  /**
+   * Does it, and keeps the tally. Nothing may be sent before `durable` has resolved. Returns what writes the end of the answer, once
+   * that is recorded too.
+   */
+  run(job: Job): Promise<() => void>
+}
+
+export interface Job {
+  principal: Principal
+  call: CallOptions
+  tally: Tally
+  /** Resolves once the begin record is durable. */
+  durable: Promise<void>
+}
+
+export interface Operation {
+  /** "POST /v1/chat/completions" */
+  name: string
+  /** Of the GenAI semantic conventions: "chat", "text_completion", "embeddings" … */
+  kind: string
+  /** Of the body. */
+  schema: TSchema
+}
+
+/**
+ * A request from its beginning to its end, whatever it asks for: authenticate, read, admit, begin the record, do the work, end the
+ * record, write the end. The first byte waits for the begin record to be durable, the last for the end record.
+ */
+export async function serveRecorded(gateway: Gateway, exchange: Exchange, operation: Operation, read: (json: unknown) => Work): Promise<void> {
+  const started = performance.now()
+  const { requestId, signal } = exchange
+  const principal = authenticate(gateway.directory, exchange.request.headers)
+  const body = await readBody(exchange.request, gateway.maxBodyBytes, signal)
+  const work = read(parseJson(body))
+  if (work.unknown.length > 0) {
+    if (principal.strictParameters) throw refuseUnknown(operation.schema, work.unknown)
+    exchange.header('x-intramuros-ignored', work.unknown.map((name) => encodeURIComponent(name.slice(0, 128).toWellFormed())).join(','))
+  }
+  requireModel(gateway, principal, work.model)
+
+  const leave = await gateway.admission.enter(principal.team, signal)
+  const span = gateway.telemetry.startSpan(`${operation.kind} ${work.model}`, 'root', exchange.request.headers['traceparent']?.toString() ?? '')
+  if (span.recording) span.set({ 'gen_ai.operation.name': operation.kind, ...work.attributes() })
+  const call = { requestId, signal, traceparent: span.traceparent }
+  const tally = newTally()
+  try {
+    const record = gateway.records.begin({
+      requestId,
+      team: principal.team,
+      keyId: principal.keyId,
+      model: work.model,
+      endpoint: operation.name,
+      stream: work.stream,
+      requestBytes: body.length,
+    })
+    try {
+      const finish = await work.run({ principal, call, tally, durable: record.durable })
+      tally.outcome = Outcome.COMPLETED
+      await record.end(endRecord(tally, started))
+      finish()
+    } catch (thrown) {
+      if (tally.outcome === Outcome.COMPLETED) throw thrown // its end is what could not be recorded
+      const failure = asServiceError(thrown)
+      tally.outcome = failure.code === 'CANCELLED' ? Outcome.CANCELLED : Outcome.FAILED
+      tally.error = failure.reason
+      await record.end(endRecord(tally, started))
+      throw thrown
+    }
+  } catch (thrown) {
+    tally.error = asServiceError(thrown).reason
+    throw thrown
+  } finally {
+    leave()
+    if (span.recording) span.set(completionAttributes(requestId, tally))
+    span.end(tally.error === '' ? undefined : tally.error)
+    observe(gateway, operation, requestId, work.model, principal, tally, started)
+  }
+}
+
+/** Throws NOT_FOUND model_not_found. */
+export function requireModel({ models }: Pick<Gateway, 'models'>, principal: Principal, model: string): void {
+  if (models.has(model) && principal.mayUse(model)) return
+  const allowed = [...models.keys()].filter((id) => principal.mayUse(id))
+  const hint = allowed.length === 0 ? 'Your team may use none yet.' : `Your team may use: ${allowed.join(', ')}.`
+  throw new ServiceError('NOT_FOUND', 'model_not_found', `The model does not exist, or your team may not use it. ${hint}`, { param: 'model' })
+}
+
+const outcomeNames = { 0: 'unknown', 1: 'completed', 2: 'cancelled', 3: 'failed', [-1]: 'unknown' } as const
+
+function observe(gateway: Gateway, operation: Operation, requestId: string, model: string, principal: Principal, tally: Tally, started: number): void {
+  const { metrics, log } = gateway
+  const now = performance.now()
+  const outcome = outcomeNames[tally.outcome]
+  metrics.outcomes.inc({ model, outcome })
+  metrics.tokens.inc({ model, direction: 'input' }, tally.inputTokens)
+  metrics.tokens.inc({ model, direction: 'output' }, tally.outputTokens)
+  if (tally.firstTokenAt !== 0) {
+    metrics.firstToken.observe({ model }, (tally.firstTokenAt - started) / 1000)
+    if (tally.outputTokens > 1) metrics.interToken.observe({ model }, (now - tally.firstTokenAt) / 1000 / (tally.outputTokens - 1))
+  }
+  log.info(
+    {
+      requestId,
+      team: principal.team,
+      keyId: principal.keyId,
+      model,
+      endpoint: operation.name,
+      outcome,
+      ...(tally.error === '' ? {} : { reason: tally.error }),
+      inputTokens: tally.inputTokens,
+      outputTokens: tally.outputTokens,
+      ...(tally.firstTokenAt === 0 ? {} : { firstTokenMs: round(tally.firstTokenAt - started) }),
+      durationMs: round(now - started),
+    },
+    'request',
+  )
+}
+
+function round(ms: number): number {
+  return Math.round(ms * 10) / 10
+}

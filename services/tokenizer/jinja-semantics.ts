@@ -1,0 +1,112 @@
+interface Node {
+  readonly type: string
+  readonly [field: string]: unknown
+}
+
+/** Of Python: an undefined value is an empty text to these filters … */
+const textFilters = new Set(['upper', 'lower', 'title', 'capitalize', 'trim', 'string', 'indent', 'replace', 'join'])
+/** … and an empty list to these. */
+const listFilters = new Set(['length', 'list', 'map', 'selectattr', 'rejectattr', 'sort', 'unique', 'reverse'])
+/** An undefined value passes these tests. */
+const iterableTests = new Set(['iterable', 'sequence'])
+const strips = new Set(['strip', 'lstrip', 'rstrip'])
+
+/**
+ * Rewrites a parsed template where @huggingface/jinja (0.5.11) is stricter than or other than Jinja 2, for which templates are written:
+ * an undefined value is nothing to loops and filters there, `string` writes None, True and False, and strip() takes the characters
+ * to strip. `strip_characters` must be among what the template is rendered with.
+ */
+export function toJinja2<T>(program: T): T {
+  return rewrite(program) as T
+}
+
+function rewrite(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(rewrite)
+  if (value instanceof Map) return new Map([...value].map(([key, entry]) => [rewrite(key), rewrite(entry)]))
+  if (!isNode(value)) return value
+  const node: Node = { ...value, ...Object.fromEntries(Object.entries(value).map(([field, entry]) => [field, rewrite(entry)])) }
+  switch (node.type) {
+    case 'For':
+      return { ...node, iterable: orEmpty(node['iterable'], emptyList) }
+    case 'FilterExpression':
+      return filter(node)
+    case 'CallExpression':
+      return call(node)
+    case 'MemberExpression':
+      return member(node)
+    case 'TestExpression':
+      return iterableTests.has(nameOf(node['test'])) ? { ...node, operand: orEmpty(node['operand'], emptyList) } : node
+    default:
+      return node
+  }
+}
+
+function orEmpty(iterable: unknown, empty: Node): unknown {
+  if (isNode(iterable) && iterable.type === 'SelectExpression') return { ...iterable, lhs: orEmpty(iterable['lhs'], empty) }
+  return { type: 'FilterExpression', operand: iterable, filter: { type: 'CallExpression', callee: identifier('default'), args: [empty] } }
+}
+
+function filter(node: Node): Node {
+  const applied = node['filter']
+  const name = isNode(applied) ? nameOf(applied.type === 'CallExpression' ? applied['callee'] : applied) : ''
+  if (name === 'string') return asString(node)
+  if (textFilters.has(name)) return { ...node, operand: orEmpty(node['operand'], emptyText) }
+  if (listFilters.has(name)) return { ...node, operand: orEmpty(node['operand'], emptyList) }
+  return node
+}
+
+function asString(node: Node): Node {
+  const operand = node['operand']
+  const cases: [test: string, text: string][] = [['none', 'None'], ['true', 'True'], ['false', 'False']]
+  return cases.reduce<Node>(
+    (otherwise, [test, text]) => ({
+      type: 'Ternary',
+      condition: { type: 'TestExpression', operand, negate: false, test: identifier(test) },
+      trueExpr: literal(text),
+      falseExpr: otherwise,
+    }),
+    { ...node, operand: orEmpty(operand, emptyText) },
+  )
+}
+
+/** An entry by an undefined key is undefined. */
+function member(node: Node): Node {
+  const property = node['property']
+  const named = isNode(property) && (property.type === 'Identifier' || property.type === 'MemberExpression')
+  return node['computed'] === true && named ? { ...node, property: orEmpty(property, emptyText) } : node
+}
+
+function call(node: Node): Node {
+  const { callee, args } = node as { callee?: unknown; args?: unknown }
+  if (!isNode(callee) || callee.type !== 'MemberExpression' || callee['computed'] === true || !Array.isArray(args) || args.length !== 1) return node
+  const name = nameOf(callee['property'])
+  if (!strips.has(name)) return node
+  return { type: 'CallExpression', callee: identifier('strip_characters'), args: [callee['object'], args[0], literal(name)] }
+}
+
+/** Given to templates as `strip_characters`. */
+export function stripCharacters(text: unknown, characters: unknown, method: unknown): string {
+  const units = Array.from(String(text))
+  const set = new Set(String(characters))
+  let from = 0
+  let to = units.length
+  if (method !== 'rstrip') while (from < to && set.has(units[from] ?? '')) from++
+  if (method !== 'lstrip') while (to > from && set.has(units[to - 1] ?? '')) to--
+  return units.slice(from, to).join('')
+}
+
+const emptyList: Node = { type: 'ArrayLiteral', value: [] }
+const emptyText = literal('')
+
+function literal(value: string): Node {
+  return { type: 'StringLiteral', value }
+}
+function identifier(value: string): Node {
+  return { type: 'Identifier', value }
+}
+function nameOf(node: unknown): string {
+  return isNode(node) && node.type === 'Identifier' && typeof node['value'] === 'string' ? node['value'] : ''
+}
+function isNode(value: unknown): value is Node {
+  return typeof value === 'object' && value !== null && 'type' in value && typeof value.type === 'string'
+}

@@ -1,0 +1,36 @@
+import type { ParsedConversation, ParsedMessage } from './conversation.ts'
+import { templateVariables } from './template-variables.ts'
+import type { ChatTemplate } from './template.ts'
+
+/** What a chat template can be given. */
+export interface TemplateFeatures {
+  /** It tells the model of tools. */
+  readonly tools: boolean
+  /** It wants the arguments of calls as objects; else as JSON text. */
+  readonly objectArguments: boolean
+  /** It knows a system message. */
+  readonly system: boolean
+}
+
+const plain: ParsedMessage = { role: 'user', content: 'Hello.', reasoning: '', toolCalls: [], toolCallId: '', name: '' }
+const called: ParsedMessage = { ...plain, role: 'assistant', content: '', toolCalls: [{ id: 'call00001', name: 'needle_tool', arguments: { needle_argument: 'needle_value' } }] }
+const tool = { name: 'needle_tool', description: 'A tool.', parameters: { type: 'object', properties: { needle_argument: { type: 'string' } } }, strict: false, param: '' }
+
+/** Found out by trying, as llama.cpp's server does. */
+export function templateFeatures(template: ChatTemplate): TemplateFeatures {
+  const basic: TemplateFeatures = { tools: true, objectArguments: true, system: true }
+  const rendered = (features: TemplateFeatures, conversation: Partial<ParsedConversation>): string => {
+    try {
+      return template.render(templateVariables({ messages: [plain], tools: [], variables: {}, addGenerationPrompt: true, ...conversation }, features, (text) => text), 0)
+    } catch {
+      return ''
+    }
+  }
+  const withCall = rendered(basic, { messages: [plain, called], tools: [tool] })
+  return {
+    tools: rendered(basic, { tools: [tool] }).includes('needle_tool'),
+    // An object that is written without the tojson filter, or one that is put into a text, breaks.
+    objectArguments: withCall.includes('needle_value') && !withCall.includes('[object'),
+    system: rendered(basic, { messages: [{ ...plain, role: 'system', content: 'needle_system' }, plain] }).includes('needle_system'),
+  }
+}

@@ -1,0 +1,43 @@
+import type { ToolMarkup } from '../shared/dialects/tool-markup.ts'
+import type { ParsedConversation, ParsedMessage } from './conversation.ts'
+
+/**
+ * For a template that knows no tools: the same conversation with the tools described in the system message, earlier calls as the
+ * model is asked to write them, and their results as messages of the user.
+ */
+export function withToolInstructions(conversation: ParsedConversation, markup: ToolMarkup): ParsedConversation {
+  const { messages, tools } = conversation
+  const told = messages.map((message) => withoutTools(message, markup))
+  if (tools.length === 0) return { ...conversation, messages: told }
+  const instructions = instructionsFor(tools, markup)
+  const [first, ...rest] = told
+  if (first?.role === 'system') return { ...conversation, tools: [], messages: [{ ...first, content: `${first.content}\n\n${instructions}` }, ...rest] }
+  return { ...conversation, tools: [], messages: [{ role: 'system', content: instructions, reasoning: '', toolCalls: [], toolCallId: '', name: '' }, ...told] }
+}
+
+function instructionsFor(tools: ParsedConversation['tools'], markup: ToolMarkup): string {
+  const described = tools.map(({ name, description, parameters }) => JSON.stringify({ type: 'function', function: { name, description, parameters: parameters ?? {} } }))
+  return [
+    'You may call functions to answer. They are, each as JSON:',
+    ...described,
+    'To call one, answer with nothing but:',
+    callText('NAME', 'ARGUMENTS', markup),
+    'NAME is the name of the function, ARGUMENTS the JSON object of its arguments. If no function is needed, answer in text.',
+  ].join('\n')
+}
+
+function withoutTools(message: ParsedMessage, markup: ToolMarkup): ParsedMessage {
+  if (message.role === 'tool') {
+    const { name, content } = message
+    return { ...message, role: 'user', content: JSON.stringify({ tool_response: { ...(name === '' ? {} : { name }), content } }), toolCallId: '', name: '' }
+  }
+  if (message.toolCalls.length === 0) return message
+  const calls = message.toolCalls.map((call) => callText(JSON.stringify(call.name), JSON.stringify(call.arguments), markup))
+  return { ...message, content: [message.content, ...calls].filter((text) => text !== '').join('\n'), toolCalls: [] }
+}
+
+function callText(name: string, given: string, { calls, call, form }: ToolMarkup): string {
+  const list = form.kind === 'object' && form.list
+  const key = form.kind === 'object' ? form.argumentsKey : 'arguments'
+  return `${calls.begin}${call.begin}${list ? '[' : ''}{"name": ${name}, "${key}": ${given}}${list ? ']' : ''}${call.end}${calls.end}`
+}
