@@ -28,7 +28,7 @@ export interface Work {
 }
 
 export function createWork(): Work {
-  return { left: 10_000_000 }
+  return { left: 3_000_000 }
 }
 
 function spend(work: Work, units: number): void {
@@ -46,12 +46,18 @@ export function languageOf(regex: Regex, work: Work): Language {
     let language = determinise([items], work)
     for (const { body, negative } of looks) {
       // What is looked at begins the text, and anything may follow it.
-      const seen = languageOf({ kind: 'sequence', items: [{ kind: 'start' }, body] }, work)
+      const seen = languageOf(fromStart(body), work)
       language = combine(language, seen, (a, b) => a && b !== negative, work)
     }
     languages.push(language)
   }
   return languages.reduce((a, b) => combine(a, b, (inA, inB) => inA || inB, work))
+}
+
+/** The same, only at the beginning of a text. */
+function fromStart(regex: Regex): Regex {
+  if (regex.kind === 'choice') return { kind: 'choice', options: regex.options.map(fromStart) }
+  return { kind: 'sequence', items: [{ kind: 'start' }, ...(regex.kind === 'sequence' ? regex.items : [regex])] }
 }
 
 /** The texts of so many characters. Throws RegexError. */
@@ -137,6 +143,7 @@ function determinise(sequences: readonly (readonly Item[])[], work: Work): Langu
   const end = add([], [])
   /** The steps from which the item is read before one of `next`. */
   const build = (item: Item, next: readonly number[]): number[] => {
+    spend(work, next.length + 1)
     switch (item.kind) {
       case 'any':
         return [add(anyCharacter, [...next])]
@@ -163,10 +170,7 @@ function determinise(sequences: readonly (readonly Item[])[], work: Work): Langu
   }
   const buildSequence = (items: readonly Item[], next: readonly number[]): number[] => {
     let following = [...next]
-    for (const part of [...items].reverse()) {
-      following = build(part, following)
-      spend(work, following.length)
-    }
+    for (const part of [...items].reverse()) following = build(part, following)
     return following
   }
   const start = sequences.flatMap((items) => buildSequence(items, [end]))
@@ -200,9 +204,9 @@ function subsets(steps: readonly Step[], start: readonly number[], end: number, 
     const reading = set.flatMap((place) => steps[place] ?? [])
     const parts = splitRanges(reading.flatMap(({ ranges }) => ranges))
     spend(work, parts.length * reading.length)
-    const edges = parts.map((range) => {
-      const reached = reading.filter(({ ranges }) => ranges.some(({ low, high }) => range.low >= low && range.low <= high))
-      return { ...range, target: number(reached.flatMap(({ next }) => next)) }
+    const edges = parts.map(({ low, high }) => {
+      const reached = reading.filter(({ ranges }) => ranges.some((range) => low >= range.low && low <= range.high))
+      return { low, high, target: number(reached.flatMap(({ next }) => next)) }
     })
     states.push({ accepts: set.includes(end), edges })
   }

@@ -65,8 +65,7 @@ function fit(items: readonly Item[], { min, max }: Lengths): readonly Item[] | u
   const longest = all.reduce((sum, length) => sum + length.max, 0)
   if (shortest >= min && longest <= max) return items
   if (shortest > max || longest < min) return undefined
-  const varying = items.filter((_, index) => all[index]?.min !== all[index]?.max)
-  const [item] = varying
+  const item = items.find((_, index) => all[index]?.min !== all[index]?.max)
   const unit = item?.kind === 'repeat' ? lengthOf(item.body) : undefined
   if (item?.kind !== 'repeat' || unit === undefined) return undefined
   const fixed = shortest - item.min * unit.min
