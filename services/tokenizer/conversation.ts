@@ -1,5 +1,6 @@
 import { type ChatMessage, type Conversation, type Tool, ToolChoice } from '../../proto/gen/intramuros/v1/tokenizer.ts'
 import { ServiceError } from '../shared/errors.ts'
+import { jinja2Functions } from './jinja-semantics.ts'
 
 /** A conversation whose JSON has been read, as a chat template can be given it. */
 export interface ParsedConversation {
@@ -44,7 +45,7 @@ const roles: ReadonlyMap<string, string> = new Map([
 ])
 
 /** What a client may not put in the place of. */
-const reserved = new Set(['messages', 'tools', 'bos_token', 'eos_token', 'add_generation_prompt', 'refuse', 'format_now', 'raise_exception', 'strftime_now'])
+const reserved = new Set(['messages', 'tools', 'bos_token', 'eos_token', 'add_generation_prompt', 'refuse', 'format_now', 'raise_exception', 'strftime_now', ...Object.keys(jinja2Functions)])
 
 const maxJsonDepth = 64
 

@@ -13,8 +13,9 @@ const strips = new Set(['strip', 'lstrip', 'rstrip'])
 
 /**
  * Rewrites a parsed template where @huggingface/jinja (0.5.11) is stricter than or other than Jinja 2, for which templates are written:
- * an undefined value is nothing to loops and filters there, `string` writes None, True and False, and strip() takes the characters
- * to strip. `strip_characters` must be among what the template is rendered with.
+ * an undefined value is nothing to loops and filters there, `string` writes None, True and False, strip() takes the characters
+ * to strip, lists can be added to and taken from, and a dictionary's items() and get() are its methods though it has an entry of
+ * that name, as the arguments of a tool may have. The template is to be rendered with `jinja2Functions`.
  */
 export function toJinja2<T>(program: T): T {
   return rewrite(program) as T
@@ -78,14 +79,57 @@ function member(node: Node): Node {
 
 function call(node: Node): Node {
   const { callee, args } = node as { callee?: unknown; args?: unknown }
-  if (!isNode(callee) || callee.type !== 'MemberExpression' || callee['computed'] === true || !Array.isArray(args) || args.length !== 1) return node
+  if (!isNode(callee) || callee.type !== 'MemberExpression' || callee['computed'] === true || !Array.isArray(args)) return node
   const name = nameOf(callee['property'])
-  if (!strips.has(name)) return node
-  return { type: 'CallExpression', callee: identifier('strip_characters'), args: [callee['object'], args[0], literal(name)] }
+  return method(name, callee['object'], args) ?? node
 }
 
-/** Given to templates as `strip_characters`. */
-export function stripCharacters(text: unknown, characters: unknown, method: unknown): string {
+/** What stands for a method's call; undefined where the library's own will do. */
+function method(name: string, object: unknown, args: readonly unknown[]): Node | undefined {
+  const [first, second] = args
+  if (name === 'items' && args.length === 0) return { type: 'FilterExpression', operand: object, filter: identifier('items') }
+  if (name === 'get' && (args.length === 1 || args.length === 2)) {
+    return {
+      type: 'Ternary',
+      condition: { type: 'BinaryExpression', operator: { value: 'in' }, left: first, right: object },
+      trueExpr: { type: 'MemberExpression', object, property: first, computed: true },
+      falseExpr: second ?? identifier('none'),
+    }
+  }
+  // What goes into a list, or says where, goes through a list: a function is given what is inside of a value, and a list's entries are whole.
+  if (name === 'append' && args.length === 1) return called('append_entry', object, list(first))
+  if (name === 'pop' && args.length <= 1) return called('pop_entry', object, ...args)
+  if (strips.has(name) && args.length === 1) return called('strip_characters', object, first, literal(name))
+  return undefined
+}
+
+/** What the rewritten templates call. */
+export const jinja2Functions = {
+  strip_characters: stripCharacters,
+  append_entry(entries: unknown, added: unknown) {
+    if (!Array.isArray(entries) || !Array.isArray(added)) throw new TypeError('append() is a method of lists')
+    entries.push(...added)
+    return null
+  },
+  /** Only entries that are texts, numbers and such: of others the library can make no value. */
+  pop_entry(entries: unknown, at: unknown = -1): unknown {
+    if (!Array.isArray(entries) || typeof at !== 'number') throw new TypeError('pop() is a method of lists')
+    const [entry]: unknown[] = entries.splice(at, 1)
+    const value: unknown = typeof entry === 'object' && entry !== null ? Reflect.get(entry, 'value') : undefined
+    if (value === undefined || typeof value === 'object') throw new TypeError('pop() of no text')
+    return value
+  },
+}
+
+function called(name: string, ...args: readonly unknown[]): Node {
+  return { type: 'CallExpression', callee: identifier(name), args }
+}
+
+function list(...value: readonly unknown[]): Node {
+  return { type: 'ArrayLiteral', value }
+}
+
+function stripCharacters(text: unknown, characters: unknown, method: unknown): string {
   const units = Array.from(String(text))
   const set = new Set(String(characters))
   let from = 0

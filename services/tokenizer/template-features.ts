@@ -4,8 +4,8 @@ import type { ChatTemplate } from './template.ts'
 
 /** What a chat template can be given. */
 export interface TemplateFeatures {
-  /** It tells the model of tools. */
-  readonly tools: boolean
+  /** The name under which it takes tools; undefined if it knows none. */
+  readonly tools: 'tools' | 'xml_tools' | undefined
   /** It wants the arguments of calls as objects; else as JSON text. */
   readonly objectArguments: boolean
   /** It knows a system message. */
@@ -18,7 +18,7 @@ const tool = { name: 'needle_tool', description: 'A tool.', parameters: { type: 
 
 /** Found out by trying, as llama.cpp's server does. */
 export function templateFeatures(template: ChatTemplate): TemplateFeatures {
-  const basic: TemplateFeatures = { tools: true, objectArguments: true, system: true }
+  const basic: TemplateFeatures = { tools: 'tools', objectArguments: true, system: true }
   const rendered = (features: TemplateFeatures, conversation: Partial<ParsedConversation>): string => {
     try {
       return template.render(templateVariables({ messages: [plain], tools: [], variables: {}, addGenerationPrompt: true, ...conversation }, features, (text) => text), 0)
@@ -28,7 +28,8 @@ export function templateFeatures(template: ChatTemplate): TemplateFeatures {
   }
   const withCall = rendered(basic, { messages: [plain, called], tools: [tool] })
   return {
-    tools: rendered(basic, { tools: [tool] }).includes('needle_tool'),
+    // The second is SmolLM3's.
+    tools: (['tools', 'xml_tools'] as const).find((tools) => rendered({ ...basic, tools }, { tools: [tool] }).includes('needle_tool')),
     // An object that is written without the tojson filter, or one that is put into a text, breaks.
     objectArguments: withCall.includes('needle_value') && !withCall.includes('[object'),
     system: rendered(basic, { messages: [{ ...plain, role: 'system', content: 'needle_system' }, plain] }).includes('needle_system'),

@@ -12,10 +12,10 @@ export function templateVariables(conversation: ParsedConversation, features: Te
   const { messages, tools, variables, addGenerationPrompt } = conversation
   return {
     messages: messages.map((message) => templateMessage(message, features, text)),
-    ...(tools.length === 0
+    ...(tools.length === 0 || features.tools === undefined
       ? {}
       : {
-          tools: tools.map(({ name, description, parameters }) => ({
+          [features.tools]: tools.map(({ name, description, parameters }) => ({
             type: 'function',
             function: { name: text(name), description: text(description), parameters: mapped(parameters ?? noParameters, text) },
           })),

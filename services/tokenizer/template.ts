@@ -1,6 +1,6 @@
 import { Template } from '@huggingface/jinja'
 import { ServiceError } from '../shared/errors.ts'
-import { stripCharacters, toJinja2 } from './jinja-semantics.ts'
+import { jinja2Functions, toJinja2 } from './jinja-semantics.ts'
 
 export interface ChatTemplate {
   /**
@@ -38,7 +38,7 @@ export function compileTemplate({ source, bosText, eosText }: TemplateOptions): 
     refuse: (message: unknown) => {
       throw new Refusal(String(message))
     },
-    strip_characters: stripCharacters,
+    ...jinja2Functions,
     format_now: (format: unknown) => formatTime(new Date(), String(format)),
     bos_token: bosText,
     eos_token: eosText,

@@ -32,12 +32,18 @@ function withoutTools(message: ParsedMessage, markup: ToolMarkup): ParsedMessage
     return { ...message, role: 'user', content: JSON.stringify({ tool_response: { ...(name === '' ? {} : { name }), content } }), toolCallId: '', name: '' }
   }
   if (message.toolCalls.length === 0) return message
-  const calls = message.toolCalls.map((call) => callText(JSON.stringify(call.name), JSON.stringify(call.arguments), markup))
+  const calls = message.toolCalls.map((call) => callText(call.name, JSON.stringify(call.arguments), markup))
   return { ...message, content: [message.content, ...calls].filter((text) => text !== '').join('\n'), toolCalls: [] }
 }
 
+/** A call as models of this markup write it; `given` is the JSON of its arguments. */
 function callText(name: string, given: string, { calls, call, form }: ToolMarkup): string {
-  const list = form.kind === 'object' && form.list
-  const key = form.kind === 'object' ? form.argumentsKey : 'arguments'
-  return `${calls.begin}${call.begin}${list ? '[' : ''}{"name": ${name}, "${key}": ${given}}${list ? ']' : ''}${call.end}${calls.end}`
+  return `${calls.begin}${call.begin}${callBody(name, given, form)}${call.end}${calls.end}`
+}
+
+function callBody(name: string, given: string, form: ToolMarkup['form']): string {
+  if (form.kind === 'unquoted') return `${form.prefix}${name}${given}`
+  if (form.kind === 'named') return `${form.prefix}${name}${form.between}${given}${form.after}`
+  const object = `{"name": ${JSON.stringify(name)}, "${form.argumentsKey}": ${given}}`
+  return form.list ? `[${object}]` : object
 }

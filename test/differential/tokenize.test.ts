@@ -62,7 +62,7 @@ describe.each(['qwen2', 'qwen35', 'llama-bpe', 'llama-spm', 'gemma-4', 'deepseek
     return Parse(Tokens, await server.post('/tokenize', { content, add_special: addSpecial, parse_special: false })).tokens
   }
 
-  it.each(texts)('%j', async (text) => {
+  it.each(texts.map((text) => [text.slice(0, 40), text] as const))('%j', async (_, text) => {
     for (const addSpecial of [false, true]) expect(await ours(text, addSpecial)).toEqual(await theirs(text, addSpecial))
   })
 

@@ -11,13 +11,20 @@ export function stringBody(rules: Rules, parts: readonly Part[]): string | undef
   const lengths = countLimits(parts, 'minLength', 'maxLength')
   const { min, max } = lengths
   if (max < min) return undefined
-  const pattern = patternOf(parts)
-  if (pattern !== undefined) {
+  const patterns = patternsOf(parts)
+  const [first] = patterns
+  if (first !== undefined) {
+    let at = first.pointer
     try {
-      const body = patternBody(rules, parseRegex(pattern.text), lengths)
+      const parsed = patterns.map(({ text, pointer }) => {
+        at = pointer
+        return parseRegex(text)
+      })
+      at = first.pointer
+      const body = patternBody(rules, parsed, lengths)
       return body === undefined ? undefined : `"\\"" ${body} "\\""`
     } catch (thrown) {
-      throw thrown instanceof RegexError ? new SchemaError(pattern.pointer, thrown.message) : thrown
+      throw thrown instanceof RegexError ? new SchemaError(at, thrown.message) : thrown
     }
   }
   if (min === 0 && max === Number.POSITIVE_INFINITY) return rules.json('string')
@@ -36,16 +43,14 @@ export function checkFormats(parts: readonly Part[], strings: boolean, numbers: 
   }
 }
 
-function patternOf(parts: readonly Part[]): { text: string; pointer: string } | undefined {
+function patternsOf(parts: readonly Part[]): { text: string; pointer: string }[] {
   const formats = valuesOf(parts, 'format').filter(({ value }) => typeof value === 'string' && stringFormats.has(value))
   const all: { text: string; pointer: string }[] = []
   for (const { value, pointer } of [...valuesOf(parts, 'pattern'), ...formats.map(formatPattern)]) {
     if (typeof value !== 'string') throw new SchemaError(pointer, 'Must be a string.')
     if (!all.some(({ text }) => text === value)) all.push({ text: value, pointer })
   }
-  const [first, second] = all
-  if (second !== undefined) throw new SchemaError(second.pointer, 'Only one pattern or format is supported for a string.')
-  return first
+  return all
 }
 
 function formatPattern({ value, pointer }: Found): Found {
