@@ -232,7 +232,7 @@ describe('what can not be honoured is refused with its place', () => {
     ['/pattern', { type: 'string', pattern: 'a(?!b)' }],
     ['/pattern', { type: 'string', pattern: '^(?<!a)b' }],
     ['/pattern', { type: 'string', pattern: '^[^\\s\\S]$' }],
-    ['/pattern', { type: 'string', pattern: '(?:[ab]*a[ab]{20})$', minLength: 1 }],
+    ['/pattern', { type: 'string', pattern: '(?:[ab]*a[ab]{20})$', minLength: 22 }],
     ['/pattern', { type: 'string', pattern: '('.repeat(3000) }],
     ['', { type: 'string', pattern: 'a', format: 'date' }],
     ['/maxLength', { enum: ['a'], maxLength: 5 }],
