@@ -61,8 +61,8 @@ export function schemaRule(rules: Rules, schema: unknown, pointer: string): stri
       names.set(key, body)
       return body
     }
-    // Whoever refers to it from within can't be fulfilled either.
-    rules.define(name, body ?? name)
+    // Who refers to what can't be fulfilled can't be either: that never ends, and the automaton leaves it out.
+    rules.define(name, body ?? `"-" ${name}`)
     if (body === undefined) names.set(key, undefined)
     return body === undefined ? undefined : name
   }
