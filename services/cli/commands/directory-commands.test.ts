@@ -106,7 +106,7 @@ test('teams are added with their models, listed and removed', async () => {
   const { out } = await run('teams', 'list')
   expect(out.split('\n')[0]).toMatch(/^TEAM +MODELS +UNKNOWN PARAMETERS +LIVE KEYS +CREATED$/)
   expect(out).toMatch(/^default +every served model +ignored +0 +\S+Z$/m)
-  expect(out).toMatch(/^research +small, large +1 +\S+Z$/m)
+  expect(out).toMatch(/^research +small, large +ignored +1 +\S+Z$/m)
   expect(await json('teams', 'list')).toMatchObject([
     { name: 'default', models: [], liveKeys: 0 },
     { name: 'research', models: ['small', 'large'], liveKeys: 1 },
