@@ -3,7 +3,7 @@ import { generateRequest } from '../../test/support/generate-request.ts'
 import { type Answer, createAnswer } from './answer.ts'
 import type { Constraint } from './constraint/constraint.ts'
 import type { DecodedToken } from './engines/engine.ts'
-import { createTokenTexts } from './engines/token-texts.ts'
+import { createTokenTexts } from '../shared/vocabulary/token-texts.ts'
 
 const vocabulary = ['</s>', '\u2581one', '\u2581two', '\u2581ST', 'OP', '<0xC3>', '<0xA9>', '<call>']
 const [end, one, two, st, op, c3, a9, call] = vocabulary.keys().toArray() as [number, number, number, number, number, number, number, number]

@@ -37,13 +37,13 @@ export function createChatModel(vocabulary: Vocabulary, source: string, path: st
   const features = templateFeatures(template)
   const own = chooseDialect(source)
   // A template that knows no tools is told of them in its system message.
-  const described = features.tools || own.tools !== undefined ? own : (dialectNamed(own.name.replace('plain', 'generic')) ?? own)
+  const described = features.tools !== undefined || own.tools !== undefined ? own : (dialectNamed(own.name.replace('plain', 'generic')) ?? own)
   const markersOf = (dialect: Dialect): number[] => specialTokens.filter(({ text }) => dialect.markers.includes(text)).map(({ id }) => id)
   const visible = new Map([own, described].map((dialect) => [dialect, markersOf(dialect)]))
 
   const render = (conversation: ParsedConversation): Piece[] => {
     const { tools } = described
-    const told = features.tools || tools === undefined ? conversation : withToolInstructions(conversation, tools)
+    const told = features.tools !== undefined || tools === undefined ? conversation : withToolInstructions(conversation, tools)
     return renderConversation(features.system ? told : withoutSystem(told), template, features, guard)
   }
   return {

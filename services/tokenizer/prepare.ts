@@ -48,7 +48,7 @@ export function requireModel(models: PrepareOptions['models'], id: string): Serv
 }
 
 /** All of a response but what depends on its length. */
-type Prepared = Omit<PrepareResponse, 'maxTokens' | 'text'>
+type Prepared = Omit<PrepareResponse, 'maxTokens'>
 
 async function prepare(request: PrepareRequest, call: CallContext, model: ServedModel): Promise<PrepareResponse> {
   const { prompt } = request
@@ -56,8 +56,7 @@ async function prepare(request: PrepareRequest, call: CallContext, model: Served
   const prepared = await preparePrompt(request, prompt, call, model)
   const { tokens } = prepared
   const left = model.contextLength - tokens.length
-  const text = request.wantText ? promptText(request, tokens, model) : ''
-  return { ...prepared, maxTokens: request.maxTokens === 0 ? left : Math.min(request.maxTokens, left), text }
+  return { ...prepared, maxTokens: request.maxTokens === 0 ? left : Math.min(request.maxTokens, left), text: request.wantText ? prepared.text : '' }
 }
 
 function preparePrompt(request: PrepareRequest, prompt: PrepareRequest['prompt'], call: CallContext, model: ServedModel): Promise<Prepared> {
@@ -71,11 +70,6 @@ function preparePrompt(request: PrepareRequest, prompt: PrepareRequest['prompt']
     default:
       throw new ServiceError('INVALID_ARGUMENT', 'invalid_value', 'There is no prompt.', { param: 'prompt' })
   }
-}
-
-/** A client's own text as it was; the prompt of a conversation with its special tokens spelt out. */
-function promptText({ prompt }: PrepareRequest, tokens: readonly number[], { vocabulary }: ServedModel): string {
-  return prompt?.$case === 'text' ? prompt.value.text : detokenise(vocabulary.texts, tokens)
 }
 
 async function prepareConversation(conversation: Conversation, request: PrepareRequest, call: CallContext, model: ServedModel): Promise<Prepared> {
@@ -100,6 +94,8 @@ async function prepareConversation(conversation: Conversation, request: PrepareR
     reasoningBegin: dialect.reasoning?.begin ?? '',
     reasoningEnd: dialect.reasoning?.end ?? '',
     reasoningEndTokens: conversation.reasoningBudget === undefined ? [] : await endOfReasoning(dialect, model, call),
+    // Without the BOS token that comes before each prompt, as llama-server tells it.
+    text: request.wantText ? pieces.map((piece) => (typeof piece === 'string' ? piece : piece.text)).join('') : '',
   }
 }
 
@@ -111,7 +107,7 @@ async function prepareText({ text, suffix }: TextPrompt, request: PrepareRequest
   }
   if (suffix === undefined) {
     const ids = await tokenise(model.pieces(text, false), call, model, 'prompt', leading)
-    return { ...plain, tokens: notEmpty(ids, bos?.id), ...textFormat(request.format) }
+    return { ...plain, tokens: notEmpty(ids, bos?.id), ...textFormat(request.format), text }
   }
   if (infill === undefined) throw unsupported('suffix', "This model can't fill in what stands between two texts. Leave 'suffix' out.")
   const before = await tokenise(model.pieces(text, false), call, model, 'prompt', undefined)
@@ -119,15 +115,15 @@ async function prepareText({ text, suffix }: TextPrompt, request: PrepareRequest
   // As llama-server's /infill: prefix, suffix, middle.
   const ids = [...(leading === undefined ? [] : [leading]), infill.prefix, ...before, infill.suffix, ...after, infill.middle]
   if (ids.length + 1 > model.contextLength) throw tooLong(model.contextLength, String(ids.length), 'prompt')
-  return { ...plain, tokens: ids, ...textFormat(request.format) }
+  return { ...plain, tokens: ids, ...textFormat(request.format), text }
 }
 
-function prepareTokens({ ids }: TokenPrompt, { format }: PrepareRequest, { vocabulary, contextLength }: ServedModel): Prepared {
+function prepareTokens({ ids }: TokenPrompt, { format, wantText }: PrepareRequest, { vocabulary, contextLength }: ServedModel): Prepared {
   if (ids.some((id) => id >= vocabulary.size)) {
     throw new ServiceError('INVALID_ARGUMENT', 'invalid_value', `'prompt' has a token id that the vocabulary has not: they are below ${vocabulary.size}.`, { param: 'prompt' })
   }
   if (ids.length + 1 > contextLength) throw tooLong(contextLength, String(ids.length), 'prompt')
-  return { ...plain, tokens: notEmpty(ids, vocabulary.bos?.id), ...textFormat(format) }
+  return { ...plain, tokens: notEmpty(ids, vocabulary.bos?.id), ...textFormat(format), text: wantText ? detokenise(vocabulary.texts, ids) : '' }
 }
 
 /** An answer that is text as it is. */

@@ -12,10 +12,10 @@ export function templateVariables(conversation: ParsedConversation, features: Te
   const { messages, tools, variables, addGenerationPrompt } = conversation
   return {
     messages: messages.map((message) => templateMessage(message, features, text)),
-    ...(tools.length === 0
+    ...(tools.length === 0 || features.tools === undefined
       ? {}
       : {
-          tools: tools.map(({ name, description, parameters }) => ({
+          [features.tools]: tools.map(({ name, description, parameters }) => ({
             type: 'function',
             function: { name: text(name), description: text(description), parameters: mapped(parameters ?? noParameters, text) },
           })),
@@ -28,11 +28,12 @@ export function templateVariables(conversation: ParsedConversation, features: Te
 const noParameters = { type: 'object', properties: {} }
 
 function templateMessage({ role, content, reasoning, toolCalls, toolCallId, name }: ParsedMessage, features: TemplateFeatures, text: ClientText): object {
+  const parts = features.reasoningParts && reasoning !== ''
   return {
     role,
-    content: text(content),
+    content: parts ? [{ type: 'thinking', thinking: text(reasoning) }, { type: 'text', text: text(content) }] : text(content),
     // gpt-oss's template knows it by the second name.
-    ...(reasoning === '' ? {} : { reasoning_content: text(reasoning), thinking: text(reasoning) }),
+    ...(reasoning === '' || parts ? {} : { reasoning_content: text(reasoning), thinking: text(reasoning) }),
     ...(toolCalls.length === 0
       ? {}
       : {

@@ -7,12 +7,23 @@ import type { ParsedConversation, ParsedMessage } from './conversation.ts'
  */
 export function withToolInstructions(conversation: ParsedConversation, markup: ToolMarkup): ParsedConversation {
   const { messages, tools } = conversation
-  const told = messages.map((message) => withoutTools(message, markup))
+  const told = joined(messages.map((message) => ({ message: withoutTools(message, markup), result: message.role === 'tool' })))
   if (tools.length === 0) return { ...conversation, messages: told }
   const instructions = instructionsFor(tools, markup)
   const [first, ...rest] = told
   if (first?.role === 'system') return { ...conversation, tools: [], messages: [{ ...first, content: `${first.content}\n\n${instructions}` }, ...rest] }
   return { ...conversation, tools: [], messages: [{ role: 'system', content: instructions, reasoning: '', toolCalls: [], toolCallId: '', name: '' }, ...told] }
+}
+
+/** Results, and what the user says after them, are one message: many templates refuse two of the user's in a row. */
+function joined(messages: readonly { message: ParsedMessage; result: boolean }[]): ParsedMessage[] {
+  const made: ParsedMessage[] = []
+  for (const [index, { message }] of messages.entries()) {
+    const last = made.at(-1)
+    if (last !== undefined && messages[index - 1]?.result === true && message.role === 'user') made[made.length - 1] = { ...last, content: `${last.content}\n${message.content}` }
+    else made.push(message)
+  }
+  return made
 }
 
 function instructionsFor(tools: ParsedConversation['tools'], markup: ToolMarkup): string {
@@ -32,12 +43,18 @@ function withoutTools(message: ParsedMessage, markup: ToolMarkup): ParsedMessage
     return { ...message, role: 'user', content: JSON.stringify({ tool_response: { ...(name === '' ? {} : { name }), content } }), toolCallId: '', name: '' }
   }
   if (message.toolCalls.length === 0) return message
-  const calls = message.toolCalls.map((call) => callText(JSON.stringify(call.name), JSON.stringify(call.arguments), markup))
+  const calls = message.toolCalls.map((call) => callText(call.name, JSON.stringify(call.arguments), markup))
   return { ...message, content: [message.content, ...calls].filter((text) => text !== '').join('\n'), toolCalls: [] }
 }
 
+/** A call as models of this markup write it; `given` is the JSON of its arguments. */
 function callText(name: string, given: string, { calls, call, form }: ToolMarkup): string {
-  const list = form.kind === 'object' && form.list
-  const key = form.kind === 'object' ? form.argumentsKey : 'arguments'
-  return `${calls.begin}${call.begin}${list ? '[' : ''}{"name": ${name}, "${key}": ${given}}${list ? ']' : ''}${call.end}${calls.end}`
+  return `${calls.begin}${call.begin}${callBody(name, given, form)}${call.end}${calls.end}`
+}
+
+function callBody(name: string, given: string, form: ToolMarkup['form']): string {
+  if (form.kind === 'unquoted') return `${form.prefix}${name}${given}`
+  if (form.kind === 'named') return `${form.prefix}${name}${form.between}${given}${form.after}`
+  const object = `{"name": ${JSON.stringify(name)}, "${form.argumentsKey}": ${given}}`
+  return form.list ? `[${object}]` : object
 }

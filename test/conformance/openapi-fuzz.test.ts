@@ -21,7 +21,9 @@ let scratch: string
 
 beforeAll(async () => {
   scratch = await mkdtemp(join(tmpdir(), 'intramuros-fuzz-'))
-  platform = await startPlatform({ workers: [{ tokens: 4 }], embeddingModelPath: await minilmModel() })
+  // The real model, for what only it does: keep to a grammar. The short context bounds an answer that nothing else bounds.
+  const env = { INTRAMUROS_INFERENCE_WORKER_THREADS: '1', INTRAMUROS_INFERENCE_WORKER_CONTEXT_LENGTH: '128' }
+  platform = await startPlatform({ realModel: true, embeddingModelPath: await minilmModel(), env })
   trust(platform)
 })
 afterAll(async () => {

@@ -9,8 +9,8 @@ export default defineConfig({
     exclude: ['**/node_modules/**'],
     globalSetup: ['test/support/fetch-model.ts', 'test/conformance/install-clients.ts'],
     pool: 'forks',
-    // Each file has a platform of its own, and an inference thread.
-    fileParallelism: false,
+    // Each file has a platform of its own, and an inference thread: see CONTRIBUTING.md.
+    maxWorkers: 2,
     testTimeout: 60_000,
     // Whoever comes first makes the Python environments.
     hookTimeout: 900_000,

@@ -62,7 +62,7 @@ describe.each(['qwen2', 'qwen35', 'llama-bpe', 'llama-spm', 'gemma-4', 'deepseek
     return Parse(Tokens, await server.post('/tokenize', { content, add_special: addSpecial, parse_special: false })).tokens
   }
 
-  it.each(texts)('%j', async (text) => {
+  it.each(texts.map((text) => [text.slice(0, 40), text] as const))('%j', async (_, text) => {
     for (const addSpecial of [false, true]) expect(await ours(text, addSpecial)).toEqual(await theirs(text, addSpecial))
   })
 
@@ -80,6 +80,8 @@ describe.each(['qwen2', 'qwen35', 'llama-bpe', 'llama-spm', 'gemma-4', 'deepseek
       fc.asyncProperty(fc.array(fc.nat(31_999), { maxLength: 20 }), async (ids) => {
         const { text } = await service.handlers.detokenize({ model: name, ids, wantPieces: false }, call)
         const { content } = Parse(Content, await server.post('/detokenize', { tokens: ids }))
+        // llama.cpp has no byte for some of Command-R's characters, and says so in the text.
+        if (content.includes('[UNK_BYTE_')) return
         // Of SentencePiece llama-server keeps the space that stands before each text.
         expect(sentencePiece ? [content, content.replace(/^ /, '')] : [content]).toContain(text)
       }),

@@ -192,7 +192,7 @@ describe('tools', () => {
     const { text, dialect } = await prepareRequest(requestOf({ $case: 'conversation', value: conversation([user('hi')], more('weather')) }, { wantText: true }))
     expect(dialect).toBe('smollm')
     expect(text).toContain('"name":"weather"')
-    expect(text).toContain('<tool_call>[{"name": NAME, "arguments": ARGUMENTS}]</tool_call>')
+    expect(text).toContain('<tool_call>[{"name": "NAME", "arguments": ARGUMENTS}]</tool_call>')
   })
 
   test('nothing in them, in calls, in results or in template variables becomes a control token', async () => {

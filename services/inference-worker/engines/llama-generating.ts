@@ -8,7 +8,7 @@ import {
 import type { Logger } from '../../shared/log.ts'
 import type { DecodedToken, DecodeRequest, GeneratingEngine } from './engine.ts'
 import { EngineLoadError } from './load-error.ts'
-import { type LlamaInternals, noShift, openInternals } from './llama-internals.ts'
+import { type LlamaInternals, type NativeSampler, noShift, openInternals } from './llama-internals.ts'
 import type { LoadedModel } from './llama-load.ts'
 import { chooseContextLength, type LlamaEngineOptions } from './llama-options.ts'
 import { readTokenTable } from './llama-vocabulary.ts'
@@ -40,7 +40,8 @@ export async function createGeneratingEngine(
   })
   const steps = createSteps({ batchSize: context.batchSize, now: () => performance.now() })
   const sequences = Array.from({ length: options.slots }, () => context.getSequence({ contextShift: noShift }))
-  const internals = openInternals(llama, model, sequenceOf(sequences, 0))
+  const internals = openInternals(llama, model, context, sequences)
+  const allSlots = sequences.map((sequence): Slot => ({ sequence, sampler: internals.createSampler() }))
   const decoder: Decoder = { internals, steps, logprobReader: createLogprobReader(internals) }
   return {
     kind: 'generating',
@@ -49,7 +50,7 @@ export async function createGeneratingEngine(
     slots: options.slots,
     vocabularySize: table.tokens.length,
     texts: createTokenTexts(table),
-    decode: (request, signal) => decode(decoder, sequenceOf(sequences, request.slot), request, signal),
+    decode: (request, signal) => decode(decoder, slotOf(allSlots, request.slot), request, signal),
     isEndOfGeneration: (token) => model.isEogToken(asTokens([token])[0]),
     stepMs: () => (steps.startedAt === undefined ? 0 : performance.now() - steps.startedAt),
     async close() {
@@ -57,10 +58,17 @@ export async function createGeneratingEngine(
       // Ends when no token is being drawn any more.
       await context.dispose()
       decoder.logprobReader.dispose()
+      for (const { sampler } of allSlots) sampler.dispose()
       await model.dispose()
       await llama.dispose()
     },
   }
+}
+
+interface Slot {
+  sequence: LlamaContextSequence
+  /** Some hundred kilobytes to megabytes, freed only with the garbage: kept from one request to the next. */
+  sampler: NativeSampler
 }
 
 interface Decoder {
@@ -71,7 +79,7 @@ interface Decoder {
 
 async function* decode(
   { internals, steps, logprobReader }: Decoder,
-  sequence: LlamaContextSequence,
+  { sequence, sampler }: Slot,
   request: DecodeRequest,
   signal: AbortSignal,
 ): AsyncGenerator<DecodedToken, void, undefined> {
@@ -91,25 +99,21 @@ async function* decode(
     }
     evaluated += granted
   }
-  const sampler = createTokenSampler(internals, logprobReader, request)
-  try {
-    let tokens = prompt.slice(evaluated)
-    // Here the step is joined already; each round ends it and joins the next.
-    for (;;) {
-      const next = await internals.decode(sequence, tokens, sampler.next).finally(steps.done)
-      yield next
-      if ((await steps.join(1, signal)) === 0) return
-      tokens = asTokens([next.token])
-    }
-  } finally {
-    sampler.dispose()
+  const tokenSampler = createTokenSampler(internals, sampler, logprobReader, request)
+  let tokens = prompt.slice(evaluated)
+  // Here the step is joined already; each round ends it and joins the next.
+  for (;;) {
+    const next = await internals.decode(sequence, tokens, tokenSampler.next).finally(steps.done)
+    yield next
+    if ((await steps.join(1, signal)) === 0) return
+    tokens = asTokens([next.token])
   }
 }
 
-function sequenceOf(sequences: readonly LlamaContextSequence[], slot: number): LlamaContextSequence {
-  const sequence = sequences[slot]
-  if (sequence === undefined) throw new RangeError('no such slot')
-  return sequence
+function slotOf(slots: readonly Slot[], index: number): Slot {
+  const slot = slots[index]
+  if (slot === undefined) throw new RangeError('no such slot')
+  return slot
 }
 
 /** node-llama-cpp brands its token ids. */

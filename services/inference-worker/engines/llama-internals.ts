@@ -67,11 +67,16 @@ export const noShift = {
 }
 
 /** Throws EngineLoadError when something is not where it is known to be. */
-export function openInternals(llama: Llama, model: LlamaModel, sequence: LlamaContextSequence): LlamaInternals {
+export function openInternals(
+  llama: Llama,
+  model: LlamaModel,
+  context: LlamaContext,
+  sequences: readonly LlamaContextSequence[],
+): LlamaInternals {
   const AddonSampler = functionIn(member(llama, '_bindings'), 'AddonSampler') as unknown as new (model: unknown) => NativeSampler
   const nativeModel = member(model, '_model')
-  const nativeContext = member(sequence.context satisfies LlamaContext, '_ctx')
-  const decodeTokens = functionIn(sequence, '_decodeTokens') as DecodeTokens
+  const nativeContext = member(context, '_ctx')
+  for (const sequence of sequences) functionIn(sequence, '_decodeTokens')
   // node-llama-cpp before 3.22 draws the tokens of a batch on several threads at once, without a lock, though llama.cpp puts
   // the logits of a batch in their order only when they are first read: threads that read them together spoil them, and a
   // request may get the token of another.
@@ -84,7 +89,7 @@ export function openInternals(llama: Llama, model: LlamaModel, sequence: LlamaCo
       wanted[tokens.length - 1] = true
       // What is thrown inside the callback would never reach us, and the context would stay locked.
       let outcome: PromiseSettledResult<T> | undefined
-      await decodeTokens.call(sequence, tokens, wanted, undefined, sequence.tokenMeter, noShift, async (logits) => {
+      await (functionIn(sequence, '_decodeTokens') as DecodeTokens).call(sequence, tokens, wanted, undefined, sequence.tokenMeter, noShift, async (logits) => {
         ;[outcome] = await Promise.allSettled([read(logits)])
         return null
       })

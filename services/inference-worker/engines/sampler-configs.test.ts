@@ -55,6 +55,13 @@ test('penalties count the answer, the repeat penalty its window of prompt and an
   expect(biases(config)).toEqual({ 8: -1.25, 9: 2 - 1.5 })
 })
 
+test('the sampler is told another seed first, at the edges of what a seed may be, too', () => {
+  for (const seed of [0, 1, 5, 0xffff_fffd, 0xffff_fffe, 0xffff_ffff]) {
+    const configs = createSamplerConfigs({ ...plain, seed }, [1])
+    expect(configs.reset().seed).not.toBe(configs.next()?.seed)
+  }
+})
+
 test('values at the edges are those that llama.cpp can take', () => {
   expect(createSamplerConfigs({ ...plain, temperature: 1e-30, seed: 0xffff_ffff }, [1]).next()).toEqual({ temperature: 0, seed: 0xffff_fffe })
   expect(createSamplerConfigs({ ...plain, topK: 3, topP: 0.5, minP: 0.1 }, [1]).next()).toMatchObject({ topK: 3, topP: 0.5, minP: 0.1 })

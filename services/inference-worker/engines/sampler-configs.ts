@@ -3,6 +3,8 @@ import type { SamplerConfig } from './llama-internals.ts'
 
 /** What the native sampler is told before each token of one answer. */
 export interface SamplerConfigs {
+  /** Before the first one: a sampler begins its random numbers anew only when it is told another seed. */
+  reset(): SamplerConfig
   /** For the next token; undefined when it is the one before. */
   next(): SamplerConfig | undefined
   /** The same, for another try without these tokens: 1 for each, at its place. */
@@ -36,6 +38,7 @@ export function createSamplerConfigs(sampling: Sampling, prompt: readonly number
   }
 
   return {
+    reset: () => ({ temperature: 0, seed: (fixed.seed ^ 1) >>> 0 }),
     next() {
       if (!changed) return undefined
       changed = repeats || counts !== undefined

@@ -1,5 +1,5 @@
 import type { DecodedToken, DecodeRequest } from './engine.ts'
-import type { LlamaInternals } from './llama-internals.ts'
+import type { LlamaInternals, NativeSampler } from './llama-internals.ts'
 import type { LogprobReader } from './logprob-reader.ts'
 import { createSamplerConfigs } from './sampler-configs.ts'
 
@@ -7,14 +7,17 @@ import { createSamplerConfigs } from './sampler-configs.ts'
 export interface TokenSampler {
   /** The next token, from the logits at this place. Throws what the guide throws. */
   next(logits: number): Promise<DecodedToken>
-  /** Not while one is being drawn. */
-  dispose(): void
 }
 
-export function createTokenSampler(internals: LlamaInternals, logprobReader: LogprobReader, request: DecodeRequest): TokenSampler {
-  const { guide, topLogprobs } = request
-  const sampler = internals.createSampler()
-  const configs = createSamplerConfigs(request.sampling, request.tokens)
+/** With the slot's own native sampler, whatever answer it drew before. */
+export function createTokenSampler(
+  internals: LlamaInternals,
+  sampler: NativeSampler,
+  logprobReader: LogprobReader,
+  { guide, topLogprobs, sampling, tokens }: DecodeRequest,
+): TokenSampler {
+  const configs = createSamplerConfigs(sampling, tokens)
+  sampler.applyConfig(configs.reset())
 
   /**
    * Drawn freely, and only if that token may not come, once more with all such tokens away: what comes out is distributed as if
@@ -40,7 +43,6 @@ export function createTokenSampler(internals: LlamaInternals, logprobReader: Log
       configs.took(token)
       return { token, logprobs: topLogprobs === undefined ? undefined : await logprobReader.read(logits, token, topLogprobs) }
     },
-    dispose: () => sampler.dispose(),
   }
 }
 

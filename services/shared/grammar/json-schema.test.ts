@@ -132,6 +132,12 @@ describe('combinations', () => {
     check({ definitions: { 'a/b~c %': { type: 'null' } }, anyOf: [{ $ref: '#/definitions/a~1b~0c%20%25' }, { $ref: '#/anyOf/0', title: 'same' }] }, ['null'], ['1'])
     check({ properties: { a: { type: 'integer' }, b: { $ref: '#/properties/a', description: 'x', minimum: 5 } }, required: ['b'] }, ['{"b":5}'], ['{"b":4}'])
   })
+  test('what can not be fulfilled is left out, also where it refers to itself', () => {
+    const impossible = { type: 'object', properties: { b: { $ref: '#/$defs/n' }, a: false }, required: ['a'] }
+    check({ $defs: { n: impossible }, anyOf: [{ $ref: '#/$defs/n' }, { type: 'null' }] }, ['null'], ['{}', '{"b":{}}', '-'])
+    check({ type: 'object', properties: { a: { $ref: '#/$defs/endless' } }, $defs: { endless: { properties: { x: { $ref: '#/$defs/endless' } }, required: ['x'] } } }, ['{}'], ['{"a":{"x":1}}'])
+    expect(schemaMatcher({ type: 'array', items: { $ref: '#/$defs/n' }, $defs: { n: impossible } })('[]')).toBe(true)
+  })
   test('anyOf, with what stands beside it', () => {
     check(
       { type: 'object', properties: { k: { type: 'string' }, n: { type: 'integer' } }, anyOf: [{ required: ['k'] }, { required: ['n'] }] },
@@ -176,6 +182,11 @@ describe('patterns and formats', () => {
     [{ pattern: '^[a-z][a-z0-9]*$', minLength: 2, maxLength: 4 }, ['ab', 'a123'], ['a', 'a1234', '1a']],
     [{ pattern: '^x', maxLength: 2 }, ['x', 'xy'], ['xyz', 'yx']],
     [{ pattern: '^(?:ab)*$', minLength: 3, maxLength: 7 }, ['abab', 'ababab'], ['ab', 'abababab']],
+    [{ pattern: '^a*b*$', minLength: 1, maxLength: 3 }, ['a', 'aab', 'bbb'], ['', 'aaab', 'ba']],
+    [{ allOf: [{ pattern: 'a' }, { pattern: 'b' }, { pattern: '^[^c]*$' }] }, ['ab', 'bxa', '"b\\a'], ['a', 'abc']],
+    [{ pattern: '^(?!\\.)(?=.*x)(?!.*\\.\\.)[x.]+$|^(?!ab?$)a.*$' }, ['x', 'x.x.', 'ac', 'abc'], ['.x', 'x..x', '.', 'a', 'ab', 'b']],
+    [{ format: 'email', pattern: '^(?!\\.)[a-z.]+@(?:[a-z]+\\.)+[a-z]{2,}$' }, ['a.b@c.de'], ['.a@c.de', 'A@c.de', 'a@c.d', 'a..b@c.de']],
+    [{ format: 'date-time', pattern: 'Z$', minLength: 20, maxLength: 20 }, ['2024-01-01T00:00:00Z'], ['2024-01-01T00:00:00.0Z', '2024-01-01T00:00:00+00:00']],
     [{ format: 'date' }, ['2024-02-29', '2000-02-29', '2023-12-31'], ['2023-02-29', '1900-02-29', '2023-13-01', '2023-04-31']],
     [{ format: 'date-time' }, ['2024-02-29T23:59:59.123Z', '2023-01-01T00:00:00+02:00'], ['2023-01-01', '2023-01-01T24:00:00Z', '2023-01-01T00:00:00']],
     [{ format: 'uuid' }, ['123e4567-e89b-12d3-a456-426614174000'], ['123e4567e89b12d3a456426614174000']],
@@ -223,9 +234,13 @@ describe('what can not be honoured is refused with its place', () => {
     ['/pattern', { type: 'string', pattern: '(' }],
     ['/pattern', { type: 'string', pattern: '\\bword' }],
     ['/pattern', { type: 'string', pattern: 'a{2,1}' }],
-    ['/pattern', { type: 'string', pattern: '^a*b*$', maxLength: 5 }],
+    ['/pattern', { type: 'string', pattern: '^(?:a|bc){1,5000}$', maxLength: 5000 }],
+    ['/pattern', { type: 'string', pattern: 'a(?!b)' }],
+    ['/pattern', { type: 'string', pattern: '^(?<!a)b' }],
+    ['/pattern', { type: 'string', pattern: '^[^\\s\\S]$' }],
+    ['/pattern', { type: 'string', pattern: '(?:[ab]*a[ab]{20})$', minLength: 22 }],
     ['/pattern', { type: 'string', pattern: '('.repeat(3000) }],
-    ['/format', { type: 'string', pattern: 'a', format: 'date' }],
+    ['', { type: 'string', pattern: 'a', format: 'date' }],
     ['/maxLength', { enum: ['a'], maxLength: 5 }],
     ['/$ref', { $ref: '#/$defs/missing' }],
     ['/$ref', { $ref: 'https://example.org/schema' }],

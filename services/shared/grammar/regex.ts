@@ -7,6 +7,7 @@ export type Regex =
   | { readonly kind: 'sequence'; readonly items: readonly Regex[] }
   | { readonly kind: 'choice'; readonly options: readonly Regex[] }
   | { readonly kind: 'repeat'; readonly body: Regex; readonly min: number; readonly max: number }
+  | { readonly kind: 'look'; readonly body: Regex; readonly negative: boolean }
   | { readonly kind: 'start' }
   | { readonly kind: 'end' }
 
@@ -53,7 +54,7 @@ function parseSequence(cursor: Cursor): Regex {
     const item = parseAtom(cursor)
     const count = parseCount(cursor)
     if (count === undefined) items.push(item)
-    else if (item.kind === 'start' || item.kind === 'end') throw unexpected(cursor)
+    else if (item.kind === 'start' || item.kind === 'end' || item.kind === 'look') throw unexpected(cursor)
     else items.push({ kind: 'repeat', body: item, ...count })
   }
   const [only] = items
@@ -75,7 +76,7 @@ function parseAtom(cursor: Cursor): Regex {
     case '(':
       return parseGroup(cursor)
     case '[':
-      return { kind: 'set', ranges: parseClass(cursor) }
+      return { kind: 'set', ranges: notEmpty(parseClass(cursor)) }
     case '\\':
       return { kind: 'set', ranges: parseEscape(cursor, false) }
     case '*':
@@ -93,16 +94,17 @@ function parseAtom(cursor: Cursor): Regex {
 
 function parseGroup(cursor: Cursor): Regex {
   cursor.position++
+  let prefix: string | undefined
   if (peek(cursor) === '?') {
     const rest = cursor.text.slice(cursor.position, cursor.position + 64).join('')
-    const prefix = /^\?(?::|<[A-Za-z_$][\w$]*>)/v.exec(rest)?.[0]
-    if (prefix === undefined) throw new RegexError('Look-arounds and modifiers are not supported.')
+    prefix = /^\?(?:[:=!]|<[A-Za-z_$][\w$]*>)/v.exec(rest)?.[0]
+    if (prefix === undefined) throw new RegexError('Look-behinds and modifiers are not supported.')
     cursor.position += prefix.length
   }
   const group = parseChoice(cursor)
   if (peek(cursor) !== ')') throw new RegexError('A group has no end.')
   cursor.position++
-  return group
+  return prefix === '?=' || prefix === '?!' ? { kind: 'look', body: group, negative: prefix === '?!' } : group
 }
 
 function parseCount(cursor: Cursor): { min: number; max: number } | undefined {
@@ -150,6 +152,11 @@ function parseClass(cursor: Cursor): CodePointRange[] {
   }
   cursor.position++
   return negated ? invertRanges(ranges) : normaliseRanges(ranges)
+}
+
+function notEmpty(ranges: CodePointRange[]): CodePointRange[] {
+  if (ranges.length === 0) throw new RegexError('A character class has no characters.')
+  return ranges
 }
 
 function parseClassItem(cursor: Cursor): readonly CodePointRange[] {

@@ -1,6 +1,5 @@
 /** The formats of strings, as patterns. They let pass what checkers of formats do, though not always all of it. */
 const label = '[A-Za-z0-9]([A-Za-z0-9-]{0,28}[A-Za-z0-9])?'
-const domain = `${label}(\\.${label}){1,7}`
 const octet = '(25[0-5]|2[0-4]\\d|1\\d\\d|[1-9]?\\d)'
 const ipv4 = `(${octet}\\.){3}${octet}`
 const group = '[0-9A-Fa-f]{1,4}'
@@ -22,8 +21,9 @@ const duration = {
   date: '(\\d{1,9}Y(\\d{1,9}M(\\d{1,9}D)?)?|\\d{1,9}M(\\d{1,9}D)?|\\d{1,9}D)',
   time: 'T(\\d{1,9}H(\\d{1,9}M(\\d{1,9}S)?)?|\\d{1,9}M(\\d{1,9}S)?|\\d{1,9}S)',
 }
-const atom = "[A-Za-z0-9!#$%&'*+\\/=?^_`{|}~\\-]{1,30}"
-const email = `${atom}(\\.${atom})?@${domain}`
+const atom = "[A-Za-z0-9!#$%&'*+\\/=?^_`{|}~\\-]+"
+const anyLabel = '[A-Za-z0-9]+(-+[A-Za-z0-9]+)*'
+const email = `${atom}(\\.${atom})*@${anyLabel}(\\.${anyLabel})+`
 const pathCharacter = "([A-Za-z0-9\\-._~!$&'()*+,;=:@]|%[0-9A-Fa-f]{2})"
 const uri = [
   `[A-Za-z][A-Za-z0-9+.\\-]{0,30}:\\/\\/(${label}(\\.${label}){0,7}|${ipv4}|\\[(${ipv6})\\])(:\\d{1,5})?(\\/${pathCharacter}*)*(\\?(${pathCharacter}|[\\/?])*)?(#(${pathCharacter}|[\\/?])*)?`,

@@ -1,6 +1,8 @@
-/** GBNF for the JSON strings that a regular expression matches and that have so many characters. */
-import { intersectRanges } from './code-points.ts'
+/** GBNF for the JSON strings that regular expressions match and that have so many characters. */
+import { intersectRanges, normaliseRanges } from './code-points.ts'
 import type { CodePointRange } from './expression.ts'
+import { combine, languageOf, languageOfLength, type Work } from './language.ts'
+import { type Alternative, anchoredAlternatives, type Item } from './pattern-items.ts'
 import { type Regex, RegexError } from './regex.ts'
 import { choice, literal, type Rules } from './rules.ts'
 import { times } from './schema-limits.ts'
@@ -10,62 +12,71 @@ export interface Lengths {
   readonly max: number
 }
 
-/** Any character, in any spelling. */
-interface AnyCharacter {
-  readonly kind: 'any'
+/** What may stand between the quotes; undefined if nothing. Throws RegexError. */
+export function patternBody(rules: Rules, patterns: readonly Regex[], lengths: Lengths, work: Work): string | undefined {
+  const [only] = patterns
+  const alternatives = patterns.length === 1 && only !== undefined ? anchoredAlternatives(only) : []
+  const simple = alternatives.length > 0 && alternatives.every(({ looks, items }) => looks.length === 0 && canFit(items, lengths))
+  return simple ? alternativesBody(rules, alternatives, lengths) : languageBody(rules, patterns, lengths, work)
 }
 
-type Item = Regex | AnyCharacter | { readonly kind: 'repeat'; readonly body: AnyCharacter; readonly min: number; readonly max: number }
+/** As a rule for each state of what the patterns have in common. */
+function languageBody(rules: Rules, patterns: readonly Regex[], { min, max }: Lengths, work: Work): string | undefined {
+  const languages = patterns.map((pattern) => languageOf(pattern, work))
+  if (min > 0 || max < Number.POSITIVE_INFINITY) languages.push(languageOfLength(min, max, work))
+  const { states } = languages.reduce((a, b) => combine(a, b, (inA, inB) => inA && inB, work))
+  if (states.every(({ accepts }) => !accepts)) return undefined
+  const names = states.map(() => rules.reserve('text'))
+  for (const [index, { accepts, edges }] of states.entries()) {
+    const options = accepts ? ['""'] : []
+    for (const [target, ranges] of Map.groupBy(edges, ({ target }) => target)) {
+      options.push(`${spellSet(normaliseRanges(ranges))} ${names[target] ?? ''}`)
+    }
+    rules.define(names[index] ?? '', options.join(' | '))
+  }
+  return names[0]
+}
 
-/** What may stand between the quotes; undefined if nothing. Throws RegexError. */
-export function patternBody(rules: Rules, regex: Regex, lengths: Lengths): string | undefined {
+function alternativesBody(rules: Rules, alternatives: readonly Alternative[], lengths: Lengths): string | undefined {
   const bodies: string[] = []
-  for (const option of alternatives(regex)) {
-    const fitting = fit(anchored(option), lengths)
+  for (const { items } of alternatives) {
+    const fitting = fit(items, lengths)
     if (fitting !== undefined) bodies.push(fitting.map((item) => spell(rules, item)).join(' ') || '""')
   }
   return bodies.length === 0 ? undefined : choice(bodies)
 }
 
-function alternatives(regex: Regex): Regex[][] {
-  if (regex.kind === 'choice') return regex.options.flatMap(alternatives)
-  if (regex.kind !== 'sequence') return [[regex]]
-  const [only] = regex.items
-  return regex.items.length === 1 && only !== undefined ? alternatives(only) : [[...regex.items]]
-}
-
-/** What is not tied to the beginning or the end of the text may have anything there. */
-function anchored(items: readonly Regex[]): Item[] {
-  const anything: Item = { kind: 'repeat', body: { kind: 'any' }, min: 0, max: Number.POSITIVE_INFINITY }
-  let from = 0
-  let to = items.length
-  while (items[from]?.kind === 'start') from++
-  while (to > from && items[to - 1]?.kind === 'end') to--
-  const inner: Item[] = items.slice(from, to)
-  if (from === 0) inner.unshift(anything)
-  if (to === items.length) inner.push(anything)
-  return inner
+/** Whether the lengths can be had by counting one repetition. */
+function canFit(items: readonly Item[], { min, max }: Lengths): boolean {
+  const all = items.map(lengthOf)
+  if (sum(all.map((length) => length.min)) >= min && sum(all.map((length) => length.max)) <= max) return true
+  const varying = items.filter((_, index) => all[index]?.min !== all[index]?.max)
+  const [item] = varying
+  if (item?.kind !== 'repeat') return varying.length === 0
+  const unit = lengthOf(item.body)
+  return varying.length === 1 && unit.min === unit.max && unit.min > 0
 }
 
 /** The items so that the text has as many characters as it should; undefined if it can't. */
 function fit(items: readonly Item[], { min, max }: Lengths): readonly Item[] | undefined {
   const all = items.map(lengthOf)
-  const shortest = all.reduce((sum, length) => sum + length.min, 0)
-  const longest = all.reduce((sum, length) => sum + length.max, 0)
+  const shortest = sum(all.map((length) => length.min))
+  const longest = sum(all.map((length) => length.max))
   if (shortest >= min && longest <= max) return items
   if (shortest > max || longest < min) return undefined
-  const varying = items.filter((_, index) => all[index]?.min !== all[index]?.max)
-  const [item] = varying
+  const item = items.find((_, index) => all[index]?.min !== all[index]?.max)
   const unit = item?.kind === 'repeat' ? lengthOf(item.body) : undefined
-  if (item?.kind !== 'repeat' || varying.length > 1 || unit === undefined || unit.min !== unit.max || unit.min === 0) {
-    throw new RegexError('Together with minLength or maxLength only patterns are supported in which one repetition varies; say the lengths in the pattern.')
-  }
+  if (item?.kind !== 'repeat' || unit === undefined) return undefined
   const fixed = shortest - item.min * unit.min
   const least = Math.max(item.min, Math.ceil((min - fixed) / unit.min))
   const most = Math.min(item.max, Math.floor((max - fixed) / unit.min))
   if (least > most) return undefined
   const fitted: Item = { ...item, min: least, max: most }
   return items.map((other) => (other === item ? fitted : other))
+}
+
+function sum(numbers: readonly number[]): number {
+  return numbers.reduce((total, number) => total + number, 0)
 }
 
 function lengthOf(item: Item): Lengths {
@@ -75,7 +86,7 @@ function lengthOf(item: Item): Lengths {
       return { min: 1, max: 1 }
     case 'sequence': {
       const all = item.items.map(lengthOf)
-      return { min: all.reduce((sum, { min }) => sum + min, 0), max: all.reduce((sum, { max }) => sum + max, 0) }
+      return { min: sum(all.map(({ min }) => min)), max: sum(all.map(({ max }) => max)) }
     }
     case 'choice': {
       const all = item.options.map(lengthOf)
@@ -86,7 +97,7 @@ function lengthOf(item: Item): Lengths {
       return { min: min * item.min, max: max === 0 ? 0 : max * item.max }
     }
     default:
-      throw new RegexError('"^" is only supported at the beginning of a pattern or alternative, and "$" at its end.')
+      throw new RegexError('"^" and look-aheads are only supported at the beginning of a pattern or alternative, and "$" at its end.')
   }
 }
 
@@ -103,7 +114,7 @@ function spell(rules: Rules, item: Item): string {
     case 'repeat':
       return item.max === 0 ? '""' : `(${spell(rules, item.body)})${times(item.min, item.max)}`
     default:
-      throw new RegexError('"^" is only supported at the beginning of a pattern or alternative, and "$" at its end.')
+      throw new RegexError('"^" and look-aheads are only supported at the beginning of a pattern or alternative, and "$" at its end.')
   }
 }
 
@@ -126,7 +137,6 @@ function spellSet(ranges: readonly CodePointRange[]): string {
   for (const { low, high } of intersectRanges(ranges, escaped)) {
     for (let code = low; code <= high; code++) options.push(literal(JSON.stringify(String.fromCharCode(code)).slice(1, -1)))
   }
-  if (options.length === 0) throw new RegexError('A character class has no characters.')
   return choice(options)
 }
 
