@@ -6,6 +6,7 @@ import { ServiceError } from '../shared/errors.ts'
 import { createAutomaton } from '../shared/grammar/automaton.ts'
 import { createGrammarBuilder, type GrammarBuilder } from '../shared/grammar/builder.ts'
 import { GrammarError } from '../shared/grammar/expression.ts'
+import { maxGrammarBytes } from '../shared/grammar/gbnf.ts'
 import { SchemaError } from '../shared/grammar/schema-error.ts'
 import type { ParsedTool } from './conversation.ts'
 
@@ -18,7 +19,9 @@ export function textFormat(format: OutputFormat | undefined): GrammarFields {
   if (format?.format === undefined) return unconstrained
   const builder = createGrammarBuilder()
   const { rule, rules } = formatRule(builder, format)
-  return { grammar: builder.build(rule) + rules, grammarAfter: [] }
+  const fields = { grammar: builder.build(rule) + rules, grammarAfter: [] }
+  if (!fits(fields)) throw tooLarge(format)
+  return fields
 }
 
 export interface AnswerFormatOptions {
@@ -35,19 +38,41 @@ export interface AnswerFormatOptions {
  * tools may be called too, an answer keeps to the format or calls. Throws INVALID_ARGUMENT unsupported_schema, invalid_grammar,
  * unsupported_parameter.
  */
-export function answerFormat({ conversation, tools, format, dialect, reasoning }: AnswerFormatOptions): GrammarFields {
-  const { toolChoice, toolName, singleToolCall: single } = conversation
-  const choice = toolChoice === ToolChoice.NAMED ? 'named' : toolChoice === ToolChoice.REQUIRED ? 'required' : 'auto'
-  const builder = createGrammarBuilder()
+export function answerFormat(options: AnswerFormatOptions): GrammarFields {
+  const { conversation, tools, format } = options
+  const choice = choiceOf(conversation)
   const wanted = format?.format === undefined ? undefined : format
   if (wanted !== undefined && choice !== 'auto') {
     throw unsupported(wanted.param, `'${wanted.param}' can't be kept to where a call is demanded. Leave it out, or let the tool choice be "auto".`)
   }
-  const text = wanted === undefined ? undefined : formatRule(builder, wanted)
+  const callable = tools.filter(({ name }) => choice !== 'named' || name === conversation.toolName)
+  const isBound = ({ strict }: ParsedTool): boolean => strict || choice !== 'auto'
+  const bound = callable.filter(isBound)
+  if (schemaLength(callable) <= maxGrammarBytes) {
+    const fields = grammarFields(options, choice, callable.map((tool) => grammarTool(tool, isBound(tool))), wanted)
+    if (fits(fields)) return fields
+  }
+  // Together they are too large. The model is told of all schemas, so those that need not be kept to can be left to it.
+  if (schemaLength(bound) > maxGrammarBytes) throw tooLarge(undefined)
+  const least = callable.map((tool) => (isBound(tool) ? grammarTool(tool, true) : anyArguments(tool)))
+  const fields = grammarFields(options, choice, least, wanted)
+  if (!fits(fields)) throw tooLarge(bound.length > 0 ? undefined : wanted)
+  return fields
+}
+
+type Choice = 'auto' | 'required' | 'named'
+
+function choiceOf({ toolChoice }: Conversation): Choice {
+  if (toolChoice === ToolChoice.NAMED) return 'named'
+  return toolChoice === ToolChoice.REQUIRED ? 'required' : 'auto'
+}
+
+function grammarFields({ conversation, dialect, reasoning }: AnswerFormatOptions, choice: Choice, tools: readonly GrammarTool[], format: OutputFormat | undefined): GrammarFields {
+  const builder = createGrammarBuilder()
+  const text = format === undefined ? undefined : formatRule(builder, format)
   let answer: AnswerGrammar | undefined
   if (tools.length > 0) {
-    const callable = tools.filter(({ name }) => choice !== 'named' || name === toolName).map((tool) => grammarTool(tool, choice !== 'auto'))
-    answer = toolGrammar(builder, dialect, callable, { choice, single, reasoning, format: text?.rule })
+    answer = toolGrammar(builder, dialect, tools, { choice, single: conversation.singleToolCall, reasoning, format: text?.rule })
     if (answer === undefined && choice !== 'auto') throw unsupported('tool_choice', "Calls can't be demanded of this model. Let the tool choice be \"auto\".")
   }
   if (answer === undefined && text !== undefined) answer = formatGrammar(builder, dialect, text.rule, reasoning)
@@ -55,18 +80,40 @@ export function answerFormat({ conversation, tools, format, dialect, reasoning }
   return { grammar: builder.build(answer.root) + (text?.rules ?? ''), grammarAfter: [...answer.after] }
 }
 
-/** A schema that can't be kept to is a refusal where calls are demanded or strict; else it is told to the model only. */
-function grammarTool({ name, parameters, strict, param }: ParsedTool, forced: boolean): GrammarTool {
-  const tool = { name, parameters, pointer: '' }
-  if (parameters === undefined) return tool
+/** A schema that can't be kept to is a refusal where it must be; else it is told to the model only. */
+function grammarTool(tool: ParsedTool, isBound: boolean): GrammarTool {
+  const { name, parameters, param } = tool
+  if (parameters === undefined) return anyArguments(tool)
   try {
-    argumentsRule(createGrammarBuilder(), tool)
-    return tool
+    argumentsRule(createGrammarBuilder(), { name, parameters, pointer: '' })
+    return { name, parameters, pointer: '' }
   } catch (thrown) {
     if (!(thrown instanceof SchemaError)) throw thrown
-    if (forced || strict) throw schemaRefusal(thrown, param)
-    return { ...tool, parameters: undefined }
+    if (isBound) throw schemaRefusal(thrown, param)
+    return anyArguments(tool)
   }
+}
+
+function anyArguments({ name }: ParsedTool): GrammarTool {
+  return { name, parameters: undefined, pointer: '' }
+}
+
+/** No grammar is made of more than a grammar may have itself. */
+function schemaLength(tools: readonly ParsedTool[]): number {
+  return tools.reduce((length, { parameters }) => length + (parameters === undefined ? 0 : JSON.stringify(parameters).length), 0)
+}
+
+/** What a worker takes. */
+function fits({ grammar }: GrammarFields): boolean {
+  return Buffer.byteLength(grammar) <= maxGrammarBytes
+}
+
+/** `format` is undefined where it is the tools. */
+function tooLarge(format: OutputFormat | undefined): ServiceError {
+  const param = format?.param ?? 'tools'
+  const reason = format?.format?.$case === 'grammar' ? 'invalid_grammar' : 'unsupported_schema'
+  const what = format === undefined ? 'the schemas of the tools are together' : 'it is'
+  return new ServiceError('INVALID_ARGUMENT', reason, `'${param}' demands what can't be guaranteed: ${what} too large. A grammar may have ${maxGrammarBytes} bytes.`, { param })
 }
 
 /** Name of the rule that a text of the format is, and rules that are not the builder's. */
@@ -79,6 +126,7 @@ function formatRule(builder: GrammarBuilder, { format, param }: OutputFormat): {
   try {
     return { rule: builder.schema(JSON.parse(format.value), ''), rules: '' }
   } catch (thrown) {
+    if (thrown instanceof SyntaxError) throw new ServiceError('INVALID_ARGUMENT', 'invalid_value', `'${param}' is not valid JSON.`, { param })
     throw thrown instanceof SchemaError ? schemaRefusal(thrown, param) : thrown
   }
 }

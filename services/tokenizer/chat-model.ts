@@ -5,7 +5,7 @@ import { createGuard, type Guard, renderGuarded } from './special-text.ts'
 import type { Piece } from './special-tokens.ts'
 import { type ChatTemplate, compileTemplate } from './template.ts'
 import { type TemplateFeatures, templateFeatures } from './template-features.ts'
-import { templateVariables } from './template-variables.ts'
+import { templateVariables, valueLength } from './template-variables.ts'
 import { withToolInstructions } from './tool-instructions.ts'
 import { ModelLoadError, type Vocabulary } from './vocabulary.ts'
 
@@ -74,14 +74,15 @@ function withoutSystem(conversation: ParsedConversation): ParsedConversation {
 
 function renderConversation(conversation: ParsedConversation, template: ChatTemplate, features: TemplateFeatures, guard: Guard): Piece[] {
   const contents: string[] = []
-  templateVariables(conversation, features, (text) => {
+  const variables = templateVariables(conversation, features, (text) => {
     // Half of a surrogate pair has no UTF-8: llama.cpp would see something else than was looked at here.
-    contents.push(text.toWellFormed())
-    return text
+    const content = text.toWellFormed()
+    contents.push(content)
+    return content
   })
-  let length = 0
-  for (const content of contents) length += content.length
+  const length = valueLength(variables)
   const render = (texts: readonly string[]): string => {
+    if (texts === contents) return template.render(variables, length)
     let next = 0
     return template.render(templateVariables(conversation, features, () => texts[next++] ?? ''), length)
   }

@@ -17,9 +17,18 @@ export interface ParsedMessage {
   readonly role: string
   readonly content: string
   readonly reasoning: string
-  readonly toolCalls: readonly { id: string; name: string; arguments: unknown }[]
+  readonly toolCalls: readonly ParsedCall[]
   readonly toolCallId: string
   readonly name: string
+}
+
+export interface ParsedCall {
+  readonly id: string
+  readonly name: string
+  /** As the model wrote them. */
+  readonly text: string
+  /** What their JSON says; the text itself where it is no JSON. */
+  readonly arguments: unknown
 }
 
 export interface ParsedTool {
@@ -45,7 +54,7 @@ const roles: ReadonlyMap<string, string> = new Map([
 ])
 
 /** What a client may not put in the place of. */
-const reserved = new Set(['messages', 'tools', 'bos_token', 'eos_token', 'add_generation_prompt', 'refuse', 'format_now', 'raise_exception', 'strftime_now', ...Object.keys(jinja2Functions)])
+const reserved = new Set(['messages', 'tools', 'bos_token', 'eos_token', 'add_generation_prompt', 'refuse', 'format_now', 'raise_exception', 'strftime_now', 'check_time', ...Object.keys(jinja2Functions)])
 
 const maxJsonDepth = 64
 
@@ -70,6 +79,7 @@ function parseMessage({ role, content, reasoning, toolCalls, toolCallId, name }:
     toolCalls: toolCalls.map((call, position) => ({
       id: call.id,
       name: call.name,
+      text: call.arguments.trim() === '' ? '{}' : call.arguments,
       arguments: argumentsOf(call.arguments, `messages[${index}].tool_calls[${position}].function.arguments`),
     })),
     toolCallId,
@@ -81,11 +91,19 @@ function parseMessage({ role, content, reasoning, toolCalls, toolCallId, name }:
 function argumentsOf(text: string, param: string): unknown {
   if (text.trim() === '') return {}
   try {
-    return checkedDepth(JSON.parse(text), param)
+    return checkedDepth(JSON.parse(text, longNumber.test(text) ? exactly : undefined), param)
   } catch (thrown) {
     if (thrown instanceof ServiceError) throw thrown
     return text
   }
+}
+
+const longNumber = /[0-9]{16}/
+
+/** An identifier of many digits is not to become another one: what a number can't hold stays the text that it was. */
+function exactly(_name: string, value: unknown, context?: { source?: string }): unknown {
+  const long = typeof value === 'number' && Number.isInteger(value) && !Number.isSafeInteger(value)
+  return long ? (context?.source ?? value) : value
 }
 
 function parseTool({ name, description, parameters, strict, param }: Tool): ParsedTool {

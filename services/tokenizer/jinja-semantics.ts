@@ -15,7 +15,8 @@ const strips = new Set(['strip', 'lstrip', 'rstrip'])
  * Rewrites a parsed template where @huggingface/jinja (0.5.11) is stricter than or other than Jinja 2, for which templates are written:
  * an undefined value is nothing to loops and filters there, `string` writes None, True and False, strip() takes the characters
  * to strip, lists can be added to and taken from, and a dictionary's items() and get() are its methods though it has an entry of
- * that name, as the arguments of a tool may have. The template is to be rendered with `jinja2Functions`.
+ * that name, as the arguments of a tool may have. The template is to be rendered with `jinja2Functions`, and with a `check_time` that
+ * each turn of a loop calls and that may throw.
  */
 export function toJinja2<T>(program: T): T {
   return rewrite(program) as T
@@ -28,7 +29,7 @@ function rewrite(value: unknown): unknown {
   const node: Node = { ...value, ...Object.fromEntries(Object.entries(value).map(([field, entry]) => [field, rewrite(entry)])) }
   switch (node.type) {
     case 'For':
-      return { ...node, iterable: orEmpty(node['iterable'], emptyList) }
+      return { ...node, iterable: orEmpty(node['iterable'], emptyList), body: [called('check_time'), ...bodyOf(node)] }
     case 'FilterExpression':
       return filter(node)
     case 'CallExpression':
@@ -40,6 +41,10 @@ function rewrite(value: unknown): unknown {
     default:
       return node
   }
+}
+
+function bodyOf({ body }: Node): unknown[] {
+  return Array.isArray(body) ? body : []
 }
 
 function orEmpty(iterable: unknown, empty: Node): unknown {

@@ -145,11 +145,15 @@ function notEmpty(ids: number[], bos: number | undefined): number[] {
   throw new ServiceError('INVALID_ARGUMENT', 'invalid_value', "'prompt' is empty, and this model has no token to begin a text with.", { param: 'prompt' })
 }
 
-/** So many bytes or messages can't fit, whatever their tokens: don't begin. */
-function refuseHopeless({ messages }: ParsedConversation, { contextLength, vocabulary }: ServedModel): void {
+/** So many bytes, messages, calls or tools can't fit, whatever their tokens: don't begin. */
+function refuseHopeless({ messages, tools }: ParsedConversation, { contextLength, vocabulary }: ServedModel): void {
   let bytes = 0
-  for (const { content } of messages) bytes += Buffer.byteLength(content)
-  if (bytes > contextLength * vocabulary.longestTokenBytes || messages.length > contextLength) throw tooLong(contextLength, `more than ${contextLength}`, 'messages')
+  let parts = messages.length + tools.length
+  for (const { content, toolCalls } of messages) {
+    bytes += Buffer.byteLength(content)
+    parts += toolCalls.length
+  }
+  if (bytes > contextLength * vocabulary.longestTokenBytes || parts > contextLength) throw tooLong(contextLength, `more than ${contextLength}`, 'messages')
 }
 
 /** Told by how the prompt ends, which is the template's own text. */

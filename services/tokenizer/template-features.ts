@@ -15,7 +15,7 @@ export interface TemplateFeatures {
 }
 
 const plain: ParsedMessage = { role: 'user', content: 'Hello.', reasoning: '', toolCalls: [], toolCallId: '', name: '' }
-const called: ParsedMessage = { ...plain, role: 'assistant', content: '', toolCalls: [{ id: 'call00001', name: 'needle_tool', arguments: { needle_argument: 'needle_value' } }] }
+const called: ParsedMessage = { ...plain, role: 'assistant', content: '', toolCalls: [{ id: 'call00001', name: 'needle_tool', text: '{"needle_argument":"needle_value"}', arguments: { needle_argument: 'needle_value' } }] }
 const tool = { name: 'needle_tool', description: 'A tool.', parameters: { type: 'object', properties: { needle_argument: { type: 'string' } } }, strict: false, param: '' }
 
 /** Found out by trying, as llama.cpp's server does. */

@@ -1,4 +1,4 @@
-import type { ParsedConversation, ParsedMessage } from './conversation.ts'
+import type { ParsedCall, ParsedConversation, ParsedMessage } from './conversation.ts'
 import type { TemplateFeatures } from './template-features.ts'
 
 /** Asked for each text of the client's, always in the same order; what it answers stands in the place of the text. */
@@ -40,7 +40,7 @@ function templateMessage({ role, content, reasoning, toolCalls, toolCallId, name
           tool_calls: toolCalls.map((call) => ({
             id: text(call.id),
             type: 'function',
-            function: { name: text(call.name), arguments: templateArguments(call.arguments, features, text) },
+            function: { name: text(call.name), arguments: templateArguments(call, features, text) },
           })),
         }),
     ...(toolCallId === '' ? {} : { tool_call_id: text(toolCallId) }),
@@ -48,9 +48,8 @@ function templateMessage({ role, content, reasoning, toolCalls, toolCallId, name
   }
 }
 
-function templateArguments(given: unknown, { objectArguments }: TemplateFeatures, text: ClientText): unknown {
-  if (objectArguments || typeof given === 'string') return mapped(given, text)
-  return text(JSON.stringify(given))
+function templateArguments(call: ParsedCall, { objectArguments }: TemplateFeatures, text: ClientText): unknown {
+  return objectArguments ? mapped(call.arguments, text) : text(call.text)
 }
 
 function mapped(value: unknown, text: ClientText): unknown {
@@ -63,3 +62,14 @@ function mapped(value: unknown, text: ClientText): unknown {
 function mappedObject(value: object, text: ClientText): Record<string, unknown> {
   return Object.fromEntries(Object.entries(value).map(([name, inner]) => [text(name), mapped(inner, text)]))
 }
+
+/** UTF-16 code units that a value's texts have, and some for each other value and name in it: about its length as JSON. */
+export function valueLength(value: unknown): number {
+  if (typeof value === 'string') return value.length
+  if (typeof value !== 'object' || value === null) return scalarLength
+  let length = scalarLength
+  for (const [name, inner] of Object.entries(value)) length += (Array.isArray(value) ? 0 : name.length) + valueLength(inner)
+  return length
+}
+
+const scalarLength = 8

@@ -120,6 +120,12 @@ describe('compileTemplate', () => {
     expect(render("{% for i in range(3) %}{{ messages[0]['content'] }}{% endfor %}", user('a'))).toBe('aaa')
   })
 
+  test('a rendering that takes too long is given up', () => {
+    const source = '{% for i in range(3000) %}{% for j in range(3000) %}{% endfor %}{% endfor %}'
+    const template = compileTemplate({ source, ...texts, limitMs: 5 })
+    expect(() => renderWith(template, [user('canary')])).toThrow(expect.objectContaining({ code: 'INVALID_ARGUMENT', reason: 'template_failed', message: expect.stringContaining('takes too long') as string }))
+  })
+
   test('keeps nothing from one conversation to the next', () => {
     const source = "{{ seen }}{% set seen = messages[0]['content'] %}{% set ns = namespace(x=1) %}{{ ns.x }}"
     const template = compileTemplate({ source, ...texts })

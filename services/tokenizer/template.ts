@@ -4,9 +4,9 @@ import { jinja2Functions, toJinja2 } from './jinja-semantics.ts'
 
 export interface ChatTemplate {
   /**
-   * The prompt, up to where the assistant's answer begins. `length` is that of the client's texts in the variables, in UTF-16 code units.
+   * The prompt, up to where the assistant's answer begins. `length` is that of what the client wrote, see valueLength().
    * Throws INVALID_ARGUMENT template_rejected when the template refuses the conversation, template_failed when it breaks on it or
-   * makes too long a text of it; neither tells anything of the messages.
+   * makes too long a text of it or takes too long; neither tells anything of the messages.
    */
   render(variables: Readonly<Record<string, unknown>>, length: number): string
 }
@@ -17,10 +17,18 @@ export interface TemplateOptions {
   /** Texts of the model's own tokens; empty where it has none. */
   bosText: string
   eosText: string
+  /** Longest that a rendering may take. */
+  limitMs?: number
 }
 
 /** A text this many times longer than the messages and the template together is a template gone wrong. */
 const growthLimit = 8
+
+/**
+ * Longest that a rendering may hold up everybody else's. Some templates look at all other messages for each of them: Gemma 4's takes a
+ * minute over 8,000 messages. Ordinary conversations take a millisecond.
+ */
+const renderLimitMs = 2000
 
 /**
  * Puts our own functions in the place of those that the library gives each template: its raise_exception can't be told from its
@@ -30,7 +38,7 @@ const growthLimit = 8
 const prelude = '{% set raise_exception = refuse %}{% set strftime_now = format_now %}\n'
 
 /** Parses the template once. Throws what the parser throws. */
-export function compileTemplate({ source, bosText, eosText }: TemplateOptions): ChatTemplate {
+export function compileTemplate({ source, bosText, eosText, limitMs = renderLimitMs }: TemplateOptions): ChatTemplate {
   const template = new Template(prelude + source)
   // The library's types of its parsed templates don't resolve.
   Reflect.set(template, 'parsed', toJinja2<unknown>(Reflect.get(template, 'parsed')))
@@ -50,10 +58,16 @@ export function compileTemplate({ source, bosText, eosText }: TemplateOptions): 
       let text: string
       try {
         const now = new Date()
+        const limit = performance.now() + limitMs
+        const check_time = (): null => {
+          if (performance.now() > limit) throw new Timeout()
+          return null
+        }
         // llama-server's names of today; some templates have a fixed date without them.
-        text = template.render({ ...given, date_string: formatTime(now, '%d %b %Y'), datetime: formatTime(now, '%b %d %Y'), ...variables })
+        text = template.render({ ...given, check_time, date_string: formatTime(now, '%d %b %Y'), datetime: formatTime(now, '%b %d %Y'), ...variables })
       } catch (thrown) {
-        throw thrown instanceof Refusal ? rejection(thrown.message, source) : failure(thrown)
+        if (thrown instanceof Refusal) throw rejection(thrown.message, source)
+        throw thrown instanceof Timeout ? tooMuch() : failure(thrown)
       }
       const messages = Array.isArray(variables['messages']) ? variables['messages'].length : 0
       if (text.length > growthLimit * (source.length + length + 1024 * (messages + 1))) throw failure(undefined)
@@ -64,6 +78,13 @@ export function compileTemplate({ source, bosText, eosText }: TemplateOptions): 
 
 /** What `raise_exception` throws. */
 class Refusal extends Error {}
+
+class Timeout extends Error {}
+
+function tooMuch(): ServiceError {
+  const text = "The model's chat template takes too long for this conversation. Send fewer messages, or smaller tools."
+  return new ServiceError('INVALID_ARGUMENT', 'template_failed', text, { param: 'messages' })
+}
 
 function rejection(message: string, source: string): ServiceError {
   // A template may put a message into its exception's text: only what stands in the template as it is can be passed on.
