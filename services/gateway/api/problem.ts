@@ -41,6 +41,7 @@ export function parseJson(bytes: Buffer): unknown {
   } catch {
     throw new ServiceError('INVALID_ARGUMENT', 'invalid_json', 'The body is not valid UTF-8. Send JSON in UTF-8.')
   }
+  if (nestedTooDeep(bytes)) throw new ServiceError('INVALID_ARGUMENT', 'invalid_json', `The body is nested deeper than ${maxDepth} levels.`)
   try {
     return JSON.parse(text)
   } catch (thrown) {
@@ -48,6 +49,32 @@ export function parseJson(bytes: Buffer): unknown {
     const where = text.trim() === '' ? 'it is empty' : position === undefined ? 'it ends too early or is malformed' : `it goes wrong at character ${position}`
     throw new ServiceError('INVALID_ARGUMENT', 'invalid_json', `The body is not valid JSON: ${where}.`)
   }
+}
+
+/** Far beyond what anybody means; what is deeper would overflow the stack of whoever walks it. */
+const maxDepth = 512
+const quote = 0x22
+const backslash = 0x5c
+
+function nestedTooDeep(json: Buffer): boolean {
+  // A body with so few brackets can't be, wherever they stand: that is nearly all of them.
+  let brackets = 0
+  for (const byte of json) if ((byte | 0x20) === 0x7b) brackets += 1
+  if (brackets <= maxDepth) return false
+  let level = 0
+  let inString = false
+  for (let at = 0; at < json.length; at++) {
+    const byte = json[at] ?? 0
+    if (inString) {
+      if (byte === backslash) at += 1
+      else if (byte === quote) inString = false
+    } else if (byte === quote) inString = true
+    else if ((byte | 0x20) === 0x7b) {
+      level += 1
+      if (level > maxDepth) return true
+    } else if ((byte | 0x20) === 0x7d) level -= 1
+  }
+  return false
 }
 
 function depth(pointer: string): number {

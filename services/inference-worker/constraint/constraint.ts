@@ -78,17 +78,18 @@ export function createConstraint(options: ConstraintOptions): Constraint {
 
   function walk(from: State): Mask {
     const forbidden = new Uint8Array(trie.vocabularySize).fill(1)
+    const { tokens } = trie
     const { count, byte, depth, skip, firstToken } = trie.nodes
     const path: State[] = [from]
     for (let node = 0; node < count;) {
       const at = depth[node] ?? 0
       const reached = step(path[at - 1] ?? from, byte[node] ?? 0)
-      path[at] = reached
       if (isAlive(reached)) {
+        path[at] = reached
         const end = firstToken[node + 1] ?? 0
-        for (let index = firstToken[node] ?? 0; index < end; index++) forbidden[trie.tokens[index] ?? 0] = 0
-      }
-      node = reached.nodes.length > 0 ? node + 1 : (skip[node] ?? count)
+        for (let index = firstToken[node] ?? 0; index < end; index++) forbidden[tokens[index] ?? 0] = 0
+        node++
+      } else node = skip[node] ?? count
     }
     if (from.waiting) for (const token of trie.silent) forbidden[token] = 0
     compiled.endTokens ??= Array.from(forbidden.keys()).filter((token) => isEnd(token))

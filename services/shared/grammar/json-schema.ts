@@ -14,7 +14,7 @@ import { enumeratedValues } from './schema-enum.ts'
 import { below, SchemaError } from './schema-error.ts'
 import { numberBody } from './schema-number.ts'
 import { objectBody } from './schema-object.ts'
-import { checkFormats, stringBody } from './schema-string.ts'
+import { checkFormats, createStringContext, stringBody } from './schema-string.ts'
 import type { JsonType } from './schema-keywords.ts'
 import { typesOf } from './schema-types.ts'
 import { choice, jsonText, type Rules } from './rules.ts'
@@ -36,6 +36,7 @@ export function schemaRule(rules: Rules, schema: unknown, pointer: string): stri
   const document = createSchemaDocument(root)
   const names = new Map<string, string | undefined>()
   const referred = new Set<string>()
+  const strings = createStringContext(rules)
 
   /** `open` are the schemas of which this one is an alternative: it begins where they begin. */
   function value(schemas: readonly (Located | Part)[], hint: string, open: readonly string[]): string | undefined {
@@ -60,8 +61,8 @@ export function schemaRule(rules: Rules, schema: unknown, pointer: string): stri
       names.set(key, body)
       return body
     }
-    // Whoever refers to it from within can't be fulfilled either.
-    rules.define(name, body ?? name)
+    // Who refers to what can't be fulfilled can't be either: that never ends, and the automaton leaves it out.
+    rules.define(name, body ?? `"-" ${name}`)
     if (body === undefined) names.set(key, undefined)
     return body === undefined ? undefined : name
   }
@@ -97,7 +98,7 @@ export function schemaRule(rules: Rules, schema: unknown, pointer: string): stri
     const bodies: (string | undefined)[] = []
     if (types.has('object')) bodies.push(objectBody(context, parts, hint))
     if (types.has('array')) bodies.push(arrayBody(context, parts, hint))
-    if (types.has('string')) bodies.push(stringBody(rules, parts))
+    if (types.has('string')) bodies.push(stringBody(strings, parts))
     if (types.has('integer')) bodies.push(numberBody(rules, parts, !types.has('number')))
     if (types.has('boolean')) bodies.push('"true" | "false"')
     if (types.has('null')) bodies.push('"null"')

@@ -22,13 +22,13 @@ export interface LanguageEdge extends CodePointRange {
 const maxStates = 3000
 const maxSteps = 20_000
 
-/** Bounds what the patterns of one string cost. */
+/** Bounds what the patterns of one schema cost. */
 export interface Work {
   left: number
 }
 
 export function createWork(): Work {
-  return { left: 3_000_000 }
+  return { left: 5_000_000 }
 }
 
 function spend(work: Work, units: number): void {

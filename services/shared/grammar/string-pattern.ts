@@ -1,7 +1,7 @@
 /** GBNF for the JSON strings that regular expressions match and that have so many characters. */
 import { intersectRanges, normaliseRanges } from './code-points.ts'
 import type { CodePointRange } from './expression.ts'
-import { combine, createWork, languageOf, languageOfLength } from './language.ts'
+import { combine, languageOf, languageOfLength, type Work } from './language.ts'
 import { type Alternative, anchoredAlternatives, type Item } from './pattern-items.ts'
 import { type Regex, RegexError } from './regex.ts'
 import { choice, literal, type Rules } from './rules.ts'
@@ -13,16 +13,15 @@ export interface Lengths {
 }
 
 /** What may stand between the quotes; undefined if nothing. Throws RegexError. */
-export function patternBody(rules: Rules, patterns: readonly Regex[], lengths: Lengths): string | undefined {
+export function patternBody(rules: Rules, patterns: readonly Regex[], lengths: Lengths, work: Work): string | undefined {
   const [only] = patterns
   const alternatives = patterns.length === 1 && only !== undefined ? anchoredAlternatives(only) : []
   const simple = alternatives.length > 0 && alternatives.every(({ looks, items }) => looks.length === 0 && canFit(items, lengths))
-  return simple ? alternativesBody(rules, alternatives, lengths) : languageBody(rules, patterns, lengths)
+  return simple ? alternativesBody(rules, alternatives, lengths) : languageBody(rules, patterns, lengths, work)
 }
 
 /** As a rule for each state of what the patterns have in common. */
-function languageBody(rules: Rules, patterns: readonly Regex[], { min, max }: Lengths): string | undefined {
-  const work = createWork()
+function languageBody(rules: Rules, patterns: readonly Regex[], { min, max }: Lengths, work: Work): string | undefined {
   const languages = patterns.map((pattern) => languageOf(pattern, work))
   if (min > 0 || max < Number.POSITIVE_INFINITY) languages.push(languageOfLength(min, max, work))
   const { states } = languages.reduce((a, b) => combine(a, b, (inA, inB) => inA && inB, work))
@@ -50,9 +49,9 @@ function alternativesBody(rules: Rules, alternatives: readonly Alternative[], le
 /** Whether the lengths can be had by counting one repetition. */
 function canFit(items: readonly Item[], { min, max }: Lengths): boolean {
   const all = items.map(lengthOf)
+  if (sum(all.map((length) => length.min)) >= min && sum(all.map((length) => length.max)) <= max) return true
   const varying = items.filter((_, index) => all[index]?.min !== all[index]?.max)
   const [item] = varying
-  if (min === 0 && max === Number.POSITIVE_INFINITY) return true
   if (item?.kind !== 'repeat') return varying.length === 0
   const unit = lengthOf(item.body)
   return varying.length === 1 && unit.min === unit.max && unit.min > 0
@@ -61,8 +60,8 @@ function canFit(items: readonly Item[], { min, max }: Lengths): boolean {
 /** The items so that the text has as many characters as it should; undefined if it can't. */
 function fit(items: readonly Item[], { min, max }: Lengths): readonly Item[] | undefined {
   const all = items.map(lengthOf)
-  const shortest = all.reduce((sum, length) => sum + length.min, 0)
-  const longest = all.reduce((sum, length) => sum + length.max, 0)
+  const shortest = sum(all.map((length) => length.min))
+  const longest = sum(all.map((length) => length.max))
   if (shortest >= min && longest <= max) return items
   if (shortest > max || longest < min) return undefined
   const item = items.find((_, index) => all[index]?.min !== all[index]?.max)
@@ -76,6 +75,10 @@ function fit(items: readonly Item[], { min, max }: Lengths): readonly Item[] | u
   return items.map((other) => (other === item ? fitted : other))
 }
 
+function sum(numbers: readonly number[]): number {
+  return numbers.reduce((total, number) => total + number, 0)
+}
+
 function lengthOf(item: Item): Lengths {
   switch (item.kind) {
     case 'any':
@@ -83,7 +86,7 @@ function lengthOf(item: Item): Lengths {
       return { min: 1, max: 1 }
     case 'sequence': {
       const all = item.items.map(lengthOf)
-      return { min: all.reduce((sum, { min }) => sum + min, 0), max: all.reduce((sum, { max }) => sum + max, 0) }
+      return { min: sum(all.map(({ min }) => min)), max: sum(all.map(({ max }) => max)) }
     }
     case 'choice': {
       const all = item.options.map(lengthOf)

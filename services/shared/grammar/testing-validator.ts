@@ -11,7 +11,7 @@ const formats: Readonly<Record<string, (text: string) => boolean>> = {
   uuid: (text) => /^[\da-f]{8}(?:-[\da-f]{4}){3}-[\da-f]{12}$/iv.test(text),
   ipv4: (text) => text.split('.').length === 4 && text.split('.').every((octet) => /^(?:0|[1-9]\d{0,2})$/v.test(octet) && Number(octet) < 256),
   ipv6: (text) => URL.canParse(`http://[${text}]/`),
-  email: (text) => /^[^@\s]{1,64}@[a-z\d](?:[a-z\d.\-]*[a-z\d])?$/iv.test(text) && !text.includes('..'),
+  email: (text) => /^[^@\s]+@[a-z\d](?:[a-z\d.\-]*[a-z\d])?$/iv.test(text) && !text.includes('..'),
   hostname: (text) => text.length <= 253 && text.split('.').every((label) => /^[a-z\d](?:[a-z\d\-]{0,61}[a-z\d])?$/iv.test(label)),
   uri: (text) => URL.canParse(text) || /^(?:urn|mailto):/v.test(text),
   duration: (text) => /^P(?!$)(?:\d+W|(?:\d+Y)?(?:\d+M)?(?:\d+D)?(?:T(?=\d)(?:\d+H)?(?:\d+M)?(?:\d+S)?)?)$/v.test(text),

@@ -82,7 +82,7 @@ export interface Sampling {
   minP: number;
   /** Above 0; 1 changes nothing. Divides the logits of tokens among the last `penalty_window` of prompt and answer. */
   repeatPenalty: number;
-  /** OpenAI's penalties: taken off the logits of tokens that the answer has already, once, and for each time. */
+  /** OpenAI's penalties: taken off the logits of tokens that the answer has already, once, and for each time; before repeat_penalty. */
   presencePenalty: number;
   frequencyPenalty: number;
   /** Tokens that repeat_penalty looks back. */
@@ -128,7 +128,10 @@ export interface GenerateEvent {
 export interface TextDelta {
   /** Whole characters only. */
   text: string;
-  /** The tokens decoded since the last event; text may lag behind them while a character or a stop sequence is incomplete. */
+  /**
+   * The tokens decoded since the last event; text may lag behind them while a character or a stop sequence is incomplete. Those that
+   * bring no text at the very end are in no event: an unseen end-of-turn token, a stop sequence, a character that the limit cut.
+   */
   tokens: number[];
   /** One for each of the tokens, when they were asked for. */
   logprobs: TokenLogprob[];
