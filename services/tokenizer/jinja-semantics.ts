@@ -114,7 +114,7 @@ export const jinja2Functions = {
   /** Only entries that are texts, numbers and such: of others the library can make no value. */
   pop_entry(entries: unknown, at: unknown = -1): unknown {
     if (!Array.isArray(entries) || typeof at !== 'number') throw new TypeError('pop() is a method of lists')
-    const [entry]: unknown[] = entries.splice(at, 1)
+    const entry: unknown = (entries as unknown[]).splice(at, 1)[0]
     const value: unknown = typeof entry === 'object' && entry !== null ? Reflect.get(entry, 'value') : undefined
     if (value === undefined || typeof value === 'object') throw new TypeError('pop() of no text')
     return value

@@ -10,6 +10,8 @@ export interface TemplateFeatures {
   readonly objectArguments: boolean
   /** It knows a system message. */
   readonly system: boolean
+  /** It takes the reasoning of earlier messages as parts of their content, as Ministral 3's. */
+  readonly reasoningParts: boolean
 }
 
 const plain: ParsedMessage = { role: 'user', content: 'Hello.', reasoning: '', toolCalls: [], toolCallId: '', name: '' }
@@ -18,7 +20,7 @@ const tool = { name: 'needle_tool', description: 'A tool.', parameters: { type: 
 
 /** Found out by trying, as llama.cpp's server does. */
 export function templateFeatures(template: ChatTemplate): TemplateFeatures {
-  const basic: TemplateFeatures = { tools: 'tools', objectArguments: true, system: true }
+  const basic: TemplateFeatures = { tools: 'tools', objectArguments: true, system: true, reasoningParts: false }
   const rendered = (features: TemplateFeatures, conversation: Partial<ParsedConversation>): string => {
     try {
       return template.render(templateVariables({ messages: [plain], tools: [], variables: {}, addGenerationPrompt: true, ...conversation }, features, (text) => text), 0)
@@ -27,11 +29,15 @@ export function templateFeatures(template: ChatTemplate): TemplateFeatures {
     }
   }
   const withCall = rendered(basic, { messages: [plain, called], tools: [tool] })
+  const reasoned = [plain, { ...plain, role: 'assistant', reasoning: 'needle_reasoning' }, plain]
   return {
     // The second is SmolLM3's.
     tools: (['tools', 'xml_tools'] as const).find((tools) => rendered({ ...basic, tools }, { tools: [tool] }).includes('needle_tool')),
     // An object that is written without the tojson filter, or one that is put into a text, breaks.
     objectArguments: withCall.includes('needle_value') && !withCall.includes('[object'),
     system: rendered(basic, { messages: [{ ...plain, role: 'system', content: 'needle_system' }, plain] }).includes('needle_system'),
+    reasoningParts:
+      !rendered(basic, { messages: reasoned }).includes('needle_reasoning') &&
+      rendered({ ...basic, reasoningParts: true }, { messages: reasoned }).includes('needle_reasoning'),
   }
 }

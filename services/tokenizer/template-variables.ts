@@ -28,11 +28,12 @@ export function templateVariables(conversation: ParsedConversation, features: Te
 const noParameters = { type: 'object', properties: {} }
 
 function templateMessage({ role, content, reasoning, toolCalls, toolCallId, name }: ParsedMessage, features: TemplateFeatures, text: ClientText): object {
+  const parts = features.reasoningParts && reasoning !== ''
   return {
     role,
-    content: text(content),
+    content: parts ? [{ type: 'thinking', thinking: text(reasoning) }, { type: 'text', text: text(content) }] : text(content),
     // gpt-oss's template knows it by the second name.
-    ...(reasoning === '' ? {} : { reasoning_content: text(reasoning), thinking: text(reasoning) }),
+    ...(reasoning === '' || parts ? {} : { reasoning_content: text(reasoning), thinking: text(reasoning) }),
     ...(toolCalls.length === 0
       ? {}
       : {

@@ -7,12 +7,23 @@ import type { ParsedConversation, ParsedMessage } from './conversation.ts'
  */
 export function withToolInstructions(conversation: ParsedConversation, markup: ToolMarkup): ParsedConversation {
   const { messages, tools } = conversation
-  const told = messages.map((message) => withoutTools(message, markup))
+  const told = joined(messages.map((message) => ({ message: withoutTools(message, markup), result: message.role === 'tool' })))
   if (tools.length === 0) return { ...conversation, messages: told }
   const instructions = instructionsFor(tools, markup)
   const [first, ...rest] = told
   if (first?.role === 'system') return { ...conversation, tools: [], messages: [{ ...first, content: `${first.content}\n\n${instructions}` }, ...rest] }
   return { ...conversation, tools: [], messages: [{ role: 'system', content: instructions, reasoning: '', toolCalls: [], toolCallId: '', name: '' }, ...told] }
+}
+
+/** Results, and what the user says after them, are one message: many templates refuse two of the user's in a row. */
+function joined(messages: readonly { message: ParsedMessage; result: boolean }[]): ParsedMessage[] {
+  const made: ParsedMessage[] = []
+  for (const [index, { message }] of messages.entries()) {
+    const last = made.at(-1)
+    if (last !== undefined && messages[index - 1]?.result === true && message.role === 'user') made[made.length - 1] = { ...last, content: `${last.content}\n${message.content}` }
+    else made.push(message)
+  }
+  return made
 }
 
 function instructionsFor(tools: ParsedConversation['tools'], markup: ToolMarkup): string {

@@ -80,6 +80,8 @@ describe.each(['qwen2', 'qwen35', 'llama-bpe', 'llama-spm', 'gemma-4', 'deepseek
       fc.asyncProperty(fc.array(fc.nat(31_999), { maxLength: 20 }), async (ids) => {
         const { text } = await service.handlers.detokenize({ model: name, ids, wantPieces: false }, call)
         const { content } = Parse(Content, await server.post('/detokenize', { tokens: ids }))
+        // llama.cpp has no byte for some of Command-R's characters, and says so in the text.
+        if (content.includes('[UNK_BYTE_')) return
         // Of SentencePiece llama-server keeps the space that stands before each text.
         expect(sentencePiece ? [content, content.replace(/^ /, '')] : [content]).toContain(text)
       }),

@@ -121,13 +121,15 @@ describe('an answer', () => {
   test('streams in the order of the API, numbered without gaps, in its shapes', () => {
     const exchange = play([[{ kind: 'reasoning', text: 'hm' }], [{ kind: 'text', text: 'a' }], [{ kind: 'tool_call', index: 0, name: 'f' }, { kind: 'tool_arguments', index: 0, text: '{}' }]], 'tool_calls', true)
     const events = exchange.events() as StreamEvent[]
-    expect(events.map(({ type }) => type.replace('response.', ''))).toEqual([
-      ...['created', 'in_progress'],
-      ...['output_item.added', 'content_part.added', 'reasoning_text.delta', 'reasoning_text.done', 'content_part.done', 'output_item.done'],
-      ...['output_item.added', 'content_part.added', 'output_text.delta', 'output_text.done', 'content_part.done', 'output_item.done'],
-      ...['output_item.added', 'function_call_arguments.delta', 'function_call_arguments.done', 'output_item.done'],
-      'completed',
-    ])
+    expect(events.map(({ type }) => type.replace('response.', ''))).toEqual(
+      [
+        ['created', 'in_progress'],
+        ['output_item.added', 'content_part.added', 'reasoning_text.delta', 'reasoning_text.done', 'content_part.done', 'output_item.done'],
+        ['output_item.added', 'content_part.added', 'output_text.delta', 'output_text.done', 'content_part.done', 'output_item.done'],
+        ['output_item.added', 'function_call_arguments.delta', 'function_call_arguments.done', 'output_item.done'],
+        ['completed'],
+      ].flat(),
+    )
     expect(events.map((event) => event.sequence_number)).toEqual(events.map((_, index) => index))
     expect(events.filter((event) => !Check(ResponseStreamEvent, event))).toEqual([])
     expect(exchange.ended).toBe(true)
