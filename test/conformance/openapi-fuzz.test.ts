@@ -56,7 +56,7 @@ describe('schemathesis', () => {
   })
 
   test('has an answer to every body that can be answered', { timeout: limitMs + 10_000 }, async () => {
-    await fuzz(answerablePart(described), ['positive_data_acceptance'], ['--mode', 'positive', '--max-examples', '25', '--phases', 'coverage,fuzzing'])
+    await fuzz(answerablePart(described), ['positive_data_acceptance'], ['--mode', 'positive', '--max-examples', '200', '--phases', 'coverage,fuzzing'])
   })
 
   test('had answers from every endpoint, and no server error from any', async () => {

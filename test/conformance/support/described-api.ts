@@ -7,7 +7,7 @@ interface Schema {
 
 interface Operation {
   parameters?: { name: string; schema: object }[]
-  requestBody?: { content: { 'application/json': { schema: Schema } } }
+  requestBody?: { required?: boolean; content: { 'application/json': { schema: Schema } } }
 }
 
 export interface ApiDescription {
@@ -28,26 +28,31 @@ export async function describedApi({ url, model, embeddingModel }: Platform): Pr
   return description
 }
 
-const sampling = ['temperature', 'top_p', 'top_k', 'min_p', 'presence_penalty', 'frequency_penalty', 'repeat_penalty', 'repeat_last_n', 'seed']
+const sampling = ['temperature', 'top_p', 'top_k', 'min_p', 'presence_penalty', 'frequency_penalty', 'repeat_penalty', 'seed']
 
 /** Parameters that go together with any value of each other. Those that are named first must be there. */
 const independent: Record<string, { required: string[]; optional: string[] }> = {
-  '/v1/chat/completions': { required: ['model', 'messages'], optional: [...sampling, 'max_tokens', 'n', 'stop', 'logprobs', 'stream', 'user', 'prompt_cache_key'] },
-  '/v1/completions': { required: ['model', 'prompt'], optional: [...sampling, 'max_tokens', 'n', 'stop', 'logprobs', 'stream'] },
-  '/v1/responses': { required: ['model', 'input'], optional: ['temperature', 'top_p', 'max_output_tokens', 'instructions', 'stream'] },
+  '/v1/chat/completions': { required: ['model', 'messages', 'max_tokens'], optional: [...sampling, 'n', 'stop', 'logprobs', 'stream', 'user', 'prompt_cache_key'] },
+  '/v1/completions': { required: ['model', 'prompt', 'max_tokens'], optional: [...sampling, 'n', 'stop', 'logprobs', 'stream'] },
+  '/v1/responses': { required: ['model', 'input', 'max_output_tokens'], optional: ['temperature', 'top_p', 'instructions', 'stream'] },
   '/v1/messages': { required: ['model', 'messages', 'max_tokens'], optional: ['temperature', 'top_p', 'top_k', 'stop_sequences', 'stream', 'system'] },
   '/v1/messages/count_tokens': { required: ['model', 'messages'], optional: ['system'] },
-  '/tokenize': { required: ['content'], optional: ['model', 'add_special', 'with_pieces', 'return_token_strs', 'parse_special'] },
-  '/apply-template': { required: ['messages'], optional: ['model', 'add_generation_prompt'] },
+  '/tokenize': { required: ['model', 'content'], optional: ['add_special', 'with_pieces', 'return_token_strs', 'parse_special'] },
+  '/apply-template': { required: ['model', 'messages'], optional: ['add_generation_prompt'] },
 }
 
 const text = { type: 'string', minLength: 1, maxLength: 20 }
 const plain: Record<string, object> = {
   messages: { type: 'array', minItems: 1, maxItems: 3, items: { type: 'object', properties: { role: { const: 'user' }, content: text }, required: ['role', 'content'], additionalProperties: false } },
   prompt: text,
+  content: text,
   input: text,
   instructions: text,
   system: text,
+  // Short ones, so that there are many.
+  max_tokens: { type: 'integer', minimum: 1, maximum: 4 },
+  max_output_tokens: { type: 'integer', minimum: 1, maximum: 4 },
+  n: { type: 'integer', minimum: 1, maximum: 2 },
 }
 
 /** The part of the API of which every body is one that can be answered: of random ones of the whole, hardly any is. */
@@ -59,7 +64,7 @@ export function answerablePart({ paths, ...rest }: ApiDescription): ApiDescripti
     if (operation === undefined || schema === undefined) throw new Error(`${path} is not described`)
     const properties = Object.fromEntries([...required, ...optional].map((name) => [name, plain[name] ?? known(schema, name, path)]))
     const narrowed = { ...schema, properties, required, additionalProperties: false }
-    part[path] = { post: { ...operation, requestBody: { content: { 'application/json': { schema: narrowed } } } } }
+    part[path] = { post: { ...operation, requestBody: { required: true, content: { 'application/json': { schema: narrowed } } } } }
   }
   return { ...rest, paths: part }
 }
