@@ -36,15 +36,11 @@ async function fuzz(description: ApiDescription, checks: readonly string[], args
   const file = join(scratch, 'openapi.json')
   await writeFile(file, JSON.stringify(description))
   const program = join(dirname(await schemathesis()), 'schemathesis')
-  const { status, output } = await run(
-    program,
-    [
-      ...['run', file, '--url', platform.url, '--header', `Authorization:Bearer ${platform.key}`, '--tls-verify', join(platform.home, 'tls/ca.crt')],
-      ...['--checks', [...always, ...checks].join(','), '--max-time', String(fuzzSeconds), '--seed', '1', '--continue-on-failure', ...args],
-      ...['--request-timeout', '30', '--generation-database', 'none', '--no-shrink', '--no-color', '--warnings', 'off'],
-    ],
-    { cwd: scratch, timeoutMs: limitMs },
-  )
+  const where = ['--url', platform.url, '--header', `Authorization:Bearer ${platform.key}`, '--tls-verify', join(platform.home, 'tls/ca.crt')]
+  const bounds = ['--max-time', String(fuzzSeconds), '--request-timeout', '30', '--seed', '1', '--continue-on-failure', '--no-shrink']
+  const quiet = ['--generation-database', 'none', '--no-color', '--warnings', 'off']
+  const what = ['--checks', [...always, ...checks].join(','), ...args]
+  const { status, output } = await run(program, ['run', file, ...where, ...bounds, ...quiet, ...what], { cwd: scratch, timeoutMs: limitMs })
   process.stdout.write(/^Test cases:\n.*$/m.exec(output)?.[0].replace('\n', '') ?? '')
   process.stdout.write('\n')
   expect(status, output.slice(-12_000)).toBe(0)
