@@ -23,8 +23,10 @@ async function begin(started: Promise<Platform>): Promise<void> {
 
 const question = 'Name the capital of France.'
 
+const greedy: object = { temperature: 0 }
+
 /** `sampling` is what Anthropic's API has, but the client's types no longer. */
-async function ask(params: Partial<Params> = {}, sampling: object = { temperature: 0 }): Promise<Message> {
+async function ask(params: Partial<Params> = {}, sampling: object = greedy): Promise<Message> {
   return await client.messages.create({ model: platform.model, max_tokens: 16, messages: [{ role: 'user', content: question }], ...sampling, ...params })
 }
 
@@ -77,7 +79,7 @@ describe('messages, with the real model', () => {
       expect(textOf(await ask({}, { temperature: 1, top_k: 1 }))).toBe(textOf(await ask()))
     },
     async stream() {
-      const stream = client.messages.stream({ model: platform.model, max_tokens: 16, messages: [{ role: 'user', content: question }], ...{ temperature: 0 } })
+      const stream = client.messages.stream({ model: platform.model, max_tokens: 16, messages: [{ role: 'user', content: question }], ...greedy })
       const message = await stream.finalMessage()
       expect(textOf(message)).toBe(textOf(await ask()))
       expect(message.stop_reason).toBe((await ask()).stop_reason)
@@ -87,7 +89,7 @@ describe('messages, with the real model', () => {
     async tools() {
       const message = await ask({ tools: [tool], tool_choice: { type: 'any', disable_parallel_tool_use: true }, max_tokens: 120 })
       expect(message.stop_reason).toBe('tool_use')
-      const [use] = message.content.filter((block) => block.type === 'tool_use')
+      const use = message.content.find((block) => block.type === 'tool_use')
       expect(use).toMatchObject({ name: 'get_weather', input: { city: expect.any(String) as string } })
     },
     async tool_choice() {
@@ -176,8 +178,12 @@ describe('messages, with a model that thinks and calls', () => {
     const use = ['start tool_use', 'input_json_delta', 'content_block_stop']
     expect(order.filter((name) => name !== 'signature_delta')).toEqual([
       'message_start',
-      ...['start thinking', 'thinking_delta', 'content_block_stop'],
-      ...['start text', 'text_delta', 'content_block_stop'],
+      'start thinking',
+      'thinking_delta',
+      'content_block_stop',
+      'start text',
+      'text_delta',
+      'content_block_stop',
       ...use,
       ...use,
       'message_delta',
