@@ -23,7 +23,7 @@ test.each<[string, Parameters<typeof generateRequest>[0], object]>([
   ['an empty stop sequence', { stop: [''] }, { code: 'INVALID_ARGUMENT', param: 'stop' }],
   ['a negative min_p', { minP: -0.1 }, { code: 'INVALID_ARGUMENT', param: 'min_p' }],
   ['repeat_penalty 0', { repeatPenalty: 0 }, { code: 'INVALID_ARGUMENT', param: 'repeat_penalty' }],
-  ['a window beyond the context', { penaltyWindow: 4097 }, { code: 'INVALID_ARGUMENT', param: 'repeat_last_n' }],
+  ['a window beyond reason', { penaltyWindow: 65_537 }, { code: 'INVALID_ARGUMENT', param: 'repeat_last_n' }],
   ['an endless penalty', { presencePenalty: Number.POSITIVE_INFINITY }, { code: 'INVALID_ARGUMENT', param: 'presence_penalty' }],
   ['no penalty', { frequencyPenalty: Number.NaN }, { code: 'INVALID_ARGUMENT', param: 'frequency_penalty' }],
   ['a bias of no token', { logitBias: { 4_000_000_000: 1 } }, { reason: 'unknown_token', param: 'logit_bias' }],

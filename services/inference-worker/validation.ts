@@ -32,7 +32,7 @@ export function validateGenerate(request: GenerateRequest, engine: GeneratingEng
   if (constraint !== undefined) validateConstraint(constraint)
   if (reasoningBudget !== undefined) validateReasoningBudget(reasoningBudget, known)
   if (sampling === undefined) throw invalid('invalid_value', 'sampling is missing.', 'sampling')
-  validateSampling(sampling, engine, known)
+  validateSampling(sampling, known)
   return sampling
 }
 
@@ -60,14 +60,14 @@ export function validateModel(model: string, engine: Engine): void {
   throw new ServiceError('NOT_FOUND', 'model_not_found', 'This worker does not serve that model.', { param: 'model' })
 }
 
-function validateSampling(sampling: Sampling, { contextLength }: GeneratingEngine, known: (token: number) => boolean): void {
+function validateSampling(sampling: Sampling, known: (token: number) => boolean): void {
   const { temperature, topP, minP, repeatPenalty, penaltyWindow, presencePenalty, frequencyPenalty, logitBias } = sampling
   inRange('temperature', temperature, 0, 100)
   if (!(topP > 0 && topP <= 1)) throw invalid('invalid_value', 'top_p must be above 0 and at most 1.', 'top_p')
   inRange('min_p', minP, 0, 1)
   inRange('repeat_penalty', repeatPenalty, 0.01, 100)
-  if (penaltyWindow > contextLength)
-    throw invalid('invalid_value', `The repeat penalty may look back at most ${contextLength} tokens.`, 'repeat_last_n')
+  // More than a context holds is all of it; the bound is one of memory.
+  inRange('repeat_last_n', penaltyWindow, 0, most.penaltyWindow)
   inRange('presence_penalty', presencePenalty, -100, 100)
   inRange('frequency_penalty', frequencyPenalty, -100, 100)
   const biases = Object.entries(logitBias)

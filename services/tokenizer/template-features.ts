@@ -36,8 +36,11 @@ export function templateFeatures(template: ChatTemplate): TemplateFeatures {
     // An object that is written without the tojson filter, or one that is put into a text, breaks.
     objectArguments: withCall.includes('needle_value') && !withCall.includes('[object'),
     system: rendered(basic, { messages: [{ ...plain, role: 'system', content: 'needle_system' }, plain] }).includes('needle_system'),
-    reasoningParts:
-      !rendered(basic, { messages: reasoned }).includes('needle_reasoning') &&
-      rendered({ ...basic, reasoningParts: true }, { messages: reasoned }).includes('needle_reasoning'),
+    reasoningParts: !rendered(basic, { messages: reasoned }).includes('needle_reasoning') && tookParts(rendered({ ...basic, reasoningParts: true }, { messages: reasoned })),
   }
+}
+
+/** A template that knows no parts writes the list as it is, with the names in it. */
+function tookParts(text: string): boolean {
+  return text.includes('needle_reasoning') && !/['"]type['"]/.test(text)
 }

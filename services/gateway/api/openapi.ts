@@ -1,3 +1,4 @@
+import type { TSchema } from 'typebox'
 import { packageVersion } from '../../shared/supervision.ts'
 import { type DescribedOperation, describedOperations } from './described-operations.ts'
 import { marksOf } from './parameter.ts'
@@ -54,7 +55,7 @@ function operationObject({ method, path, summary, body, response, event, error }
       headers: { 'x-request-id': { schema: { type: 'string' }, description: "Joins an answer and the services' logs." } },
       content: {
         'application/json': { schema: response },
-        ...(event === undefined ? {} : { 'text/event-stream': { schema: { type: 'string', description: 'Server-sent events; the data of each is JSON.' }, 'x-event': event } }),
+        ...(event === undefined ? {} : { 'text/event-stream': { schema: serverSentEvent(event, path.endsWith('completions')) } }),
       },
     },
   }
@@ -72,13 +73,23 @@ function operationObject({ method, path, summary, body, response, event, error }
   }
 }
 
+/** One event of a stream: its data is JSON. OpenAI's older APIs end with one that says "[DONE]". */
+function serverSentEvent(event: TSchema, endsWithDone: boolean): object {
+  const shape = (data: object): object => ({ type: 'object', properties: { event: { type: 'string' }, data }, required: ['data'] })
+  const json = shape({ type: 'string', contentMediaType: 'application/json', contentSchema: event })
+  return endsWithDone ? { anyOf: [shape({ const: '[DONE]' }), json] } : json
+}
+
 /** A body's schema as others read it: a refused parameter takes its neutral values and nothing else. */
 function bodySchema(schema: unknown): unknown {
   if (Array.isArray(schema)) return schema.map(bodySchema)
   if (typeof schema !== 'object' || schema === null) return schema
   const { 'x-support': support, 'x-neutral': neutral } = marksOf(schema)
   const { description } = schema as { description?: string }
-  if (support === 'refused') return { enum: neutral, description: `Refused with any other value: ${description ?? ''}` }
+  if (support === 'refused') {
+    // Lists and objects that hold nothing ask for nothing.
+    return { anyOf: [{ enum: neutral }, { type: 'array', maxItems: 0 }, { type: 'object', maxProperties: 0 }], description: `Refused with any other value: ${description ?? ''}` }
+  }
   return Object.fromEntries(
     Object.entries(schema)
       .filter(([name]) => name !== 'x-neutral')

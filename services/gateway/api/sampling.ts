@@ -15,10 +15,10 @@ export const samplingFields = {
   presence_penalty: nullable(Type.Number({ minimum: -2, maximum: 2 }), 'Taken off the logits of tokens that the answer has already. Default 0.'),
   frequency_penalty: nullable(Type.Number({ minimum: -2, maximum: 2 }), 'Taken off the logits of tokens for each time that the answer has them. Default 0.'),
   repeat_penalty: nullable(
-    Type.Number({ exclusiveMinimum: 0, maximum: 10 }),
+    Type.Number({ minimum: 0.01, maximum: 100 }),
     'Divides the logits of tokens among the last `repeat_last_n` of prompt and answer, as llama-server does. Default 1.',
   ),
-  repetition_penalty: nullable(Type.Number({ exclusiveMinimum: 0, maximum: 10 }), "vLLM's name of `repeat_penalty`."),
+  repetition_penalty: nullable(Type.Number({ minimum: 0.01, maximum: 100 }), "vLLM's name of `repeat_penalty`."),
   repeat_last_n: nullable(Type.Integer({ minimum: 0, maximum: 4096 }), `Tokens that \`repeat_penalty\` looks back. Default ${defaultPenaltyWindow}.`),
   logit_bias: nullable(
     Type.Unsafe<Record<string, number>>({ type: 'object', maxProperties: mostBiases, additionalProperties: { type: 'number', minimum: -100, maximum: 100 } }),
