@@ -4,7 +4,7 @@ import type { EmbeddingEngine, Engine, GeneratingEngine } from './engines/engine
 import { mostTop } from './engines/logprob-reader.ts'
 
 /** OpenAI's API allows 4 stop sequences; the worker leaves room for engines and clients that allow more. */
-const most = { stops: 16, stopLength: 1024, biases: 4096, visibleTokens: 1024, triggers: 16, markLength: 1024, endTokens: 64, inputs: 64 } as const
+const most = { stops: 16, stopLength: 1024, biases: 4096, penaltyWindow: 65_536, visibleTokens: 1024, triggers: 16, markLength: 1024, endTokens: 64, inputs: 64 } as const
 
 /** Throws INVALID_ARGUMENT with what is wrong. */
 export function validateGenerate(request: GenerateRequest, engine: GeneratingEngine): Sampling {
