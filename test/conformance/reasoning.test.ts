@@ -81,8 +81,8 @@ describe('a budget of reasoning, with the real model', () => {
     expect(message.reasoning_content?.length).toBeGreaterThan(10)
     expect(message.content?.length).toBeGreaterThan(0)
     expect(message.content).not.toContain('think>')
-    // The budget, and what ends the reasoning.
-    expect(usage?.completion_tokens_details?.reasoning_tokens).toBeGreaterThanOrEqual(12)
+    // About the budget: the tokens that begin and end it are counted or not.
+    expect(usage?.completion_tokens_details?.reasoning_tokens).toBeGreaterThanOrEqual(10)
     expect(usage?.completion_tokens_details?.reasoning_tokens).toBeLessThan(20)
   })
 
