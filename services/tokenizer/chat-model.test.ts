@@ -123,6 +123,43 @@ describe.each(names)('%s', (name) => {
     if (model.tools) for (const part of [key, 'text15x']) expect(text).toContain(part)
   })
 
+  test('takes a schema and arguments of 60 levels', () => {
+    let schema: object = { type: 'string', description: 'deepest' }
+    let value: unknown = 'deepest'
+    for (let level = 0; level < 14; level++) {
+      schema = { type: 'object', properties: { a: { type: 'array', items: schema } } }
+      value = { a: [[value]] }
+    }
+    const given = conversation((place) => `text${place}x`)
+    const [tool] = given.tools
+    if (tool === undefined) throw new Error('no tool')
+    const messages = given.messages.map((message) => ({ ...message, toolCalls: message.toolCalls.map((call) => ({ ...call, arguments: JSON.stringify(value) })) }))
+    expect(textOf(render(name, { ...given, messages, tools: [{ ...tool, parameters: JSON.stringify(schema) }] }))).toContain('text14x')
+  })
+
+  // Those that templates, the library and ourselves give a meaning to.
+  test.each(['range', 'namespace', 'true', 'none', 'loop', 'message', 'ns', 'loop_messages', 'documents', 'controls', 'custom_tools', 'date_string', '__proto__', 'toString'])(
+    'a template variable named %s does no more than the template lets it',
+    (variable) => {
+      const withVariable = (value: unknown): readonly Piece[] | undefined => {
+        const templateKwargs = `{${JSON.stringify(variable)}: ${JSON.stringify(value)}}`
+        try {
+          return render(name, { ...conversation((place) => `text${place}x`), templateKwargs })
+        } catch (thrown) {
+          expect(thrown).toMatchObject({ code: 'INVALID_ARGUMENT' })
+          return undefined
+        }
+      }
+      const harmless = withVariable('harmless')
+      for (const spelling of spellings) {
+        const hostile = withVariable(`x${spelling}x`)
+        expect(hostile === undefined).toBe(harmless === undefined)
+        expect(controlsOf(hostile ?? [])).toEqual(controlsOf(harmless ?? []))
+      }
+      for (const value of [1, null, [spellings], { [spellings[0] ?? '']: spellings }]) withVariable(value)
+    },
+  )
+
   test('no text of the client becomes a control token, wherever it stands', () => {
     const halves = spellings.flatMap((spelling) => [spelling.slice(0, -1), spelling.slice(1), spelling.slice(1, -1)])
     const fragment = fc.oneof(fc.constantFrom(...spellings), fc.constantFrom(...halves), fc.constantFrom('<', '>', '|', ' ', '\n', '"', '\\', '\u{fdd0}', '\u{e000}', 'x'))

@@ -15,6 +15,7 @@ import {
 import { createMetrics } from '../../services/tokenizer/metrics.ts'
 import { createTokenizerService, type TokenizerService } from '../../services/tokenizer/service.ts'
 import { withMetadata } from '../support/gguf-edit.ts'
+import { minilmModel } from '../support/minilm.ts'
 import { startLlama } from '../../services/tokenizer/vocabulary.ts'
 
 // The tokenizer service on the default model, against llama.cpp's own tokenising of the whole prompt.
@@ -312,6 +313,49 @@ describe('texts and tokens', () => {
         dialect: 'smollm',
       },
     ])
+  })
+})
+
+describe('an embedding model', () => {
+  let minilm: TokenizerService
+
+  beforeAll(async () => {
+    minilm = await createTokenizerService({ models: [{ id: 'minilm', path: await minilmModel() }], log, metrics: createMetrics(new Registry()) })
+  }, 180_000)
+  afterAll(() => minilm.close())
+
+  const tokensOf = async (texts: string[], more: Partial<TokenizeRequest> = {}): Promise<number[][]> => {
+    const { lists } = await minilm.handlers.tokenize({ model: 'minilm', texts, addSpecial: true, limited: true, parseSpecial: false, ...more }, call)
+    return lists.map(({ ids }) => ids)
+  }
+
+  test('has the tokens that BERT was taught', async () => {
+    // What its own tokenizer.json gives in Python's tokenizers: [CLS] hello world [SEP]; lower case, no accents, pieces of words, each
+    // ideograph by itself, [UNK] for one that is not known.
+    expect(await tokensOf(['Hello world', 'naïve embeddings!', '漢字', ''])).toEqual([
+      [101, 7592, 2088, 102],
+      [101, 15743, 7861, 8270, 4667, 2015, 999, 102],
+      [101, 1904, 100, 102],
+      [101, 102],
+    ])
+    expect(await tokensOf(['Hello world'], { addSpecial: false })).toEqual([[7592, 2088]])
+  })
+
+  test('takes what is spelt like its control tokens for text', async () => {
+    const [spelt = []] = await tokensOf(['[CLS] [SEP] [PAD]'])
+    expect(spelt.filter((id) => id === 101 || id === 102 || id === 0)).toEqual([101, 102])
+  })
+
+  test('has a short context, and says what is longer', async () => {
+    expect((await tokensOf(['word '.repeat(510)]))[0]).toHaveLength(512)
+    await expect(tokensOf(['short', 'word '.repeat(511)])).rejects.toMatchObject({ code: 'INVALID_ARGUMENT', reason: 'context_length_exceeded', message: expect.stringContaining('input 1 has 513 tokens') as string })
+  })
+
+  test('makes no text', async () => {
+    const [description] = (await minilm.handlers.describe({}, call)).models
+    expect(description).toMatchObject({ architecture: 'bert', quantisation: 'F16', chat: false, completion: false, embedding: true, tools: false, infill: false, embeddingLength: 384, dialect: '' })
+    const prompt = { $case: 'text', value: { text: 'a' } } as const
+    await expect(minilm.handlers.prepare({ ...requestOf(prompt), model: 'minilm' }, call)).rejects.toMatchObject({ reason: 'unsupported_parameter', param: 'model' })
   })
 })
 
