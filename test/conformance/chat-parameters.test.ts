@@ -3,7 +3,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import type { Platform } from '../support/platform.ts'
 import { openAiClient, type OpenAiClient, trust } from './support/clients.ts'
 import { parseJson } from './support/json.ts'
-import { supportedParameters } from './support/openapi.ts'
+import { supportedParameters, supportedPlaces } from './support/openapi.ts'
 import { realPlatform } from './support/platforms.ts'
 import { post } from './support/post.ts'
 
@@ -166,6 +166,11 @@ const effects: Record<string, () => Promise<void>> = {
     const text = textOf(await ask({ response_format: { type: 'json_object' }, max_tokens: 200 }))
     expect(parseJson(text)).toBeTypeOf('object')
     expect(textOf(await ask({ response_format: { type: 'text' } }))).toBe(textOf(await ask()))
+    const schema = { type: 'object', properties: { capital: { enum: ['Paris', 'Rome'] } }, required: ['capital'], additionalProperties: false }
+    const strict = await ask({ response_format: { type: 'json_schema', json_schema: { name: 'answer', description: 'A capital.', strict: true, schema } }, max_tokens: 60 })
+    expect(['Paris', 'Rome']).toContain((parseJson(textOf(strict)) as { capital: string }).capital)
+    const llamaServers = await ask({ max_tokens: 60 }, { response_format: { type: 'json_object', schema } })
+    expect(['Paris', 'Rome']).toContain((parseJson(textOf(llamaServers)) as { capital: string }).capital)
   },
   async json_schema() {
     const schema = { type: 'object', properties: { capital: { type: 'string', maxLength: 20 } }, required: ['capital'], additionalProperties: false }
@@ -183,6 +188,8 @@ const effects: Record<string, () => Promise<void>> = {
     const required = await ask({ tools, tool_choice: 'required', max_tokens: 120 })
     expect(required.choices[0]?.finish_reason).toBe('tool_calls')
     expect(['get_weather', 'get_tides']).toContain(calledBy(required)[0]?.function.name)
+    const strict = await ask({ tools: [{ type: 'function', function: { ...(wanted('get_tides') as { function: OpenAI.FunctionDefinition }).function, strict: true } }], tool_choice: 'required', max_tokens: 120 })
+    expect(calledBy(strict)[0]?.function.name).toBe('get_tides')
     const named = await ask({ tools, tool_choice: { type: 'function', function: { name: 'get_tides' } }, max_tokens: 120 })
     expect(calledBy(named).map((call) => call.function.name)).toContain('get_tides')
     expect(parseJson(calledBy(named)[0]?.function.arguments)).toEqual({ city: expect.any(String) as string })
@@ -255,6 +262,9 @@ describe('messages', () => {
     ['a name', [{ ...question, name: 'anne' }]],
     ['an assistant that spoke', [question, { role: 'assistant', content: 'Paris.' }, { role: 'user', content: 'And of Italy?' }]],
     ['an assistant that refused', [question, { role: 'assistant', content: null, refusal: 'No.' }, question]],
+    ['an assistant that refused in parts', [question, { role: 'assistant', content: [{ type: 'refusal', refusal: 'No.' }] }, question]],
+    ['an assistant that reasoned', [question, reasoned('reasoning_content'), question]],
+    ['an assistant that reasoned, as vLLM has it', [question, reasoned('reasoning'), question]],
     ['an assistant that called, and a tool', conversationWithTool('18 degrees')],
     ['parts', [{ role: 'user', content: [{ type: 'text', text: 'Name the capital ' }, { type: 'text', text: 'of France.' }] }]],
     ['parts of every role', [{ role: 'system', content: parts('Be terse.') }, { role: 'user', content: parts('Hello') }, { role: 'assistant', content: parts('Hi') }, { role: 'user', content: parts('Bye') }]],
@@ -281,6 +291,11 @@ function parts(text: string): { type: 'text'; text: string }[] {
   return [{ type: 'text', text }]
 }
 
+/** What it reasoned is in no type of the client. */
+function reasoned(name: string): Params['messages'][number] {
+  return { role: 'assistant', content: 'Paris.', [name]: 'That is easy.' }
+}
+
 function conversationWithTool(content: string | { type: 'text'; text: string }[]): Params['messages'] {
   return [
     { role: 'user', content: 'How warm is it in Rome?' },
@@ -288,3 +303,10 @@ function conversationWithTool(content: string | { type: 'text'; text: string }[]
     { role: 'tool', tool_call_id: 'call_1', content },
   ]
 }
+
+describe('what is inside of parameters', () => {
+  test('is sent by a test above wherever it is supported', async () => {
+    const sent = wire.placesSent('/v1/chat/completions')
+    expect((await supportedPlaces(platform, '/v1/chat/completions')).filter((place) => !sent.has(place))).toEqual([])
+  })
+})

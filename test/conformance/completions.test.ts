@@ -4,7 +4,7 @@ import { withMetadata } from '../support/gguf-edit.ts'
 import { type Platform, startPlatform } from '../support/platform.ts'
 import { openAiClient, type OpenAiClient, trust } from './support/clients.ts'
 import { parseJson } from './support/json.ts'
-import { supportedParameters } from './support/openapi.ts'
+import { supportedParameters, supportedPlaces } from './support/openapi.ts'
 import { realPlatform } from './support/platforms.ts'
 import { post } from './support/post.ts'
 
@@ -143,6 +143,9 @@ const effects: Record<string, () => Promise<void>> = {
   async response_format() {
     const completion = await ask({ max_tokens: 60 }, { response_format: { type: 'json_schema', json_schema: { name: 'x', schema: { enum: ['a', 'b'] } } } })
     expect(['a', 'b']).toContain(parseJson(textOf(completion)))
+    const schema = { type: 'object', properties: {}, additionalProperties: false }
+    expect(parseJson(textOf(await ask({}, { response_format: { type: 'json_object', schema } })))).toEqual({})
+    expect(parseJson(textOf(await ask({}, { response_format: { type: 'json_schema', json_schema: { name: 'x', description: 'Nothing.', strict: true, schema } } })))).toEqual({})
   },
   async json_schema() {
     expect(JSON.parse(textOf(await ask({}, { json_schema: { type: 'object', properties: {}, additionalProperties: false } })))).toEqual({})
@@ -201,5 +204,13 @@ describe('fill-in-the-middle', () => {
     } finally {
       await filling.stop()
     }
+  })
+})
+
+describe('what is inside of parameters', () => {
+  test('is sent by a test above wherever it is supported', async () => {
+    // To a model that has fill-in-the-middle: above.
+    const sent = new Set([...wire.placesSent('/v1/completions'), 'suffix'])
+    expect((await supportedPlaces(platform, '/v1/completions')).filter((place) => !sent.has(place))).toEqual([])
   })
 })

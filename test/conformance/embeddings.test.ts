@@ -2,7 +2,7 @@ import type OpenAI from 'openai'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import type { Platform } from '../support/platform.ts'
 import { openAiClient, type OpenAiClient, trust } from './support/clients.ts'
-import { supportedParameters } from './support/openapi.ts'
+import { supportedParameters, supportedPlaces } from './support/openapi.ts'
 import { realPlatform } from './support/platforms.ts'
 import { post } from './support/post.ts'
 
@@ -111,5 +111,12 @@ describe('embeddings, through the openai client, with a real model', () => {
 
   test.each(wrong)('%s is a 400 with its place', async (_, input, param) => {
     await expect(embed({ input: input as string })).rejects.toMatchObject({ status: 400, param: expect.stringContaining(param) as string })
+  })
+})
+
+describe('what is inside of parameters', () => {
+  test('is sent by a test above wherever it is supported', async () => {
+    const sent = wire.placesSent('/v1/embeddings')
+    expect((await supportedPlaces(platform, '/v1/embeddings')).filter((place) => !sent.has(place))).toEqual([])
   })
 })

@@ -3,7 +3,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import type { Platform } from '../support/platform.ts'
 import { trust } from './support/clients.ts'
 import { parseJson } from './support/json.ts'
-import { supportedParameters } from './support/openapi.ts'
+import { supportedParameters, supportedPlaces } from './support/openapi.ts'
 import { playedPlatform, realPlatform } from './support/platforms.ts'
 import { checkedFetch, type CheckedFetch } from './wire/checked-fetch.ts'
 
@@ -51,6 +51,12 @@ describe('messages, with the real model', () => {
       expect(parts.content).toHaveLength(1)
       const history = await ask({ messages: [{ role: 'user', content: question }, { role: 'assistant', content: [{ type: 'text', text: 'Paris.' }] }, { role: 'user', content: 'And of Italy?' }] })
       expect(history.usage.input_tokens).toBeGreaterThan(parts.usage.input_tokens + 8)
+      const used: Anthropic.MessageParam[] = [
+        { role: 'user', content: question },
+        { role: 'assistant', content: [{ type: 'thinking', thinking: 'I must look.', signature: '' }, { type: 'tool_use', id: 'toolu_1', name: 'look_up', input: { what: 'France' } }] },
+        { role: 'user', content: [{ type: 'tool_result', tool_use_id: 'toolu_1', is_error: false, content: [{ type: 'text', text: 'Paris' }] }, { type: 'text', text: 'So?' }] },
+      ]
+      expect((await ask({ messages: used })).usage.input_tokens).toBeGreaterThan(parts.usage.input_tokens + 8)
     },
     async max_tokens() {
       const message = await ask({ max_tokens: 3, messages: [{ role: 'user', content: 'Tell me a story.' }] })
@@ -89,6 +95,8 @@ describe('messages, with the real model', () => {
     async tools() {
       const message = await ask({ tools: [tool], tool_choice: { type: 'any', disable_parallel_tool_use: true }, max_tokens: 120 })
       expect(message.stop_reason).toBe('tool_use')
+      const strict = await ask({ tools: [{ ...tool, type: 'custom', strict: true }], tool_choice: { type: 'any' }, max_tokens: 120 })
+      expect(strict.stop_reason).toBe('tool_use')
       const use = message.content.find((block) => block.type === 'tool_use')
       expect(use).toMatchObject({ name: 'get_weather', input: { city: expect.any(String) as string } })
     },
@@ -102,11 +110,14 @@ describe('messages, with the real model', () => {
     },
     async thinking() {
       expect(textOf(await ask({ thinking: { type: 'disabled' } }))).toContain('Paris')
+      // What it does to a model that reasons: reasoning.test.ts.
+      expect(textOf(await ask({ thinking: { type: 'enabled', budget_tokens: 1024, display: 'omitted' } }))).toContain('Paris')
     },
     async output_config() {
       const schema = { type: 'object', properties: { capital: { type: 'string', maxLength: 20 } }, required: ['capital'], additionalProperties: false }
       const message = await ask({ max_tokens: 60, output_config: { format: { type: 'json_schema', schema } } })
       expect(parseJson(textOf(message))).toEqual({ capital: expect.any(String) as string })
+      expect(textOf(await ask({ output_config: { effort: 'low' } }))).toContain('Paris')
     },
     async metadata() {
       expect(textOf(await ask({ metadata: { user_id: 'anne' } }))).toBe(textOf(await ask()))
@@ -150,6 +161,13 @@ describe('messages, with the real model', () => {
 
   test.each(refused)('%s is refused with its place', async (_, extra, place) => {
     await expect(ask(extra)).rejects.toMatchObject({ status: 400, error: { error: { type: 'invalid_request_error', message: expect.stringMatching(place) as string } } })
+  })
+
+  test('is sent wherever it is supported, by a test above', async () => {
+    const sent = wire.placesSent('/v1/messages')
+    const supported = await supportedPlaces(platform, '/v1/messages')
+    expect(supported.length).toBeGreaterThan(20)
+    expect(supported.filter((place) => !sent.has(place))).toEqual([])
   })
 })
 

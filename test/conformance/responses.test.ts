@@ -5,6 +5,7 @@ import { z } from 'zod'
 import type { Platform } from '../support/platform.ts'
 import { openAiClient, type OpenAiClient, trust } from './support/clients.ts'
 import { parseJson } from './support/json.ts'
+import { supportedPlaces } from './support/openapi.ts'
 import { playedPlatform, realPlatform } from './support/platforms.ts'
 
 type Response = OpenAI.Responses.Response
@@ -74,6 +75,25 @@ describe('responses, with the real model', () => {
     expect(response.usage?.input_tokens).toBeGreaterThan((first.usage?.input_tokens ?? 0) + 8)
   })
 
+  test('takes calls, what they gave, and refusals', async () => {
+    const call = { type: 'function_call' as const, call_id: 'call_1', name: 'look_up', arguments: '{"what": "France"}' }
+    const question = { role: 'user' as const, content: 'Name the capital of France.' }
+    const without = await ask({ input: [question] })
+    // In no type of the client, but the API's models give such parts.
+    const refusals = [{ type: 'refusal', refusal: 'Ask someone else about it.' }] as unknown as OpenAI.Responses.ResponseFunctionCallOutputItemList
+    const outputs: OpenAI.Responses.ResponseInputItem.FunctionCallOutput['output'][] = ['Paris', [{ type: 'input_text', text: 'Paris' }], refusals]
+    for (const output of outputs) {
+      const response = await ask({ input: [question, call, { type: 'function_call_output', call_id: 'call_1', output }] })
+      expect(response.usage?.input_tokens).toBeGreaterThan((without.usage?.input_tokens ?? 0) + 8)
+    }
+    const refused = await ask({ input: [question, { type: 'message', role: 'assistant', id: 'msg_1', status: 'completed', content: [{ type: 'refusal', refusal: 'No.' }] }, question] })
+    expect(refused.status).not.toBe('failed')
+  })
+
+  test.each([{ prompt_cache_key: 'a conversation' }, { reasoning: { effort: 'none' as const } }])('%o leaves the text as it is', async (extra) => {
+    expect((await ask(extra)).output_text).toBe((await ask()).output_text)
+  })
+
   test('heeds instructions, and tells them', async () => {
     const response = await ask({ instructions: 'Speak like a pirate, always.' })
     expect(response.instructions).toBe('Speak like a pirate, always.')
@@ -102,6 +122,8 @@ describe('responses, with the real model', () => {
   test('gives a JSON object', async () => {
     const response = await ask({ text: { format: { type: 'json_object' } }, max_output_tokens: 300 })
     expect(response.output_text).toMatch(/^\s*\{/)
+    const schema = { type: 'object', properties: {}, additionalProperties: false }
+    expect((await ask({ text: { format: { type: 'json_schema', name: 'nothing', description: 'Nothing.', strict: true, schema } } })).output_text).toMatch(/^\{\s*\}$/)
   })
 
   test('calls a tool that is demanded, with arguments that keep to its schema', async () => {
@@ -122,7 +144,7 @@ describe('responses, with the real model', () => {
   })
 
   test('streams the same text', async () => {
-    const events = await eventsOf({ input: 'Name the capital of France.', temperature: 0, max_output_tokens: 16 })
+    const events = await eventsOf({ input: 'Name the capital of France.', temperature: 0, max_output_tokens: 16, stream_options: { include_obfuscation: false } })
     const text = only(events, 'response.output_text.delta').map(({ delta }) => delta).join('')
     expect(text).toBe((await ask()).output_text)
   })
@@ -140,6 +162,13 @@ describe('responses, with the real model', () => {
 
   test.each(refused)('%s is refused with its name', async (_, extra, param) => {
     await expect(ask(extra)).rejects.toMatchObject({ status: 400, param: expect.stringContaining(param) as string, message: expect.stringMatching(/./) as string })
+  })
+
+  test('is sent wherever it is supported, by a test above', async () => {
+    const sent = wire.placesSent('/v1/responses')
+    const supported = await supportedPlaces(platform, '/v1/responses')
+    expect(supported.length).toBeGreaterThan(20)
+    expect(supported.filter((place) => !sent.has(place))).toEqual([])
   })
 })
 

@@ -28,6 +28,15 @@ const chatTemplate = `{%- if tools %}
 {%- if enable_thinking is defined and enable_thinking is false %}{{- '<think>\\n\\n</think>\\n\\n' }}{%- endif %}
 {%- endif %}`
 
+/** Its answers begin with reasoning, whatever it would rather do. */
+const reasoningFirst = chatTemplate.replace("{{- '<|im_start|>assistant\\n' }}\n{%- if enable_thinking", "{{- '<|im_start|>assistant\\n<think>\\n' }}\n{%- if enable_thinking")
+
+/** Path of a copy of the default model whose answers begin with reasoning. */
+export async function reasoningModel(): Promise<string> {
+  if (reasoningFirst === chatTemplate) throw new Error('the template is not what it was')
+  return await withMetadata(process.env['INTRAMUROS_TEST_MODEL'] ?? '', { 'tokenizer.chat_template': reasoningFirst })
+}
+
 /** Path of a copy of the default model whose chat template knows reasoning and tools. */
 export async function toolModel(): Promise<string> {
   return await withMetadata(process.env['INTRAMUROS_TEST_MODEL'] ?? '', { 'tokenizer.chat_template': chatTemplate })

@@ -6,6 +6,8 @@ export interface CheckedFetch {
   fetch: typeof fetch
   /** Throws if anything was wrong since the last call. */
   verify(): void
+  /** Places in the bodies that were sent to this path and answered, such as "messages[].content". */
+  placesSent(path: string): ReadonlySet<string>
 }
 
 interface Wire {
@@ -32,6 +34,7 @@ const mostTold = 20
 
 export function checkedFetch(): CheckedFetch {
   let found: string[] = []
+  const sent = new Map<string, Set<string>>()
 
   function check(type: WireType, value: unknown, streamed = false): void {
     found.push(...problemsOf(type, asDescribed(type, value, streamed)))
@@ -41,6 +44,11 @@ export function checkedFetch(): CheckedFetch {
     async fetch(input, init) {
       const response = await fetch(input, init)
       const path = new URL(typeof input === 'string' ? input : input instanceof URL ? input : input.url).pathname
+      if (response.ok && typeof init?.body === 'string') {
+        const places = sent.get(path) ?? new Set()
+        sent.set(path, places)
+        collectPlaces(JSON.parse(init.body), '', places)
+      }
       const wire = wires.find(([pattern]) => pattern.test(path))?.[1]
       if (!response.headers.has('x-request-id')) found.push(`${path}: no x-request-id`)
       if (wire === undefined || response.body === null) return response
@@ -53,6 +61,7 @@ export function checkedFetch(): CheckedFetch {
       found = []
       if (told.length > 0) throw new Error(`not as the API's types say:\n${told.join('\n')}`)
     },
+    placesSent: (path) => sent.get(path) ?? new Set(),
   }
 
   function bodyObserver(wire: Wire, response: Response, kind: string): TransformStream<Uint8Array, Uint8Array> {
@@ -79,6 +88,18 @@ export function checkedFetch(): CheckedFetch {
       }
       if (type === 'ResponseStreamEvent') found.push(...sequenceProblems(events))
     })
+  }
+}
+
+function collectPlaces(value: unknown, place: string, places: Set<string>): void {
+  if (Array.isArray(value)) {
+    for (const item of value) collectPlaces(item, `${place}[]`, places)
+  } else if (typeof value === 'object' && value !== null) {
+    for (const [name, inner] of Object.entries(value)) {
+      const its = place === '' ? name : `${place}.${name}`
+      places.add(its)
+      collectPlaces(inner, its, places)
+    }
   }
 }
 
