@@ -73,7 +73,9 @@ export function messagesOf(items: readonly Static<typeof InputItem>[]): ChatMess
 
   for (const item of items) {
     if (item.type === 'reasoning') {
-      assistant().reasoning += (item.content ?? []).map(({ text }) => text).join('')
+      const reasoning = (item.content ?? []).map(({ text }) => text).join('')
+      // Reasoning of another server's model may be encrypted, or kept there: nothing of it is a turn.
+      if (reasoning !== '') assistant().reasoning += reasoning
     } else if (item.type === 'function_call') {
       names.set(item.call_id, item.name)
       assistant().toolCalls.push({ id: item.call_id, name: item.name, arguments: item.arguments })
