@@ -18,7 +18,7 @@ const Part = Type.Union([
 ])
 
 const InputMessage = Type.Object({
-  type: Type.Optional(Type.Literal('message')),
+  type: Type.Optional(Type.Enum(['message'])),
   role: Type.Enum(['user', 'assistant', 'system', 'developer']),
   content: Type.Union([Type.String(), Type.Array(Part)]),
   id: itemId,
