@@ -91,7 +91,8 @@ function parseMessage({ role, content, reasoning, toolCalls, toolCallId, name }:
 function argumentsOf(text: string, param: string): unknown {
   if (text.trim() === '') return {}
   try {
-    return checkedDepth(JSON.parse(text, longNumber.test(text) ? exactly : undefined), param)
+    const given = checkedDepth(JSON.parse(text), param)
+    return longNumber.test(text) ? JSON.parse(text, exactly) : given
   } catch (thrown) {
     if (thrown instanceof ServiceError) throw thrown
     return text

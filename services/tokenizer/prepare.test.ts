@@ -139,6 +139,18 @@ describe('prepare', () => {
     expect(await broken.registry.metrics()).toContain('intramuros_tokenizer_prepare_errors_total{reason="internal_error"} 1')
   })
 
+  test('more messages, calls and tools than tokens are refused before anything is rendered', async () => {
+    const { prepare } = setUp(() => {
+      throw new Error('rendered')
+    })
+    const refused = { reason: 'context_length_exceeded', message: expect.stringContaining('more than 100 tokens') as string }
+    await expect(prepare(request('', { messages: Array.from({ length: 101 }, () => ({ role: 'user', content: '' })) }), call)).rejects.toMatchObject(refused)
+    const many = request('')
+    const [message] = many.prompt?.$case === 'conversation' ? many.prompt.value.messages : []
+    for (let i = 0; i < 100; i++) message?.toolCalls.push({ id: '', name: 'f', arguments: '' })
+    await expect(prepare(many, call)).rejects.toMatchObject(refused)
+  })
+
   test('counts, and logs the request id and counts but nothing of the messages', async () => {
     const { prepare, lines, registry } = setUp()
     await prepare(request('canary'), call)
