@@ -1,8 +1,9 @@
-import { getLlama, type Llama, type LlamaModel, LlamaLogLevel, type Token } from 'node-llama-cpp'
+import { getLlama, type Llama, type LlamaModel, LlamaLogLevel } from 'node-llama-cpp'
 import { type Static, Type } from 'typebox'
 import { Check } from 'typebox/value'
 import type { Logger } from '../shared/log.ts'
-import { createTokenTexts, type TokenKind, type TokenTexts } from '../shared/vocabulary/token-texts.ts'
+import { tokenKind } from '../shared/vocabulary/token-kind.ts'
+import { createTokenTexts, type TokenTexts } from '../shared/vocabulary/token-texts.ts'
 import { quantisationName } from './quantisation.ts'
 
 export interface SpecialToken {
@@ -143,7 +144,7 @@ function describe(model: LlamaModel, path: string): Vocabulary {
     ending: end !== null && (shouldAppendEosToken || ggml.model === 'bert') ? [end] : [],
     infill: prefix === null || suffix === null || middle === null ? undefined : { prefix, suffix, middle },
     size: ggml.tokens.length,
-    texts: createTokenTexts({ model: ggml.model, tokens: ggml.tokens, kindOf: (token) => kindOf(model, token), addsSpace }),
+    texts: createTokenTexts({ model: ggml.model, tokens: ggml.tokens, kindOf: (token) => tokenKind(model, token), addsSpace }),
     description: describeFile(model, architecture),
     bos: bos === null || bosString === null ? undefined : { id: bos, text: bosString },
     eosText: eosString ?? '',
@@ -170,12 +171,4 @@ function describeFile(model: LlamaModel, { embedding_length: length, pooling_typ
     // llama.cpp's llama_pooling_type: mean, CLS, last token.
     embeddingLength: pooling >= 1 && pooling <= 3 ? (length ?? 0) : 0,
   }
-}
-
-function kindOf(model: LlamaModel, token: number): TokenKind {
-  const attributes = model.getTokenAttributes(token as Token)
-  if (attributes.control || attributes.unknown) return 'special'
-  if (attributes.userDefined) return 'literal'
-  if (attributes.byte) return 'byte'
-  return attributes.normal ? 'text' : 'special'
 }

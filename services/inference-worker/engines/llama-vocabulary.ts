@@ -1,8 +1,9 @@
-import type { LlamaModel, Token } from 'node-llama-cpp'
+import type { LlamaModel } from 'node-llama-cpp'
 import { Type } from 'typebox'
 import { Check } from 'typebox/value'
 import { EngineLoadError } from './load-error.ts'
-import { knownVocabularies, type TokenKind, type TokenTable } from '../../shared/vocabulary/token-texts.ts'
+import { tokenKind } from '../../shared/vocabulary/token-kind.ts'
+import { knownVocabularies, type TokenTable } from '../../shared/vocabulary/token-texts.ts'
 
 const VocabularyMetadata = Type.Object({
   model: Type.String(),
@@ -24,19 +25,10 @@ export function readTokenTable(model: LlamaModel, path: string): TokenTable {
   const table: TokenTable = {
     model: ggml.model,
     tokens: ggml.tokens,
-    // From llama.cpp rather than from the file: it corrects the types of some well-known tokens.
-    kindOf: (token) => kindOf(model, token),
+    kindOf: (token) => tokenKind(model, token),
     addsSpace: ggml.model !== 'gpt2' && ggml.add_space_prefix !== false,
   }
   // Copies of what llama.cpp holds itself; with large vocabularies tens of megabytes.
   Object.assign(ggml, { scores: [], merges: [] })
   return table
-}
-
-function kindOf(model: LlamaModel, token: number): TokenKind {
-  const attributes = model.getTokenAttributes(token as Token)
-  if (attributes.control || attributes.unknown) return 'special'
-  if (attributes.userDefined) return 'literal'
-  if (attributes.byte) return 'byte'
-  return attributes.normal ? 'text' : 'special'
 }

@@ -1,5 +1,5 @@
 import Type, { type Static } from 'typebox'
-import { type ChatMessage, type Conversation, ToolChoice } from '../../../../proto/gen/intramuros/v1/tokenizer.ts'
+import type { ChatMessage, Conversation } from '../../../../proto/gen/intramuros/v1/tokenizer.ts'
 import type { ParsedRequest } from '../../endpoint.ts'
 import type { Generation } from '../../generation.ts'
 import { bodyParser, invalid, unsupported } from '../body.ts'
@@ -7,7 +7,7 @@ import { extensionFields } from '../extensions.ts'
 import { formatFields, formatOf, JsonObject } from '../format.ts'
 import { ignored, nullable, refused } from '../parameter.ts'
 import { samplingFields, samplingOf, stopField, stopsOf } from '../sampling.ts'
-import { toolsOf } from '../tools.ts'
+import { toolChoiceOf, toolsOf } from '../tools.ts'
 import { includeUsageOf, streamOptionsField } from '../stream-options.ts'
 import { chatAnswer } from './answer.ts'
 
@@ -149,7 +149,7 @@ export function conversationOf(body: Body): Conversation {
   return {
     messages: body.messages.map(messageOf),
     tools,
-    ...toolChoiceOf(body, tools),
+    ...toolChoiceOf(typeof body.tool_choice === 'object' && body.tool_choice !== null ? { name: body.tool_choice.function.name, param: 'tool_choice.function.name' } : (body.tool_choice ?? 'auto'), tools),
     singleToolCall: body.parallel_tool_calls === false,
     templateKwargs: body.chat_template_kwargs == null ? '' : JSON.stringify(body.chat_template_kwargs),
     ...(effort === '' ? {} : { reasoning: effort !== 'none' }),
@@ -179,17 +179,6 @@ function messageOf(message: Body['messages'][number], index: number): ChatMessag
     toolCallId: toolCallId ?? '',
     name: name ?? '',
   }
-}
-
-function toolChoiceOf({ tool_choice: choice }: Body, tools: Conversation['tools']): Pick<Conversation, 'toolChoice' | 'toolName'> {
-  if (choice == null || choice === 'auto') return { toolChoice: ToolChoice.AUTO, toolName: '' }
-  if (choice === 'none') return { toolChoice: ToolChoice.NONE, toolName: '' }
-  if (tools.length === 0) throw invalid({ param: 'tool_choice', message: "'tool_choice' demands a call, but there are no 'tools'." })
-  if (choice === 'required') return { toolChoice: ToolChoice.REQUIRED, toolName: '' }
-  if (!tools.some(({ name }) => name === choice.function.name)) {
-    throw invalid({ param: 'tool_choice.function.name', message: "'tool_choice' names a function that is not among the 'tools'." })
-  }
-  return { toolChoice: ToolChoice.NAMED, toolName: choice.function.name }
 }
 
 function topLogprobsOf({ logprobs, top_logprobs: top }: Body): number | undefined {

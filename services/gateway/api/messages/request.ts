@@ -1,12 +1,12 @@
 import Type, { type Static } from 'typebox'
-import { type Conversation, type OutputFormat, ToolChoice } from '../../../../proto/gen/intramuros/v1/tokenizer.ts'
+import type { Conversation, OutputFormat } from '../../../../proto/gen/intramuros/v1/tokenizer.ts'
 import type { ParsedRequest } from '../../endpoint.ts'
 import type { Generation } from '../../generation.ts'
-import { bodyParser, invalid, unsupported } from '../body.ts'
+import { bodyParser, unsupported } from '../body.ts'
 import { JsonObject } from '../format.ts'
 import { ignored, nullable, refused } from '../parameter.ts'
 import { neutralSampling } from '../sampling.ts'
-import { toolsOf } from '../tools.ts'
+import { toolChoiceOf, toolsOf } from '../tools.ts'
 import { messagesAnswer } from './answer.ts'
 import { chatMessages, Message, TextBlock } from './content.ts'
 
@@ -141,7 +141,7 @@ function conversationOf(body: Static<typeof CountTokensBody>): Conversation {
   return {
     messages: system === '' ? messages : [{ role: 'system', content: system, reasoning: '', toolCalls: [], toolCallId: '', name: '' }, ...messages],
     tools,
-    ...toolChoiceOf(body.tool_choice, tools),
+    ...toolChoiceOf(choiceOf(body), tools),
     singleToolCall: body.tool_choice?.type === 'none' ? false : (body.tool_choice?.disable_parallel_tool_use ?? false),
     templateKwargs: '',
     ...(thinking == null ? {} : { reasoning: thinking.type !== 'disabled' }),
@@ -151,14 +151,10 @@ function conversationOf(body: Static<typeof CountTokensBody>): Conversation {
   }
 }
 
-function toolChoiceOf(choice: Static<typeof CountTokensBody>['tool_choice'], tools: Conversation['tools']): Pick<Conversation, 'toolChoice' | 'toolName'> {
-  if (choice == null || choice.type === 'auto') return { toolChoice: ToolChoice.AUTO, toolName: '' }
-  if (choice.type === 'none') return { toolChoice: ToolChoice.NONE, toolName: '' }
-  if (tools.length === 0) throw invalid({ param: 'tool_choice', message: "'tool_choice' demands a call, but there are no 'tools'." })
-  if (choice.type === 'any') return { toolChoice: ToolChoice.REQUIRED, toolName: '' }
-  const name = 'name' in choice ? choice.name : ''
-  if (!tools.some((tool) => tool.name === name)) throw invalid({ param: 'tool_choice.name', message: "'tool_choice' names a tool that is not among the 'tools'." })
-  return { toolChoice: ToolChoice.NAMED, toolName: name }
+function choiceOf({ tool_choice: choice }: Static<typeof CountTokensBody>): Parameters<typeof toolChoiceOf>[0] {
+  if (choice == null) return 'auto'
+  if ('name' in choice) return { name: choice.name, param: 'tool_choice.name' }
+  return choice.type === 'any' ? 'required' : choice.type
 }
 
 function formatOf({ output_config: config }: Static<typeof CountTokensBody>): OutputFormat | undefined {

@@ -1,12 +1,12 @@
 import Type, { type Static } from 'typebox'
-import { type Conversation, type OutputFormat, ToolChoice } from '../../../../proto/gen/intramuros/v1/tokenizer.ts'
+import type { Conversation, OutputFormat } from '../../../../proto/gen/intramuros/v1/tokenizer.ts'
 import type { ParsedRequest } from '../../endpoint.ts'
 import type { Generation } from '../../generation.ts'
-import { bodyParser, invalid } from '../body.ts'
+import { bodyParser } from '../body.ts'
 import { JsonObject } from '../format.ts'
 import { ignored, nullable, refused } from '../parameter.ts'
 import { neutralSampling } from '../sampling.ts'
-import { toolsOf } from '../tools.ts'
+import { toolChoiceOf, toolsOf } from '../tools.ts'
 import { responsesAnswer } from './answer.ts'
 import { InputItem, messagesOf } from './input.ts'
 
@@ -132,22 +132,13 @@ function conversationOf(body: ResponsesRequestBody): Conversation {
   return {
     messages: body.instructions == null ? input : [system, ...input],
     tools,
-    ...toolChoiceOf(body, tools),
+    ...toolChoiceOf(typeof body.tool_choice === 'object' && body.tool_choice !== null ? { name: body.tool_choice.name, param: 'tool_choice.name' } : (body.tool_choice ?? 'auto'), tools),
     singleToolCall: body.parallel_tool_calls === false,
     templateKwargs: '',
     ...(effort === '' ? {} : { reasoning: effort !== 'none' }),
     reasoningEffort: effort === 'none' ? '' : effort,
     addGenerationPrompt: true,
   }
-}
-
-function toolChoiceOf({ tool_choice: choice }: ResponsesRequestBody, tools: Conversation['tools']): Pick<Conversation, 'toolChoice' | 'toolName'> {
-  if (choice == null || choice === 'auto') return { toolChoice: ToolChoice.AUTO, toolName: '' }
-  if (choice === 'none') return { toolChoice: ToolChoice.NONE, toolName: '' }
-  if (tools.length === 0) throw invalid({ param: 'tool_choice', message: "'tool_choice' demands a call, but there are no 'tools'." })
-  if (choice === 'required') return { toolChoice: ToolChoice.REQUIRED, toolName: '' }
-  if (!tools.some(({ name }) => name === choice.name)) throw invalid({ param: 'tool_choice.name', message: "'tool_choice' names a function that is not among the 'tools'." })
-  return { toolChoice: ToolChoice.NAMED, toolName: choice.name }
 }
 
 function formatOf({ text }: ResponsesRequestBody): OutputFormat | undefined {
