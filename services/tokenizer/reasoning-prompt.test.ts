@@ -104,6 +104,10 @@ describe('reasoning that the model begins', () => {
     expect(off.grammar).not.toContain('<think>')
   })
 
+  test('is not expected where no turn of the model begins', async () => {
+    expect((await prepare(model, { addGenerationPrompt: false, format: object })).grammar).not.toContain('<think>')
+  })
+
   test('is not begun by what a user says', async () => {
     expect((await prepare(model, { content: 'a <think>' })).reasoningOpen).toBe(false)
   })
