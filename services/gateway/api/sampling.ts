@@ -1,7 +1,7 @@
 import Type, { type Static } from 'typebox'
 import type { Sampling } from '../../../proto/gen/intramuros/v1/inference.ts'
 import { invalid } from './body.ts'
-import { nullable } from './parameter.ts'
+import { nullable, refused } from './parameter.ts'
 
 const mostBiases = 1024
 const defaultPenaltyWindow = 64
@@ -31,6 +31,22 @@ export const samplingFields = {
 }
 
 const SamplingFields = Type.Object(samplingFields)
+
+const elsewhere = 'this API has no such parameter. Use POST /v1/chat/completions.'
+
+/** What the other APIs don't have: sent to them out of habit, it is refused rather than taken for unknown, for it would change the answer. */
+export const chatOnlySamplingFields = {
+  min_p: refused([null, 0], elsewhere),
+  presence_penalty: refused([null, 0], elsewhere),
+  frequency_penalty: refused([null, 0], elsewhere),
+  repeat_penalty: refused([null, 1], elsewhere),
+  repetition_penalty: refused([null, 1], elsewhere),
+  logit_bias: refused([null], elsewhere),
+  seed: refused([null, -1], elsewhere),
+  n: refused([null, 1], elsewhere),
+  grammar: refused([null, ''], elsewhere),
+  chat_template_kwargs: refused([null], elsewhere),
+}
 
 /** Sampling as the model has it: nothing shapes it. */
 export function neutralSampling(): Sampling {

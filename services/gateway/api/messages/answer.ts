@@ -6,12 +6,13 @@ import type { Exchange } from '../../http/exchange.ts'
 type Block =
   | { type: 'thinking'; thinking: string; signature: '' }
   | { type: 'text'; text: string; citations: null }
-  | { type: 'tool_use'; id: string; name: string; caller: { type: 'direct' }; input: unknown }
+  | { type: 'tool_use'; id: string; name: string; caller: { type: 'direct' }; input: object }
 
 /** Writes an answer of Anthropic's Messages API, https://docs.claude.com/en/api/messages, and …/messages-streaming. */
-export function messagesAnswer(exchange: Exchange, { model, stream }: Generation, hidesThinking: boolean): Answer {
-  const head = { id: `msg_${exchange.requestId.replaceAll('-', '')}`, type: 'message', role: 'assistant', model }
-  const answer = stream ? streamedAnswer(exchange, head) : wholeAnswer(exchange, head)
+export function messagesAnswer(exchange: Exchange, generation: Generation, hidesThinking: boolean): Answer {
+  // Anthropic's name of x-request-id, which its clients tell.
+  exchange.header('request-id', exchange.requestId)
+  const answer = generation.stream ? streamedAnswer(exchange, generation) : wholeAnswer(exchange, generation)
   if (!hidesThinking) return answer
   return {
     ...answer,
@@ -22,16 +23,35 @@ export function messagesAnswer(exchange: Exchange, { model, stream }: Generation
   }
 }
 
-function message(head: object, content: readonly Block[], end: ChoiceEnd | undefined, used: TokensUsed): object {
-  return { ...head, content, container: null, diagnostics: null, ...stopOf(end), usage: { ...usageOf(used), cache_creation: null, inference_geo: null, service_tier: 'standard', speed: null } }
+/** A message without its content. */
+function messageHead({ requestId }: Exchange, { model }: Generation, stop: Stop, used: TokensUsed): object {
+  return {
+    id: `msg_${requestId.replaceAll('-', '')}`,
+    type: 'message',
+    role: 'assistant',
+    model,
+    container: null,
+    diagnostics: null,
+    ...stop,
+    usage: { ...usageOf(used), cache_creation: null, inference_geo: null, service_tier: 'standard', speed: null },
+  }
 }
 
-function stopOf(end: ChoiceEnd | undefined): { stop_reason: string | null; stop_sequence: string | null; stop_details: null } {
-  return { stop_reason: end === undefined ? null : stopReason(end), stop_sequence: end?.stopSequence ?? null, stop_details: null }
+interface Stop {
+  stop_reason: string | null
+  stop_sequence: string | null
+  stop_details: null
 }
 
-function stopReason({ finishReason, stopSequence }: ChoiceEnd): string {
-  if (finishReason === 'length') return 'max_tokens'
+const notStopped: Stop = { stop_reason: null, stop_sequence: null, stop_details: null }
+
+function stopOf(end: ChoiceEnd | undefined, { maxTokens }: Generation, { output }: TokensUsed): Stop {
+  return { stop_reason: end === undefined ? null : stopReason(end, output < maxTokens), stop_sequence: end?.stopSequence ?? null, stop_details: null }
+}
+
+/** What ends before the request's limit, and is cut all the same, has come to the end of the context. */
+function stopReason({ finishReason, stopSequence }: ChoiceEnd, belowLimit: boolean): string {
+  if (finishReason === 'length') return belowLimit ? 'model_context_window_exceeded' : 'max_tokens'
   if (finishReason === 'tool_calls') return 'tool_use'
   return stopSequence === undefined ? 'end_turn' : 'stop_sequence'
 }
@@ -63,53 +83,59 @@ function emptyBlock(part: OutputPart): Block | undefined {
 /** The kind of block that a part goes on with. */
 const blockTypes = { reasoning: 'thinking', text: 'text', tool_call: 'tool_use', tool_arguments: 'tool_use' } as const
 
-function wholeAnswer(exchange: Exchange, head: object): Answer {
-  const content: Block[] = []
-  let json = ''
+function wholeAnswer(exchange: Exchange, generation: Generation): Answer {
+  const content: { block: Block; text: string }[] = []
   let end: ChoiceEnd | undefined
-
-  function closeCall(): void {
-    const last = content.at(-1)
-    if (last?.type === 'tool_use') last.input = parsed(json)
-    json = ''
-  }
-
   return {
     start: () => undefined,
     parts(_choice, parts) {
       for (const part of parts) {
-        const last = content.at(-1)
-        if (part.kind === 'tool_call' || last?.type !== blockTypes[part.kind]) {
-          closeCall()
+        if (part.kind === 'tool_call' || content.at(-1)?.block.type !== blockTypes[part.kind]) {
           const block = emptyBlock(part)
-          if (block !== undefined) content.push(block)
+          if (block !== undefined) content.push({ block, text: '' })
         }
-        const block = content.at(-1)
-        if (part.kind === 'tool_arguments') json += part.text
-        else if (part.kind === 'text' && block?.type === 'text') block.text += part.text
-        else if (part.kind === 'reasoning' && block?.type === 'thinking') block.thinking += part.text
+        const last = content.at(-1)
+        if (last !== undefined && part.kind !== 'tool_call') last.text += part.text
       }
       return undefined
     },
     endChoice(_choice, given) {
-      closeCall()
       end = given
       return undefined
     },
-    finish: (used) => exchange.json(200, JSON.stringify(message(head, content, end, used))),
+    finish(used) {
+      const head = JSON.stringify(messageHead(exchange, generation, stopOf(end, generation, used), used))
+      const blocks = content.map(({ block, text }) => blockJson(block, text))
+      exchange.json(200, `${head.slice(0, -1)},"content":[${blocks.join(',')}]}`)
+    },
+  }
+}
+
+function blockJson(block: Block, text: string): string {
+  switch (block.type) {
+    case 'thinking':
+      return JSON.stringify({ ...block, thinking: text })
+    case 'text':
+      return JSON.stringify({ ...block, text })
+    case 'tool_use': {
+      const { input: _, ...head } = block
+      // As the model wrote it: numbers keep the digits that a number here could not hold.
+      return `${JSON.stringify(head).slice(0, -1)},"input":${isJsonObject(text) ? text : '{}'}}`
+    }
   }
 }
 
 /** Arguments that the token limit cut are no JSON: as Anthropic, an empty object then. */
-function parsed(json: string): unknown {
+function isJsonObject(text: string): boolean {
   try {
-    return json === '' ? {} : JSON.parse(json)
+    const value: unknown = JSON.parse(text)
+    return typeof value === 'object' && value !== null && !Array.isArray(value)
   } catch {
-    return {}
+    return false
   }
 }
 
-function streamedAnswer(exchange: Exchange, head: object): Answer {
+function streamedAnswer(exchange: Exchange, generation: Generation): Answer {
   let index = -1
   let open: Block | undefined
   let end: ChoiceEnd | undefined
@@ -144,7 +170,7 @@ function streamedAnswer(exchange: Exchange, head: object): Answer {
     start([prompt]) {
       exchange.startEvents()
       const used = { input: prompt?.tokens ?? 0, output: 0, reasoning: 0 }
-      exchange.write(event('message_start', { message: message(head, [], undefined, used) }))?.catch(() => undefined) // whoever waits for the next write is told
+      exchange.write(event('message_start', { message: { ...messageHead(exchange, generation, notStopped, used), content: [] } }))?.catch(() => undefined) // whoever waits for the next write is told
     },
     parts(_choice, parts) {
       let events = ''
@@ -160,7 +186,7 @@ function streamedAnswer(exchange: Exchange, head: object): Answer {
       return events === '' ? undefined : exchange.write(events)
     },
     finish(used) {
-      const last = event('message_delta', { delta: { ...stopOf(end), container: null }, usage: usageOf(used) }) + event('message_stop', {})
+      const last = event('message_delta', { delta: { ...stopOf(end, generation, used), container: null }, usage: usageOf(used) }) + event('message_stop', {})
       exchange.write(last)?.catch(() => undefined) // a client that left has its record already
       exchange.end()
     },

@@ -3,9 +3,10 @@ import type { Conversation, OutputFormat } from '../../../../proto/gen/intramuro
 import type { ParsedRequest } from '../../endpoint.ts'
 import type { Generation } from '../../generation.ts'
 import { bodyParser, unsupported } from '../body.ts'
+import { extensionFields } from '../extensions.ts'
 import { JsonObject } from '../format.ts'
 import { ignored, nullable, refused } from '../parameter.ts'
-import { neutralSampling } from '../sampling.ts'
+import { chatOnlySamplingFields, samplingFields, samplingOf } from '../sampling.ts'
 import { toolChoiceOf, toolsOf } from '../tools.ts'
 import { messagesAnswer } from './answer.ts'
 import { chatMessages, Message, TextBlock } from './content.ts'
@@ -54,9 +55,11 @@ const promptFields = {
     Type.Object({
       effort: nullable(Type.Enum(['low', 'medium', 'high', 'xhigh', 'max']), 'Told to templates that know it.'),
       format: nullable(Type.Object({ type: Type.Literal('json_schema'), schema: JsonObject }), 'JSON Schema that the answer keeps to; guaranteed.'),
+      task_budget: refused([null], 'use max_tokens.'),
     }),
     'What the answer must be.',
   ),
+  output_format: refused([null], 'use output_config.format.'),
   cache_control: ignored(Type.Unknown(), 'A hint for caches.'),
   context_management: refused([null], 'the conversation is never edited.'),
   mcp_servers: refused([null], 'nothing leaves: there are no remote tools.'),
@@ -68,9 +71,9 @@ export const MessagesBody = Type.Object({
   ...promptFields,
   max_tokens: Type.Integer({ minimum: 1, maximum: 2 ** 31 - 1, description: 'Most tokens of the answer.' }),
   stop_sequences: nullable(Type.Array(Type.String({ minLength: 1, maxLength: 1024 }), { maxItems: 16 }), 'The answer ends before the first of these texts; at most 16.'),
-  temperature: nullable(Type.Number({ minimum: 0, maximum: 2 }), 'Sampling temperature; 0 is greedy. Default 1.'),
-  top_p: nullable(Type.Number({ minimum: 0, maximum: 1 }), 'Nucleus sampling. Default 1.'),
-  top_k: nullable(Type.Integer({ minimum: 0, maximum: 2 ** 31 - 1 }), 'Only so many of the likeliest tokens. Default: all.'),
+  temperature: samplingFields.temperature,
+  top_p: samplingFields.top_p,
+  top_k: samplingFields.top_k,
   stream: nullable(Type.Boolean(), 'Server-sent events. Default false.'),
   metadata: ignored(JsonObject, 'Who asks is told by the API key; nothing is stored.'),
   service_tier: ignored(Type.Enum(['auto', 'standard_only']), 'There is one tier.'),
@@ -78,8 +81,18 @@ export const MessagesBody = Type.Object({
   container: refused([null], 'there are no containers.'),
   diagnostics: refused([null], 'there are none.'),
   inference_geo: refused([null], 'everything stays here.'),
+  fallbacks: refused([null], 'a model that is not there is an error.'),
+  thread: refused([null], 'nothing is kept: send the whole conversation as messages.'),
+  compaction: refused([null], 'the conversation is never edited.'),
+  max_completion_tokens: refused([null], 'use max_tokens.'),
+  stop: refused([null], 'use stop_sequences.'),
+  response_format: refused([null], 'use output_config.format.'),
+  reasoning_effort: refused([null], 'use output_config.effort.'),
+  parallel_tool_calls: refused([null, true], 'use tool_choice.disable_parallel_tool_use.'),
   user_profile_id: ignored(Type.String(), 'Who asks is told by the API key.'),
   workspace_id: ignored(Type.String(), 'Who asks is told by the API key.'),
+  ...chatOnlySamplingFields,
+  ...extensionFields,
 })
 
 const parseMessages = bodyParser(MessagesBody)
@@ -88,18 +101,16 @@ const parseCount = bodyParser(CountTokensBody)
 /** Reads the body of POST /v1/messages, https://docs.claude.com/en/api/messages. */
 export function parseMessagesRequest(json: unknown): ParsedRequest {
   const { value: body, unknown } = parseMessages(json)
-  const neutral = neutralSampling()
-  const greedy = body.top_p === 0
+  const last = body.messages.length - 1
+  if (body.messages[last]?.role === 'assistant') {
+    throw unsupported(`messages[${last}]`, `'messages[${last}]' is the assistant's: an answer can't be begun for it. End with a message of the user.`)
+  }
+  const { temperature = null, top_p = null, top_k = null } = body
   const generation: Generation = {
     ...promptOf(body),
     maxTokens: body.max_tokens,
     choices: 1,
-    sampling: {
-      ...neutral,
-      temperature: greedy ? 0 : (body.temperature ?? neutral.temperature),
-      topP: greedy ? 1 : (body.top_p ?? neutral.topP),
-      topK: body.top_k ?? neutral.topK,
-    },
+    sampling: samplingOf({ temperature, top_p, top_k }),
     stop: body.stop_sequences ?? [],
     topLogprobs: undefined,
     stream: body.stream ?? false,
@@ -121,10 +132,6 @@ function promptOf(body: Static<typeof CountTokensBody>): Pick<Generation, 'model
 }
 
 function conversationOf(body: Static<typeof CountTokensBody>): Conversation {
-  const last = body.messages.length - 1
-  if (body.messages[last]?.role === 'assistant') {
-    throw unsupported(`messages[${last}]`, `'messages[${last}]' is the assistant's: an answer can't be begun for it. End with a message of the user.`)
-  }
   const tools = toolsOf(
     (body.tools ?? []).map(({ name, description, input_schema: parameters, strict }, index) => ({
       name,
@@ -147,13 +154,14 @@ function conversationOf(body: Static<typeof CountTokensBody>): Conversation {
     ...(thinking == null ? {} : { reasoning: thinking.type !== 'disabled' }),
     reasoningEffort: body.output_config?.effort ?? '',
     ...(thinking?.type === 'enabled' ? { reasoningBudget: thinking.budget_tokens } : {}),
-    addGenerationPrompt: true,
+    // No answer follows what ends with one; it can be counted all the same.
+    addGenerationPrompt: body.messages.at(-1)?.role !== 'assistant',
   }
 }
 
 function choiceOf({ tool_choice: choice }: Static<typeof CountTokensBody>): Parameters<typeof toolChoiceOf>[0] {
   if (choice == null) return 'auto'
-  if ('name' in choice) return { name: choice.name, param: 'tool_choice.name' }
+  if (choice.type === 'tool') return { name: choice.name, param: 'tool_choice.name' }
   return choice.type === 'any' ? 'required' : choice.type
 }
 

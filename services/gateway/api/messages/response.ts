@@ -1,7 +1,7 @@
 import Type from 'typebox'
 
 const nullableInteger = Type.Union([Type.Integer(), Type.Null()])
-const stopReason = Type.Union([Type.Enum(['end_turn', 'max_tokens', 'stop_sequence', 'tool_use']), Type.Null()])
+const stopReason = Type.Union([Type.Enum(['end_turn', 'max_tokens', 'stop_sequence', 'tool_use', 'model_context_window_exceeded']), Type.Null()])
 const stopSequence = Type.Union([Type.String(), Type.Null()])
 
 const TextBlock = Type.Object({ type: Type.Literal('text'), text: Type.String(), citations: Type.Null() })

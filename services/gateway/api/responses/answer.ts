@@ -3,7 +3,7 @@ import type { Answer, ChoiceEnd, TokensUsed } from '../../generation.ts'
 import type { Exchange } from '../../http/exchange.ts'
 import { chatLogprobs } from '../chat/logprobs.ts'
 import { openAiErrors } from '../errors.ts'
-import { add, belongsTo, contentPart, type Item, itemObject, newItem } from './items.ts'
+import { add, belongsTo, contentPart, type Item, itemObject, newItem, toldWith } from './items.ts'
 import type { ResponsesRequestBody } from './request.ts'
 
 /** Writes a response, https://platform.openai.com/docs/api-reference/responses/object, and …/responses-streaming. */
@@ -22,9 +22,8 @@ function wholeAnswer(exchange: Exchange, head: object): Answer {
         const last = items.at(-1)
         const item = last !== undefined && belongsTo(part, last) ? last : newItem(part)
         if (item !== last) items.push(item)
-        add(item, part, index === 0 ? logprobs : [])
+        add(item, part, toldWith(parts, index, logprobs))
       }
-      if (parts.length === 0) addLogprobs(items.at(-1), logprobs)
       return undefined
     },
     endChoice(_choice, given) {
@@ -99,12 +98,11 @@ function streamedAnswer(exchange: Exchange, head: object): Answer {
       let events = ''
       for (const [index, part] of parts.entries()) {
         if (!belongsTo(part, open)) events += close('completed') + begin(newItem(part))
-        const told = index === 0 ? logprobs : []
+        const told = toldWith(parts, index, logprobs)
         if (open === undefined || part.kind === 'tool_call') continue
         add(open, part, told)
         events += delta(open, part.text, told)
       }
-      if (parts.length === 0) addLogprobs(open, logprobs)
       return events === '' ? undefined : exchange.write(events)
     },
     endChoice(_choice, given) {
@@ -119,10 +117,6 @@ function streamedAnswer(exchange: Exchange, head: object): Answer {
       exchange.end()
     },
   }
-}
-
-function addLogprobs(item: Item | undefined, logprobs: readonly TokenLogprob[]): void {
-  if (item?.type === 'message') item.logprobs.push(...chatLogprobs(logprobs))
 }
 
 /** What of a response is known from the beginning. */

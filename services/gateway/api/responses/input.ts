@@ -18,7 +18,7 @@ const Part = Type.Union([
 ])
 
 const InputMessage = Type.Object({
-  type: Type.Optional(Type.Literal('message')),
+  type: Type.Optional(Type.Enum(['message'])),
   role: Type.Enum(['user', 'assistant', 'system', 'developer']),
   content: Type.Union([Type.String(), Type.Array(Part)]),
   id: itemId,
@@ -73,7 +73,9 @@ export function messagesOf(items: readonly Static<typeof InputItem>[]): ChatMess
 
   for (const item of items) {
     if (item.type === 'reasoning') {
-      assistant().reasoning += (item.content ?? []).map(({ text }) => text).join('')
+      const reasoning = (item.content ?? []).map(({ text }) => text).join('')
+      // Reasoning of another server's model may be encrypted, or kept there: nothing of it is a turn.
+      if (reasoning !== '') assistant().reasoning += reasoning
     } else if (item.type === 'function_call') {
       names.set(item.call_id, item.name)
       assistant().toolCalls.push({ id: item.call_id, name: item.name, arguments: item.arguments })

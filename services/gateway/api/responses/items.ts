@@ -43,7 +43,12 @@ export function add(item: Item, part: OutputPart, logprobs: readonly TokenLogpro
   if (part.kind === 'tool_call') return
   if (item.type === 'function_call') item.arguments += part.text
   else item.text += part.text
-  if (item.type === 'message') item.logprobs.push(...chatLogprobs(logprobs))
+  if (item.type === 'message') for (const logprob of chatLogprobs(logprobs)) item.logprobs.push(logprob)
+}
+
+/** Of the log-probabilities that came with some parts, those that are told with the part at this place: all with the first text, which is the only thing that has them. */
+export function toldWith(parts: readonly OutputPart[], index: number, logprobs: readonly TokenLogprob[]): readonly TokenLogprob[] {
+  return logprobs.length > 0 && parts.findIndex(({ kind }) => kind === 'text') === index ? logprobs : []
 }
 
 /** As it stands in a response. A tool call is empty while it is in progress, as OpenAI sends it. */

@@ -3,9 +3,10 @@ import type { Conversation, OutputFormat } from '../../../../proto/gen/intramuro
 import type { ParsedRequest } from '../../endpoint.ts'
 import type { Generation } from '../../generation.ts'
 import { bodyParser } from '../body.ts'
+import { extensionFields } from '../extensions.ts'
 import { JsonObject } from '../format.ts'
 import { ignored, nullable, refused } from '../parameter.ts'
-import { neutralSampling } from '../sampling.ts'
+import { chatOnlySamplingFields, samplingFields, samplingOf } from '../sampling.ts'
 import { toolChoiceOf, toolsOf } from '../tools.ts'
 import { responsesAnswer } from './answer.ts'
 import { InputItem, messagesOf } from './input.ts'
@@ -51,8 +52,8 @@ export const ResponsesBody = Type.Object({
     }),
     'What the text of the answer is.',
   ),
-  temperature: nullable(Type.Number({ minimum: 0, maximum: 2 }), 'Sampling temperature; 0 is greedy. Default 1.'),
-  top_p: nullable(Type.Number({ minimum: 0, maximum: 1 }), 'Nucleus sampling. Default 1.'),
+  temperature: samplingFields.temperature,
+  top_p: samplingFields.top_p,
   max_output_tokens: nullable(Type.Integer({ minimum: 1, maximum: 2 ** 31 - 1 }), 'Most tokens of the answer; absent: as many as fit the context.'),
   top_logprobs: nullable(Type.Integer({ minimum: 0, maximum: 20 }), 'Alternatives told with each token.'),
   include: nullable(
@@ -88,6 +89,16 @@ export const ResponsesBody = Type.Object({
   moderation: refused([null], 'there is no moderation.'),
   access_programs: refused([null], 'there are none.'),
   image: refused([null], 'there are no images.'),
+  messages: refused([null], 'use input.'),
+  max_tokens: refused([null], 'use max_output_tokens.'),
+  max_completion_tokens: refused([null], 'use max_output_tokens.'),
+  response_format: refused([null], 'use text.format.'),
+  reasoning_effort: refused([null], 'use reasoning.effort.'),
+  logprobs: refused([null, false], 'use include and top_logprobs.'),
+  stop: refused([null], 'this API has no stop sequences. Use POST /v1/chat/completions.'),
+  top_k: refused([null, 0, -1], 'this API has no such parameter. Use POST /v1/chat/completions.'),
+  ...chatOnlySamplingFields,
+  ...extensionFields,
 })
 
 export type ResponsesRequestBody = Static<typeof ResponsesBody>
@@ -97,8 +108,7 @@ const parseBody = bodyParser(ResponsesBody)
 /** Reads the body of POST /v1/responses, https://platform.openai.com/docs/api-reference/responses/create. */
 export function parseResponsesRequest(json: unknown): ParsedRequest {
   const { value: body, unknown } = parseBody(json)
-  const neutral = neutralSampling()
-  const greedy = body.top_p === 0
+  const { temperature = null, top_p = null } = body
   const wantsLogprobs = body.include?.includes('message.output_text.logprobs') ?? false
   const generation: Generation = {
     model: body.model,
@@ -106,7 +116,7 @@ export function parseResponsesRequest(json: unknown): ParsedRequest {
     format: formatOf(body),
     maxTokens: body.max_output_tokens ?? 0,
     choices: 1,
-    sampling: { ...neutral, temperature: greedy ? 0 : (body.temperature ?? neutral.temperature), topP: greedy ? 1 : (body.top_p ?? neutral.topP) },
+    sampling: samplingOf({ temperature, top_p }),
     stop: [],
     topLogprobs: wantsLogprobs || (body.top_logprobs ?? 0) > 0 ? (body.top_logprobs ?? 0) : undefined,
     stream: body.stream ?? false,
