@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs'
 import { Registry } from 'prom-client'
 import { describe, expect, test } from 'vitest'
 import { type Conversation, type OutputFormat, type PrepareResponse, ToolChoice } from '../../proto/gen/intramuros/v1/tokenizer.ts'
+import { grammarMatcher } from '../shared/grammar/testing.ts'
 import { createChatModel } from './chat-model.ts'
 import { createMetrics } from './metrics.ts'
 import type { ServedModel } from './model.ts'
@@ -79,9 +80,12 @@ describe('reasoning that the template begins', () => {
   const model = 'deepseek-r1-distill'
 
   test('is open, and a format holds after it', async () => {
-    const { tokens, reasoningOpen, reasoningBegin, reasoningEnd, grammarAfter } = await prepare(model, { format: object })
+    const { tokens, reasoningOpen, reasoningBegin, reasoningEnd, grammar, grammarAfter } = await prepare(model, { format: object })
     expect(textOf(tokens)).toMatch(/<think>\n$/)
-    expect({ reasoningOpen, reasoningBegin, reasoningEnd, grammarAfter }).toEqual({ reasoningOpen: true, reasoningBegin: '<think>', reasoningEnd: '</think>', grammarAfter: ['</think>'] })
+    expect({ reasoningOpen, reasoningBegin, reasoningEnd, grammarAfter }).toEqual({ reasoningOpen: true, reasoningBegin: '<think>', reasoningEnd: '</think>', grammarAfter: [] })
+    // It must be ended: the end of the answer is no way out of the format.
+    expect(grammarMatcher(grammar)('Well')).toBe(false)
+    expect(grammarMatcher(grammar)('Well</think>\n\n{}')).toBe(true)
   })
 
   test('is over where the template ends it, and there is none where no turn begins', async () => {
