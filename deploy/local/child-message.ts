@@ -8,7 +8,7 @@ const schema = {
       required: ['type', 'ports'],
       properties: { type: { const: 'listening' }, ports: { type: 'object', additionalProperties: { type: 'integer' } } },
     },
-    { type: 'object', required: ['type'], properties: { type: { const: 'ready' } } },
+    { type: 'object', required: ['type'], properties: { type: { enum: ['ready', 'alive'] } } },
     { type: 'object', required: ['type', 'message'], properties: { type: { const: 'fatal' }, message: { type: 'string' } } },
   ],
 } as const

@@ -23,16 +23,21 @@ else {
   process.on('message', ({ type, limitMs }) => {
     note(type + ' ' + limitMs)
     if (type === 'die') process.exit(70)
+    if (type === 'hang') for (;;);
     if (behaviour === 'deaf') return
     setTimeout(() => { note('ended'); process.exit(0) }, 50)
   })
   process.on('disconnect', () => process.exit(1))
   process.send({ type: 'gibberish', ports: 3 })
   process.send({ type: 'listening', ports: { grpc: 1 } })
+  if (behaviour === 'beats') {
+    process.send({ type: 'alive' })
+    setInterval(() => process.send({ type: 'alive' }), 50)
+  }
   process.send({ type: 'ready' })
 }
 `
-const timing: SuperviseTiming = { firstDelayMs: 20, maxDelayMs: 200, resetAfterMs: 30_000, portTries: 2, killMarginMs: 200 }
+const timing: SuperviseTiming = { firstDelayMs: 20, maxDelayMs: 200, resetAfterMs: 30_000, portTries: 2, killMarginMs: 200, hangAfterMs: 400 }
 const never = new AbortController().signal
 
 let folder: string
@@ -87,6 +92,16 @@ async function restarted(name: string): Promise<ChildProcess> {
   await expect.poll(() => noted().filter((line) => line === `${name} started`).length, { timeout: 10_000 }).toBeGreaterThan(before)
   return child
 }
+
+it('one whose heart stops is killed and started again', async () => {
+  const running = begin({ tokenizer: 'beats', audit: '' })
+  await running.ready(20_000, never)
+  const again = restarted('tokenizer')
+  latest('tokenizer').send({ type: 'hang' })
+  await again
+  expect(logged.join('')).toContain('a service hangs and is killed')
+  expect(processes.get('audit')).toHaveLength(1)
+})
 
 it('is ready when all are, and drains group by group with each one\'s limit', async () => {
   const running = begin({ audit: '', tokenizer: '', gateway: '' })

@@ -26,6 +26,8 @@ export interface SuperviseTiming {
   portTries: number
   /** How much longer than its limit a drain may take before the child is killed. */
   killMarginMs: number
+  /** A service that was alive and says nothing for so long hangs, and is killed. Far above what a busy machine keeps it from. */
+  hangAfterMs: number
 }
 
 export const defaultTiming: SuperviseTiming = {
@@ -34,6 +36,7 @@ export const defaultTiming: SuperviseTiming = {
   resetAfterMs: 30_000,
   portTries: 5,
   killMarginMs: 2000,
+  hangAfterMs: 20_000,
 }
 
 export type ChildEvent =
@@ -94,10 +97,15 @@ export function supervise(spec: ChildSpec, { log, onEvent, timing = defaultTimin
     const stdio: ('ignore' | 'pipe' | 'ipc')[] = ['ignore', 'pipe', 'pipe', 'ipc']
     const launched = spawn(process.execPath, spec.args, { env: spec.env, stdio, detached: true })
     child = launched
+    const heartbeat = watchHeartbeat(timing.hangAfterMs, () => {
+      log.error({ child: name, childPid: launched.pid }, 'a service hangs and is killed')
+      launched.kill('SIGKILL')
+    })
     launched.on('message', (value) => {
       const message = asFromService(value)
       if (message?.type === 'fatal') fatal = message.message
       else if (message?.type === 'listening') own.name = 'listening'
+      else if (message?.type === 'alive') heartbeat.seen()
       else if (message?.type === 'ready') {
         own.name = 'ready'
         portsTaken = 0
@@ -106,6 +114,7 @@ export function supervise(spec: ChildSpec, { log, onEvent, timing = defaultTimin
     })
     launched.once('error', (error) => launched.pid === undefined && died(`could not be started: ${error.message}`, startedAt))
     launched.once('exit', (status, signal) => {
+      heartbeat.end()
       void lastWords(launched).then(() => ended({ status, signal, fatal, startedAt }))
     })
     if (launched.pid !== undefined) {
@@ -212,4 +221,30 @@ async function killAfter(child: ChildProcess, exit: Promise<unknown>, limitMs: n
   await exit
   enough.abort()
   return !(await killed)
+}
+
+interface Heartbeat {
+  seen(): void
+  end(): void
+}
+
+/**
+ * Calls back once when a heartbeat that was seen has stopped. It is looked for four times in that span, and must be missing twice
+ * in a row: after the whole machine has slept, the beats are late.
+ */
+function watchHeartbeat(hangAfterMs: number, onHang: () => void): Heartbeat {
+  let last: number | undefined
+  let missed = 0
+  const timer = setInterval(() => {
+    missed = last !== undefined && performance.now() - last > hangAfterMs ? missed + 1 : 0
+    if (missed < 2) return
+    clearInterval(timer)
+    onHang()
+  }, hangAfterMs / 4)
+  return {
+    seen() {
+      last = performance.now()
+    },
+    end: () => clearInterval(timer),
+  }
 }

@@ -2,7 +2,7 @@ import { FinishReason, type GenerateRequest, type ReasoningBudget, type TokenLog
 import { type PrepareResponse, TokenizerService, ToolChoice } from '../../proto/gen/intramuros/v1/tokenizer.ts'
 import { dialectNamed } from '../shared/dialects/dialect.ts'
 import type { OutputPart } from '../shared/dialects/output-part.ts'
-import { createOutputParser } from '../shared/dialects/output-parser.ts'
+import { createOutputParser, type OutputParser } from '../shared/dialects/output-parser.ts'
 import { ServiceError } from '../shared/errors.ts'
 import type { CallOptions } from '../shared/rpc/lane-client.ts'
 import type { Endpoint, ParsedRequest } from './endpoint.ts'
@@ -117,10 +117,13 @@ async function writeChoice({ gateway, generation, prepared: all, answer, job, st
       const parts = parser.push(text)
       if (parts[0]?.kind === 'reasoning') tally.reasoningTokens += tokens.length
       await write(parts)
+      if (parser.brokenCall) throw brokenCall()
     } else if (event?.$case === 'finish') {
       const { outputTokens, reason, stopSequence } = event.value
       tally.outputTokens += outputTokens - counted
       await write(parser.end())
+      // A call that the token limit cut is as long as was asked for.
+      if (parser.brokenCall && reason !== FinishReason.LENGTH) throw brokenCall()
       if (logprobs.length > 0) await answer.parts(choice, [], logprobs)
       tally.finishReason = reason === FinishReason.LENGTH ? 'length' : called ? 'tool_calls' : 'stop'
       await answer.endChoice(choice, { finishReason: tally.finishReason, stopSequence })
@@ -130,13 +133,19 @@ async function writeChoice({ gateway, generation, prepared: all, answer, job, st
   throw new ServiceError('UNAVAILABLE', 'answer_cut_short', 'The answer ended before its end.')
 }
 
+/** Its beginning is with the client already; it must not take that for a call. */
+function brokenCall(): ServiceError {
+  return new ServiceError('UNAVAILABLE', 'malformed_tool_call', 'The model began a call of a tool and wrote no valid arguments for it. Try again.')
+}
+
 /** Text as it is where no dialect tells otherwise. */
-const asText = {
+const asText: OutputParser = {
+  brokenCall: false,
   push: (text: string): OutputPart[] => (text === '' ? [] : [{ kind: 'text', text }]),
   end: (): OutputPart[] => [],
 }
 
-function outputParser({ prompt }: Generation, { dialect: name, reasoningOpen }: PrepareResponse): typeof asText {
+function outputParser({ prompt }: Generation, { dialect: name, reasoningOpen }: PrepareResponse): OutputParser {
   const dialect = name === '' ? undefined : dialectNamed(name)
   if (dialect === undefined || prompt.$case !== 'conversation') return asText
   return createOutputParser(dialect, { toolNames: toolNames(prompt.value), reasoningOpen })

@@ -4,7 +4,7 @@ import { type Config, ConfigError, loadConfig } from './config/load.ts'
 import { createLogger, describeError, type ServiceLogger } from './log.ts'
 import { createRegistry, startMonitor } from './metrics.ts'
 import { type CallObserver, createCallObserver } from './rpc/observe.ts'
-import { exitStatus, FatalStartError, type FromService, packageVersion, type ServiceName, type ToService } from './supervision.ts'
+import { aliveIntervalMs, exitStatus, FatalStartError, type FromService, packageVersion, type ServiceName, type ToService } from './supervision.ts'
 import { startTelemetry, type Telemetry } from './telemetry.ts'
 import { type Identity, watchIdentity } from './tls/identity.ts'
 
@@ -97,6 +97,7 @@ export async function runService(name: ServiceName, start: (context: ServiceCont
       log.flush()
       process.exit(exitStatus.ok)
     }
+    setInterval(() => tell({ type: 'alive' }), aliveIntervalMs).unref()
     process.on('SIGTERM', () => end(config.drainSeconds * 1000, 'SIGTERM'))
     // Ctrl-C on a terminal reaches every process of the group; under the launcher only its word counts.
     process.on('SIGINT', () => process.connected || end(config.drainSeconds * 1000, 'SIGINT'))
@@ -132,7 +133,7 @@ function fatal(message: string): void {
 }
 
 function tell(message: FromService): void {
-  process.send?.(message)
+  if (process.connected) process.send?.(message, () => undefined)
 }
 
 function metricsPort({ audit, tokenizer, inferenceWorker, gateway }: Config, name: ServiceName): number {

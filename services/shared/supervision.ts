@@ -14,7 +14,10 @@ export const exitStatus = { ok: 0, fatal: 78, portInUse: 69, crashed: 70 } as co
 
 /** From the launcher to a service, and back, over the child process's IPC channel. */
 export type ToService = { type: 'drain'; limitMs: number }
-export type FromService = { type: 'listening'; ports: Record<string, number> } | { type: 'ready' } | { type: 'fatal'; message: string }
+/** A service says that it is alive each aliveIntervalMs; one that has said so once and falls silent hangs. */
+export type FromService = { type: 'listening'; ports: Record<string, number> } | { type: 'ready' } | { type: 'alive' } | { type: 'fatal'; message: string }
+
+export const aliveIntervalMs = 2000
 
 /** Version of this package. */
 export function packageVersion(): string {

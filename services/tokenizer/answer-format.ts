@@ -8,6 +8,7 @@ import { createGrammarBuilder, type GrammarBuilder } from '../shared/grammar/bui
 import { GrammarError } from '../shared/grammar/expression.ts'
 import { maxGrammarBytes } from '../shared/grammar/gbnf.ts'
 import { SchemaError } from '../shared/grammar/schema-error.ts'
+import { createSchemaWork, type SchemaWork } from '../shared/grammar/schema-work.ts'
 import type { ParsedTool } from './conversation.ts'
 
 type GrammarFields = Pick<PrepareResponse, 'grammar' | 'grammarAfter'>
@@ -39,6 +40,7 @@ export interface AnswerFormatOptions {
  * unsupported_parameter.
  */
 export function answerFormat(options: AnswerFormatOptions): GrammarFields {
+  const work = createSchemaWork()
   const { conversation, tools, format } = options
   const choice = choiceOf(conversation)
   const wanted = format?.format === undefined ? undefined : format
@@ -49,13 +51,13 @@ export function answerFormat(options: AnswerFormatOptions): GrammarFields {
   const isBound = ({ strict }: ParsedTool): boolean => strict || choice !== 'auto'
   const bound = callable.filter(isBound)
   if (schemaLength(callable) <= maxGrammarBytes) {
-    const fields = grammarFields(options, choice, callable.map((tool) => grammarTool(tool, isBound(tool))), wanted)
+    const fields = grammarFields(options, work, choice, callable.map((tool) => grammarTool(tool, isBound(tool), work)), wanted)
     if (fits(fields)) return fields
   }
   // Together they are too large. The model is told of all schemas, so those that need not be kept to can be left to it.
   if (schemaLength(bound) > maxGrammarBytes) throw tooLarge(undefined)
-  const least = callable.map((tool) => (isBound(tool) ? grammarTool(tool, true) : anyArguments(tool)))
-  const fields = grammarFields(options, choice, least, wanted)
+  const least = callable.map((tool) => (isBound(tool) ? grammarTool(tool, true, work) : anyArguments(tool)))
+  const fields = grammarFields(options, work, choice, least, wanted)
   if (!fits(fields)) throw tooLarge(bound.length > 0 ? undefined : wanted)
   return fields
 }
@@ -67,8 +69,8 @@ function choiceOf({ toolChoice }: Conversation): Choice {
   return toolChoice === ToolChoice.REQUIRED ? 'required' : 'auto'
 }
 
-function grammarFields({ conversation, dialect, reasoning }: AnswerFormatOptions, choice: Choice, tools: readonly GrammarTool[], format: OutputFormat | undefined): GrammarFields {
-  const builder = createGrammarBuilder()
+function grammarFields({ conversation, dialect, reasoning }: AnswerFormatOptions, work: SchemaWork, choice: Choice, tools: readonly GrammarTool[], format: OutputFormat | undefined): GrammarFields {
+  const builder = createGrammarBuilder(work)
   const text = format === undefined ? undefined : formatRule(builder, format)
   let answer: AnswerGrammar | undefined
   if (tools.length > 0) {
@@ -81,11 +83,11 @@ function grammarFields({ conversation, dialect, reasoning }: AnswerFormatOptions
 }
 
 /** A schema that can't be kept to is a refusal where it must be; else it is told to the model only. */
-function grammarTool(tool: ParsedTool, isBound: boolean): GrammarTool {
+function grammarTool(tool: ParsedTool, isBound: boolean, work: SchemaWork): GrammarTool {
   const { name, parameters, param } = tool
   if (parameters === undefined) return anyArguments(tool)
   try {
-    argumentsRule(createGrammarBuilder(), { name, parameters, pointer: '' })
+    argumentsRule(createGrammarBuilder(work), { name, parameters, pointer: '' })
     return { name, parameters, pointer: '' }
   } catch (thrown) {
     if (!(thrown instanceof SchemaError)) throw thrown

@@ -124,7 +124,7 @@ describe.each(names)('%s', (name) => {
   })
 
   test('takes arguments of many numbers, and writes each as it is', () => {
-    const numbers = Array.from({ length: 3000 }, (_, i) => i / 7)
+    const numbers = Array.from({ length: 10_000 }, (_, i) => i / 7)
     const given = conversation((place) => `text${place}x`)
     const messages = given.messages.map((message) => ({ ...message, toolCalls: message.toolCalls.map((call) => ({ ...call, arguments: JSON.stringify({ numbers, id: 'ID' }).replace('"ID"', '12345678901234567890') })) }))
     const text = textOf(render(name, { ...given, messages }))

@@ -24,6 +24,7 @@ const call = { name: 'get_weather', arguments: JSON.stringify({ city: 'Oslo', da
 const joining = measure(tokensOf(prose), () => {
   let all = ''
   return {
+    brokenCall: false,
     push(text) {
       all += text
       return [{ kind: 'text', text }]

@@ -39,8 +39,9 @@ export function afterReasoning(
   const end = reasoning.end.trim()
   // Models leave an empty line after their reasoning.
   const gap = harmony ? literal('<|start|>assistant') : '"\\n"? "\\n"?'
-  if (state === 'open') return { root: builder.add('answer', `${gap} ${body}`), after: [end] }
+  // The reasoning is part of the grammar, and not just waited for: an answer must not end inside it.
   const { before, partial } = textWithout(end)
-  const whole = `${literal(reasoning.begin.trim())} ${before} ${partial} ${literal(end)} ${gap}`
-  return { root: builder.add('answer', `(${whole})? ${body}`), after: [] }
+  const rest = `${before} ${partial} ${literal(end)} ${gap}`
+  const begun = state === 'open' ? rest : `(${literal(reasoning.begin.trim())} ${rest})?`
+  return { root: builder.add('answer', `${begun} ${body}`), after: [] }
 }

@@ -43,7 +43,8 @@ export function* readHarmony(context: CallContext, reasoningOpen: boolean): Read
     if (known) {
       last = undefined
       const sender = createCallSender(context)
-      yield* readArguments(source, (text) => sender.send(recipient, text))
+      const right = yield* readArguments(source, (text) => sender.send(recipient, text))
+      if (sender.begun && !right) parts.breakOff()
       if (!sender.begun && (yield* readMarker(source, ends)) !== undefined) {
         sender.send(recipient, '{}')
         continue

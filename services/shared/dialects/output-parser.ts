@@ -27,6 +27,8 @@ export interface OutputParserOptions {
 export interface OutputParser {
   push(text: string): OutputPart[]
   end(): OutputPart[]
+  /** A call of which something has left turned out malformed, or was not ended. */
+  readonly brokenCall: boolean
 }
 
 export function createOutputParser(dialect: Dialect, options: OutputParserOptions): OutputParser {
@@ -42,6 +44,9 @@ export function createOutputParser(dialect: Dialect, options: OutputParserOption
       source.feed(text)
       reader.next()
       return parts.take()
+    },
+    get brokenCall() {
+      return parts.brokenOff
     },
     end() {
       source.finish()

@@ -8,6 +8,10 @@ export interface PartList {
   call(name: string): void
   /** Of the call begun last. */
   toolArguments(text: string): void
+  /** The call begun last is malformed, or ends before its end. */
+  breakOff(): void
+  /** That has happened. */
+  readonly brokenOff: boolean
   /** What was collected since the last time. */
   take(): OutputPart[]
 }
@@ -15,7 +19,14 @@ export interface PartList {
 export function createPartList(): PartList {
   let parts: OutputPart[] = []
   let calls = 0
+  let brokenOff = false
   return {
+    get brokenOff() {
+      return brokenOff
+    },
+    breakOff() {
+      brokenOff = true
+    },
     text(text) {
       const last = parts.at(-1)
       if (last?.kind === 'text') last.text += text

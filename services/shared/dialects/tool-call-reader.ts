@@ -58,6 +58,7 @@ export function* readAnswer(context: CallContext, markup: ToolMarkup | undefined
     const { outcome, unused } = calls
     if (outcome === 'none' && !dropping) parts.text(unused)
     if (outcome !== 'none') dropping = outcome === 'broken'
+    if (outcome === 'broken') parts.breakOff()
     if (outcome === 'whole') yield* readClosings(context, opening.closing)
     trim = outcome !== 'none'
     space = ''

@@ -6,6 +6,7 @@
 import { analyse } from './analysis.ts'
 import { createByteClasses } from './byte-classes.ts'
 import { createClosure } from './closure.ts'
+import { GrammarError } from './expression.ts'
 import { parseGbnf } from './gbnf.ts'
 import { MatchError } from './match-error.ts'
 import { compileProgram } from './program.ts'
@@ -139,7 +140,17 @@ export function createAutomaton(text: string, { after = [], lookahead = 0, onFor
     return reached
   }
 
-  const start = intern({ nodes: [program.procedures[program.root]?.entry ?? 0], stacks: [stacks.bottom] })
+  /** A grammar that is too ambiguous before anything was read is one that can't be used at all. */
+  function startState(): State {
+    try {
+      return intern({ nodes: [program.procedures[program.root]?.entry ?? 0], stacks: [stacks.bottom] })
+    } catch (thrown) {
+      if (!(thrown instanceof MatchError)) throw thrown
+      throw new GrammarError('too_large', `It is too large: ${thrown.message}`, text, 0)
+    }
+  }
+
+  const start = startState()
   const startAfterSpace: State = { ...start, next: [...start.next] }
   startAfterSpace.next[classes[space] ?? 0] = start
 

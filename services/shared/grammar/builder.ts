@@ -4,6 +4,7 @@ import { jsonRules } from './json-rules.ts'
 import { schemaRule } from './json-schema.ts'
 import { type JsonRule, literal, type Rules } from './rules.ts'
 import { SchemaError } from './schema-error.ts'
+import { createSchemaWork, type SchemaWork } from './schema-work.ts'
 
 export { literal }
 
@@ -19,13 +20,14 @@ export interface GrammarBuilder {
   build(root: string): string
 }
 
-export function createGrammarBuilder(): GrammarBuilder {
+/** `work` is shared by the builders of one request. */
+export function createGrammarBuilder(work: SchemaWork = createSchemaWork()): GrammarBuilder {
   const rules = createRules()
   return {
     add: rules.add,
     schema(schema, pointer) {
       const before = rules.count()
-      const name = schemaRule(rules, schema, pointer)
+      const name = schemaRule(rules, work, schema, pointer)
       checkRules(rules.build(name, before), pointer)
       return name
     },

@@ -15,6 +15,7 @@ import { below, SchemaError } from './schema-error.ts'
 import { numberBody } from './schema-number.ts'
 import { objectBody } from './schema-object.ts'
 import { checkFormats, createStringContext, stringBody } from './schema-string.ts'
+import type { SchemaWork } from './schema-work.ts'
 import type { JsonType } from './schema-keywords.ts'
 import { typesOf } from './schema-types.ts'
 import { choice, jsonText, type Rules } from './rules.ts'
@@ -24,13 +25,14 @@ const maxRules = 5000
 
 export interface SchemaContext {
   readonly rules: Rules
+  readonly work: SchemaWork
   /** The rule for what fulfils all of these; undefined if nothing does. Throws SchemaError. */
   value(schemas: readonly (Located | Part)[], hint: string): string | undefined
   flatten(schemas: readonly (Located | Part)[]): Part[] | undefined
 }
 
 /** Adds rules for a schema; returns the name of the first. Throws SchemaError. */
-export function schemaRule(rules: Rules, schema: unknown, pointer: string): string {
+export function schemaRule(rules: Rules, work: SchemaWork, schema: unknown, pointer: string): string {
   checkSize(schema, pointer)
   const root = { schema, pointer }
   const document = createSchemaDocument(root)
@@ -41,6 +43,7 @@ export function schemaRule(rules: Rules, schema: unknown, pointer: string): stri
   /** `open` are the schemas of which this one is an alternative: it begins where they begin. */
   function value(schemas: readonly (Located | Part)[], hint: string, open: readonly string[]): string | undefined {
     const parts = document.flatten(schemas)
+    work.spend(schemas.length + (parts?.length ?? 0), parts?.at(-1)?.pointer ?? pointer)
     if (parts === undefined) return undefined
     if (parts.length === 0) return rules.json('value')
     const key = parts.map(partKey).sort().join('\n')
@@ -91,6 +94,7 @@ export function schemaRule(rules: Rules, schema: unknown, pointer: string): stri
   function typeBodies(parts: readonly Part[], types: ReadonlySet<JsonType>, hint: string): string[] {
     const context: SchemaContext = {
       rules,
+      work,
       value: (schemas, memberHint) => value(schemas, memberHint, []),
       flatten: document.flatten,
     }
@@ -108,8 +112,10 @@ export function schemaRule(rules: Rules, schema: unknown, pointer: string): stri
   /** `oneOf` is `anyOf` where no value fulfils two branches. */
   function checkDisjoint(branches: readonly Located[], at: string): void {
     const flattened = branches.map((branch) => document.flatten([branch]))
+    const sizes = flattened.map((parts) => sizeOf(parts ?? []))
     for (const [index, branch] of flattened.entries()) {
-      for (const other of flattened.slice(0, index)) {
+      for (const [before, other] of flattened.slice(0, index).entries()) {
+        work.spend((sizes[index] ?? 1) + (sizes[before] ?? 1), at)
         if (branch === undefined || other === undefined || areDisjoint(document, branch, other)) continue
         throw new SchemaError(at, 'It is not clear that a value can fulfil only one of these; use anyOf, or a property with a "const" in each.')
       }
@@ -123,4 +129,10 @@ export function schemaRule(rules: Rules, schema: unknown, pointer: string): stri
 
 function isRuleName(body: string): boolean {
   return /^[a-zA-Z0-9\-]+$/v.test(body)
+}
+
+/** How much there is to compare in a branch. */
+function sizeOf(parts: readonly Part[]): number {
+  const lists = [...valuesOf(parts, 'enum'), ...valuesOf(parts, 'required')]
+  return lists.reduce((sum, { value }) => sum + (Array.isArray(value) ? value.length : 0), 1 + parts.length)
 }

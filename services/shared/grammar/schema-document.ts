@@ -76,7 +76,10 @@ export function createSchemaDocument(root: Located): SchemaDocument {
   }
 
   /** False if nothing can fulfil it. */
-  function collect({ schema, pointer }: Located, path: readonly string[], into: Map<string, Part>): boolean {
+  function collect({ schema, pointer }: Located, path: readonly string[], into: Map<string, Part>, seen: Map<string, boolean>): boolean {
+    // What was gone through says nothing new; alternatives that meet again would double with each step.
+    const known = seen.get(pointer)
+    if (known !== undefined) return known
     if (typeof schema === 'boolean') return schema
     if (!isSchema(schema)) throw new SchemaError(pointer, 'A schema must be an object or a boolean.')
     if (path.includes(pointer)) throw new SchemaError(pointer, 'Refers to itself without end.')
@@ -84,23 +87,25 @@ export function createSchemaDocument(root: Located): SchemaDocument {
     checkKeywords(schema, pointer)
     const within = [...path, pointer]
     let possible = true
-    if (schema['$ref'] !== undefined) possible = collect(resolve(schema['$ref'], below(pointer, '$ref')), within, into)
+    if (schema['$ref'] !== undefined) possible = collect(resolve(schema['$ref'], below(pointer, '$ref')), within, into, seen)
     if (schema['allOf'] !== undefined) {
       for (const branch of schemaList(schema['allOf'], below(pointer, 'allOf'))) {
-        if (!collect(branch, within, into)) possible = false
+        if (!collect(branch, within, into, seen)) possible = false
       }
     }
     addPart(into, { schema, pointer, without: ['$ref', 'allOf'] })
+    seen.set(pointer, possible)
     return possible
   }
 
   return {
     flatten(schemas) {
       const parts = new Map<string, Part>()
+      const seen = new Map<string, boolean>()
       let possible = true
       for (const schema of schemas) {
         if ('without' in schema) addPart(parts, schema)
-        else if (!collect(schema, [], parts)) possible = false
+        else if (!collect(schema, [], parts, seen)) possible = false
       }
       return possible ? [...parts.values()] : undefined
     },

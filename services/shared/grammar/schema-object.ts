@@ -12,13 +12,15 @@ interface Member {
 
 /** Undefined if no object fulfils all of the parts. Throws SchemaError. */
 export function objectBody(context: SchemaContext, parts: readonly Part[], hint: string): string | undefined {
-  const { rules } = context
+  const { rules, work } = context
   const required = requiredNames(parts)
   const declared = new Set(parts.flatMap((part) => [...propertiesOf(part).keys()]))
   const names = declared.union(required)
   if (names.size > maxSchemaProperties) {
     throw new SchemaError(parts[0]?.pointer ?? '', `An object may have ${maxSchemaProperties} properties; this one has ${names.size}.`)
   }
+
+  work.spend(names.size * parts.length, parts.at(-1)?.pointer ?? '')
 
   const members: Member[] = []
   for (const name of names) {
