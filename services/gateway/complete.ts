@@ -52,9 +52,9 @@ async function generate(gateway: Gateway, exchange: Exchange, request: ParsedReq
   return () => answer.finish({ input: tally.inputTokens, output: tally.outputTokens, reasoning: tally.reasoningTokens })
 }
 
-/** The tokens of a prompt, and how the answer is to be constrained and read. */
-export function prepare(gateway: Gateway, { model, maxTokens, format, wantPromptText }: Pick<Generation, 'model' | 'maxTokens' | 'format' | 'wantPromptText'>, prompt: Prompt, call: CallOptions): Promise<PrepareResponse> {
-  const request = { model, prompt, maxTokens, format, wantText: wantPromptText }
+/** The tokens of a prompt, and how the answer is to be constrained and read. `anyLength`: it may be longer than the context, as there is to be no answer. */
+export function prepare(gateway: Gateway, { model, maxTokens, format, wantPromptText }: Pick<Generation, 'model' | 'maxTokens' | 'format' | 'wantPromptText'>, prompt: Prompt, call: CallOptions, anyLength = false): Promise<PrepareResponse> {
+  const request = { model, prompt, maxTokens, format, wantText: wantPromptText, anyLength }
   return gateway.tokenizer.unary(TokenizerService.prepare, request, { ...call, timeoutMs: prepareTimeoutMs })
 }
 

@@ -22,6 +22,8 @@ export const applyTemplate: Operation = { name: 'POST /apply-template', kind: 'a
 export const countTokens: Operation = { name: 'POST /v1/messages/count_tokens', kind: 'count_tokens', schema: CountTokensBody }
 
 const timeoutMs = 30_000
+/** More would hold up everybody else while it is written. */
+const mostPieces = 131_072
 
 export function serveTokenize(gateway: Gateway, exchange: Exchange): Promise<void> {
   return served(gateway, exchange, tokenize, (json) => {
@@ -68,7 +70,7 @@ export function serveCountTokens(gateway: Gateway, exchange: Exchange): Promise<
       model: generation.model,
       unknown,
       async answer(_model, { call, tally }) {
-        const { tokens } = await prepare(gateway, generation, generation.prompt, call)
+        const { tokens } = await prepare(gateway, generation, generation.prompt, call, true)
         tally.inputTokens = tokens.length
         return { input_tokens: tokens.length }
       },
@@ -111,12 +113,16 @@ function onlyModel({ models }: Gateway): string {
 }
 
 async function tokenized(gateway: Gateway, model: string, request: TokenizeRequest, job: Job): Promise<object> {
-  const { call, tally, } = job
+  const { call, tally } = job
   const ids = await idsOf(gateway, model, request, job)
   tally.inputTokens = ids.length
   const description = (await gateway.descriptions.all(call.signal)).get(model)
   const counts = { count: ids.length, max_model_len: description?.contextLength ?? 0 }
   if (!request.withPieces && !request.withStrings) return { tokens: ids, ...counts }
+  if (ids.length > mostPieces) {
+    const text = `The texts of at most ${mostPieces} tokens are told; these are ${ids.length}. Leave 'with_pieces' and 'return_token_strs' out.`
+    throw new ServiceError('INVALID_ARGUMENT', 'invalid_value', text, { param: request.withPieces ? 'with_pieces' : 'return_token_strs' })
+  }
   const { pieces } = await gateway.tokenizer.unary(TokenizerService.detokenize, { model, ids, wantPieces: true }, { ...call, timeoutMs })
   return {
     tokens: request.withPieces ? ids.map((id, index) => ({ id, piece: pieceOf(pieces[index]) })) : ids,
@@ -142,7 +148,7 @@ function pieceOf(piece: Uint8Array | undefined): string | number[] {
 
 async function preparedConversation(gateway: Gateway, model: string, conversation: Conversation, { call, tally }: Job) {
   const generation: Pick<Generation, 'model' | 'maxTokens' | 'format' | 'wantPromptText'> = { model, maxTokens: 0, format: undefined, wantPromptText: true }
-  const prepared = await prepare(gateway, generation, { $case: 'conversation', value: conversation }, call)
+  const prepared = await prepare(gateway, generation, { $case: 'conversation', value: conversation }, call, true)
   tally.inputTokens = prepared.tokens.length
   return prepared
 }

@@ -85,7 +85,8 @@ function grammarFields({ conversation, dialect, reasoning }: AnswerFormatOptions
 /** A schema that can't be kept to is a refusal where it must be; else it is told to the model only. */
 function grammarTool(tool: ParsedTool, isBound: boolean, work: SchemaWork): GrammarTool {
   const { name, parameters, param } = tool
-  if (parameters === undefined) return anyArguments(tool)
+  // As OpenAI has it: a function without parameters takes none.
+  if (parameters === undefined) return { name, parameters: { type: 'object', additionalProperties: false }, pointer: '' }
   try {
     argumentsRule(createGrammarBuilder(work), { name, parameters, pointer: '' })
     return { name, parameters, pointer: '' }

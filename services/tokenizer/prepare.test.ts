@@ -51,7 +51,7 @@ function request(content: string, { messages = [{ role: 'user', content }], ...m
     reasoningEffort: '',
     addGenerationPrompt: true,
   }
-  return { model: 'tiny', prompt: { $case: 'conversation', value: conversation }, maxTokens: 0, format: undefined, wantText: false, ...more }
+  return { model: 'tiny', prompt: { $case: 'conversation', value: conversation }, maxTokens: 0, format: undefined, wantText: false, anyLength: false, ...more }
 }
 
 describe('prepare', () => {

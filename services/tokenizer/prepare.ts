@@ -55,7 +55,7 @@ async function prepare(request: PrepareRequest, call: CallContext, model: Served
   if (!model.description.completion) throw unsupported('model', 'This model makes embeddings; it does not generate text.')
   const prepared = await preparePrompt(request, prompt, call, model)
   const { tokens } = prepared
-  const left = model.contextLength - tokens.length
+  const left = Math.max(0, model.contextLength - tokens.length)
   return { ...prepared, maxTokens: request.maxTokens === 0 ? left : Math.min(request.maxTokens, left), text: request.wantText ? prepared.text : '' }
 }
 
@@ -73,18 +73,17 @@ function preparePrompt(request: PrepareRequest, prompt: PrepareRequest['prompt']
 }
 
 async function prepareConversation(conversation: Conversation, request: PrepareRequest, call: CallContext, model: ServedModel): Promise<Prepared> {
-  const { chat, contextLength } = model
+  const { chat } = model
   if (chat === undefined) throw unsupported('messages', 'This model has no chat template: it goes on with a text, at POST /v1/completions.')
   if (conversation.tools.length > 0 && !chat.tools) throw unsupported('tools', 'How this model calls tools is not known here. Leave them out.')
   const parsed = parseConversation(conversation)
-  refuseHopeless(parsed, model)
+  if (!request.anyLength) refuseHopeless(parsed, model)
 
   const pieces = chat.render(parsed)
-  const ids = await tokenise(pieces, call, model, 'messages', chat.leading)
+  const ids = await tokenise(pieces, call, model, 'messages', chat.leading, request.anyLength)
   const dialect = chat.dialect(parsed.tools.length > 0)
   const reasoning = reasoningState(dialect, pieces, conversation)
   const grammar = answerFormat({ conversation, tools: parsed.tools, format: request.format, dialect, reasoning })
-  if (ids.length + 1 > contextLength) throw tooLong(contextLength, String(ids.length), 'messages')
   return {
     tokens: ids,
     dialect: dialect.name,
@@ -133,11 +132,12 @@ const plain = { dialect: '', visibleTokens: [], reasoningOpen: false, reasoningB
 const countedContexts = 4
 
 /** Throws INVALID_ARGUMENT context_length_exceeded. */
-async function tokenise(pieces: readonly Piece[], { signal }: CallContext, model: ServedModel, param: string, leading: number | undefined): Promise<number[]> {
+async function tokenise(pieces: readonly Piece[], { signal }: CallContext, model: ServedModel, param: string, leading: number | undefined, anyLength = false): Promise<number[]> {
   // A prompt that is too long is counted, so that its client knows by how much, but not without end.
   const { ids, complete } = await model.tokenise(pieces, signal, countedContexts * model.contextLength)
   if (leading !== undefined) ids.unshift(leading)
   // One more for the first token of the answer.
+  if (anyLength && complete) return ids
   if (ids.length + 1 > model.contextLength) throw tooLong(model.contextLength, complete ? String(ids.length) : `more than ${countedContexts * model.contextLength}`, param)
   return ids
 }

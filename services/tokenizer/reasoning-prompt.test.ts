@@ -70,7 +70,7 @@ async function prepare(model: string, { content = 'hi', format, ...more }: More 
     addGenerationPrompt: true,
     ...more,
   }
-  const request = { model, prompt: { $case: 'conversation', value } as const, maxTokens: 0, format, wantText: false }
+  const request = { model, prompt: { $case: 'conversation', value } as const, maxTokens: 0, format, wantText: false, anyLength: false }
   return await handler(request, { requestId: 'r', peer: 'gateway', signal: new AbortController().signal })
 }
 

@@ -37,5 +37,6 @@ export function prepareRequest(model: string, { messages, tools = [], kwargs = {
     maxTokens: 0,
     format: undefined,
     wantText: true,
+    anyLength: false,
   }
 }

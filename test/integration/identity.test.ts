@@ -50,7 +50,7 @@ function call(role: Role, identity: Identity): Promise<number> {
     } else if (role === 'tokenizer') {
       const tokenizer = new TokenizerClient(address, credentials, channelOptions('tokenizer'))
       client = tokenizer
-      tokenizer.prepare({ model: platform.model, prompt: { $case: 'text', value: { text: 'x' } }, maxTokens: 1, format: undefined, wantText: false }, new Metadata(), deadline, settle)
+      tokenizer.prepare({ model: platform.model, prompt: { $case: 'text', value: { text: 'x' } }, maxTokens: 1, format: undefined, wantText: false, anyLength: false }, new Metadata(), deadline, settle)
     } else {
       const worker = new InferenceClient(address, credentials, channelOptions('inference-worker'))
       client = worker

@@ -70,7 +70,7 @@ function conversation(messages: Message[], more: Partial<Conversation> = {}): Co
 }
 
 function requestOf(prompt: PrepareRequest['prompt'], more: Partial<PrepareRequest> = {}): PrepareRequest {
-  return { model: 'smollm2', prompt, maxTokens: 0, format: undefined, wantText: false, ...more }
+  return { model: 'smollm2', prompt, maxTokens: 0, format: undefined, wantText: false, anyLength: false, ...more }
 }
 
 async function prepare(messages: Message[], maxTokens = 0, more: Partial<Conversation> = {}): Promise<PrepareResponse> {

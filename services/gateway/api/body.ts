@@ -57,6 +57,7 @@ function inspect(schema: LooseSchema, value: unknown, path: string, unknown: str
     const place = path === '' ? name : `${path}.${name}`
     if (inner === undefined) {
       if (unknown.length < mostUnknown) unknown.push(place)
+      else if (unknown.length === mostUnknown) unknown.push('...')
       continue
     }
     const given = (value as Record<string, unknown>)[name]

@@ -7,6 +7,7 @@ import { describeError, type Logger } from '../../shared/log.ts'
 import { httpsOptions, keepCertificateCurrent } from '../../shared/tls/https-options.ts'
 import type { Identity } from '../../shared/tls/identity.ts'
 import { type ErrorShape, openAiErrors } from '../api/errors.ts'
+import { messagesErrors } from '../api/messages/errors.ts'
 import { type Exchange, type ExchangeControl, openExchange } from './exchange.ts'
 
 export interface Route {
@@ -130,7 +131,7 @@ function findRoute(routes: ReadonlyMap<string, Route>, request: IncomingMessage)
     if (methods.length > 0) exchange.header('allow', methods.join(', '))
     return Promise.reject(error)
   }
-  return { name: 'other', route: { handle, errors: openAiErrors } }
+  return { name: 'other', route: { handle, errors: path.startsWith('/v1/messages') ? messagesErrors : openAiErrors } }
 }
 
 /** What Node's parser refused never becomes a request: bad framing, headers too large, a body or headers that came too slowly. */

@@ -79,7 +79,7 @@ async function upLane(service: typeof TokenizerService | typeof InferenceService
   return client
 }
 
-const request: PrepareRequest = { model: 'm', prompt: { $case: 'text', value: { text: 'hello' } }, maxTokens: 5, format: undefined, wantText: false }
+const request: PrepareRequest = { model: 'm', prompt: { $case: 'text', value: { text: 'hello' } }, maxTokens: 5, format: undefined, wantText: false, anyLength: false }
 const generate: GenerateRequest = {
   model: 'm',
   team: 't',

@@ -70,6 +70,8 @@ export interface PrepareRequest {
     | undefined;
   /** The response holds the prompt as text, too. */
   wantText: boolean;
+  /** The prompt is to be counted or shown and not answered: it may be longer than the context, up to four times. */
+  anyLength: boolean;
 }
 
 export interface Conversation {
@@ -247,7 +249,7 @@ export interface ModelDescription {
 }
 
 function createBasePrepareRequest(): PrepareRequest {
-  return { model: "", prompt: undefined, maxTokens: 0, format: undefined, wantText: false };
+  return { model: "", prompt: undefined, maxTokens: 0, format: undefined, wantText: false, anyLength: false };
 }
 
 export const PrepareRequest: MessageFns<PrepareRequest> = {
@@ -274,6 +276,9 @@ export const PrepareRequest: MessageFns<PrepareRequest> = {
     }
     if (message.wantText !== false) {
       writer.uint32(56).bool(message.wantText);
+    }
+    if (message.anyLength !== false) {
+      writer.uint32(64).bool(message.anyLength);
     }
     return writer;
   },
@@ -345,6 +350,14 @@ export const PrepareRequest: MessageFns<PrepareRequest> = {
             }
 
             message.wantText = reader.bool();
+            continue;
+          }
+          case 8: {
+            if (tag !== 64) {
+              break;
+            }
+
+            message.anyLength = reader.bool();
             continue;
           }
         }

@@ -31,7 +31,7 @@ export const TokenizeBody = Type.Object({
 /** POST /detokenize. */
 export const DetokenizeBody = Type.Object({
   model,
-  tokens: Type.Array(Type.Integer({ minimum: 0, maximum: 2 ** 31 - 1 }), { description: 'Token ids.' }),
+  tokens: Type.Array(Type.Integer({ minimum: 0, maximum: 2 ** 31 - 1 }), { maxItems: 131_072, description: 'Token ids; at most 131,072.' }),
 })
 
 /** POST /apply-template. */
