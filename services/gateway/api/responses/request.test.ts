@@ -226,7 +226,6 @@ test.each([
   ['context_management', [{ type: 'compaction' }], /never edited/],
   ['moderation', { model: 'x' }, /no moderation/],
   ['image', { detail: 'low' }, /no images/],
-  ['messages', [{ role: 'user', content: 'a' }], /use input/],
   ['max_tokens', 5, /use max_output_tokens/],
   ['response_format', { type: 'json_object' }, /use text.format/],
   ['reasoning_effort', 'low', /use reasoning.effort/],
