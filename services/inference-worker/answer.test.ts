@@ -57,6 +57,14 @@ test('the stop sequence is told, and nothing of it shown', () => {
   expect(answer.push(drawn(op), undefined)).toEqual({ delta: undefined, stop: ' STOP' })
 })
 
+test('a token in which a stop sequence begins is in no log-probabilities: it would show it', () => {
+  const answer = answerTo({ stop: ['wo'] })
+  answer.push(drawn(one), undefined)
+  const { delta, stop } = answer.push(drawn(two), undefined)
+  expect(delta).toMatchObject({ text: ' t', logprobs: [] })
+  expect(stop).toBe('wo')
+})
+
 test('a constraint is told of each token but the last of the turn', () => {
   const accepted: number[] = []
   const constraint: Constraint = { allows: () => true, forbidden: () => new Uint8Array(), accept: (token) => void accepted.push(token) }

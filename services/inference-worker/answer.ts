@@ -55,12 +55,23 @@ export function createAnswer(texts: TokenTexts, request: GenerateRequest, constr
       }
       const piece = text.push(bytes, last)
       if (piece.text === '') return { delta: undefined, stop: piece.stop }
-      const delta = { text: piece.text, tokens, logprobs }
+      // Of the token with which a stop sequence began before the text's end, nothing may be told.
+      const told = piece.stop === undefined ? logprobs : within(logprobs, Buffer.byteLength(piece.text))
+      const delta = { text: piece.text, tokens, logprobs: told }
       tokens = []
       logprobs = []
       return { delta, stop: piece.stop }
     },
   }
+}
+
+/** The first of them, as far as their texts lie within so many bytes. */
+function within(logprobs: readonly TokenLogprob[], bytes: number): TokenLogprob[] {
+  let end = 0
+  return logprobs.filter(({ token }) => {
+    end += token?.text.length ?? 0
+    return end <= bytes
+  })
 }
 
 function tokenLogprob(

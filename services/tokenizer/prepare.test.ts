@@ -91,7 +91,7 @@ describe('prepare', () => {
 
   test('one that was given up at the limit is not counted', async () => {
     const { prepare } = setUp(() => ['a'.repeat(150)], false)
-    await expect(prepare(request('a'), call)).rejects.toThrow('resulted in more than 100 tokens')
+    await expect(prepare(request('a'), call)).rejects.toThrow('resulted in more than 400 tokens')
   })
 
   test('an unknown model, an unknown role, no messages', async () => {

@@ -129,12 +129,16 @@ function prepareTokens({ ids }: TokenPrompt, { format, wantText }: PrepareReques
 /** An answer that is text as it is. */
 const plain = { dialect: '', visibleTokens: [], reasoningOpen: false, reasoningBegin: '', reasoningEnd: '', reasoningEndTokens: [] }
 
+/** Contexts that a prompt which does not fit is counted up to. */
+const countedContexts = 4
+
 /** Throws INVALID_ARGUMENT context_length_exceeded. */
 async function tokenise(pieces: readonly Piece[], { signal }: CallContext, model: ServedModel, param: string, leading: number | undefined): Promise<number[]> {
-  const { ids, complete } = await model.tokenise(pieces, signal)
+  // A prompt that is too long is counted, so that its client knows by how much, but not without end.
+  const { ids, complete } = await model.tokenise(pieces, signal, countedContexts * model.contextLength)
   if (leading !== undefined) ids.unshift(leading)
   // One more for the first token of the answer.
-  if (ids.length + 1 > model.contextLength) throw tooLong(model.contextLength, complete ? String(ids.length) : `more than ${model.contextLength}`, param)
+  if (ids.length + 1 > model.contextLength) throw tooLong(model.contextLength, complete ? String(ids.length) : `more than ${countedContexts * model.contextLength}`, param)
   return ids
 }
 

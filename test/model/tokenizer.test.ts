@@ -376,7 +376,8 @@ describe('the context', () => {
       param: 'messages',
       message: "This model's maximum context length is 8192 tokens. However, your messages resulted in 8192 tokens.",
     })
-    await expect(prepare([user(' a'.repeat(100_000))])).rejects.toThrow('more than 8192 tokens')
+    await expect(prepare([user(' a'.repeat(20_000))])).rejects.toThrow(/resulted in 200\d\d tokens/)
+    await expect(prepare([user(' a'.repeat(100_000))])).rejects.toThrow('more than 32768 tokens')
     await expect(prepare([user('a'.repeat(2_000_000))])).rejects.toThrow('more than 8192 tokens')
   })
 

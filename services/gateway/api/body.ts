@@ -61,7 +61,7 @@ function inspect(schema: LooseSchema, value: unknown, path: string, unknown: str
     }
     const given = (value as Record<string, unknown>)[name]
     const { 'x-support': support, 'x-neutral': neutral } = marksOf(inner)
-    if (support === 'refused' && !neutral?.includes(given) && !isEmpty(given)) {
+    if (support === 'refused' && !isNeutral(given, neutral ?? [])) {
       const { description = '' } = inner as { description?: string }
       throw unsupported(place, `'${place}' is not supported with this value: ${description} Leave it out.`)
     }
@@ -87,7 +87,7 @@ function describes({ type, properties, anyOf }: LooseSchema, value: object): boo
   return true
 }
 
-function isEmpty(value: unknown): boolean {
-  if (Array.isArray(value)) return value.length === 0
-  return typeof value === 'object' && value !== null && Object.keys(value).length === 0
+/** Of lists, only empty ones are neutral. */
+function isNeutral(value: unknown, neutral: readonly unknown[]): boolean {
+  return neutral.includes(value) || (Array.isArray(value) && value.length === 0 && neutral.some(Array.isArray))
 }

@@ -86,10 +86,7 @@ function bodySchema(schema: unknown): unknown {
   if (typeof schema !== 'object' || schema === null) return schema
   const { 'x-support': support, 'x-neutral': neutral } = marksOf(schema)
   const { description } = schema as { description?: string }
-  if (support === 'refused') {
-    // Lists and objects that hold nothing ask for nothing.
-    return { anyOf: [{ enum: neutral }, { type: 'array', maxItems: 0 }, { type: 'object', maxProperties: 0 }], description: `Refused with any other value: ${description ?? ''}` }
-  }
+  if (support === 'refused') return { enum: neutral, description: `Refused with any other value: ${description ?? ''}` }
   return Object.fromEntries(
     Object.entries(schema)
       .filter(([name]) => name !== 'x-neutral')

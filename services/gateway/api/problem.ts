@@ -14,7 +14,8 @@ interface Validator {
 
 /** The most telling problem of a value that does not meet its schema: the deepest place, told by what is allowed there and what type was found. */
 export function firstProblem(validator: Validator, schema: TSchema, value: unknown): Problem {
-  const errors = validator.Errors(value)
+  // A constant that another branch of its union allows is not what is wrong.
+  const errors = validator.Errors(value).filter(({ keyword, instancePath }) => (keyword !== 'const' && keyword !== 'enum') || !allows(subschema(schema, instancePath), at(value, instancePath)))
   const missing = errors.find((error) => error.keyword === 'required')
   // A union reports each of its branches; what its own place allows says it best.
   const deepest = errors.filter((error) => error.keyword !== 'required').toSorted((a, b) => depth(b.instancePath) - depth(a.instancePath))[0]
@@ -110,6 +111,8 @@ export interface LooseSchema extends Marks {
   anyOf?: LooseSchema[]
   properties?: Record<string, LooseSchema>
   items?: LooseSchema
+  additionalProperties?: LooseSchema | boolean
+  maxProperties?: number
   minimum?: number
   maximum?: number
   minLength?: number
@@ -118,15 +121,31 @@ export interface LooseSchema extends Marks {
   maxItems?: number
 }
 
-/** The schema of a place, through the branch of each union that leads there. */
+/** What is allowed at a place, through the branches of each union that lead there. */
 export function subschema(schema: LooseSchema, pointer: string): LooseSchema | undefined {
   let inner: LooseSchema | undefined = schema
   for (const part of segments(pointer)) {
-    const branches: LooseSchema[] = inner?.anyOf ?? (inner === undefined ? [] : [inner])
-    const next: (LooseSchema | undefined)[] = branches.map((branch) => branch.properties?.[part] ?? branch.items)
-    inner = next.find((candidate) => candidate !== undefined)
+    const next: LooseSchema[] = branchesOf(inner).flatMap((branch) => innerOf(branch, part))
+    const [only] = next
+    inner = next.length > 1 ? { anyOf: next } : only
   }
   return inner
+}
+
+/** Whether one of the constants at a place is this value. */
+function allows(schema: LooseSchema | undefined, value: unknown): boolean {
+  return branchesOf(schema).some((branch) => (branch.const !== undefined && branch.const === value) || branch.enum?.includes(value) === true)
+}
+
+function innerOf({ properties, items, additionalProperties }: LooseSchema, part: string): LooseSchema[] {
+  const inner = (properties !== undefined && Object.hasOwn(properties, part) ? properties[part] : undefined) ?? items ?? additionalProperties
+  return typeof inner === 'object' ? [inner] : []
+}
+
+/** The alternatives of a union, those of unions in it too. */
+export function branchesOf(schema: LooseSchema | undefined): LooseSchema[] {
+  if (schema === undefined) return []
+  return schema.anyOf === undefined ? [schema] : schema.anyOf.flatMap(branchesOf)
 }
 
 export function describeSchema(schema: LooseSchema | undefined): string {
@@ -143,7 +162,7 @@ export function describeSchema(schema: LooseSchema | undefined): string {
     case 'array':
       return `an array${range(schema.minItems, schema.maxItems, ' items')}`
     case 'object':
-      return 'an object'
+      return `an object${range(undefined, schema.maxProperties, ' names')}`
     case 'boolean':
       return 'true or false'
     case 'null':

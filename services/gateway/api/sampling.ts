@@ -72,13 +72,23 @@ export function samplingOf(body: Static<typeof SamplingFields>): Sampling {
     topP: greedy ? 1 : (body.top_p ?? neutral.topP),
     topK: Math.max(0, body.top_k ?? neutral.topK),
     minP: body.min_p ?? neutral.minP,
-    repeatPenalty: body.repeat_penalty ?? body.repetition_penalty ?? neutral.repeatPenalty,
+    repeatPenalty: oneOf(body, 'repeat_penalty', 'repetition_penalty') ?? neutral.repeatPenalty,
     presencePenalty: body.presence_penalty ?? neutral.presencePenalty,
     frequencyPenalty: body.frequency_penalty ?? neutral.frequencyPenalty,
     penaltyWindow: body.repeat_last_n ?? neutral.penaltyWindow,
     logitBias: biasesOf(body.logit_bias ?? {}),
     ...(body.seed == null ? {} : { seed: foldSeed(body.seed) }),
   }
+}
+
+/** The value of a parameter that has two names. Throws INVALID_ARGUMENT when they don't agree. */
+export function oneOf<Name extends string>(body: Partial<Record<Name, number | null>>, name: Name, other: Name): number | undefined {
+  const value = body[name] ?? undefined
+  const second = body[other] ?? undefined
+  if (value !== undefined && second !== undefined && value !== second) {
+    throw invalid({ param: other, message: `'${name}' and '${other}' are names of one parameter and have different values. Send one of them.` })
+  }
+  return value ?? second
 }
 
 function biasesOf(biases: Record<string, number>): Record<number, number> {
@@ -90,9 +100,11 @@ function biasesOf(biases: Record<string, number>): Record<number, number> {
   return byToken
 }
 
-/** The engine's seeds have 32 bits; OpenAI's are wider. The same seed gives the same result. */
+/** The engine's seeds have 32 bits; OpenAI's are wider. The same seed gives the same result; those of 32 bits are taken as they are. */
 function foldSeed(seed: number): number {
-  return Number(BigInt.asUintN(32, BigInt(seed) ^ (BigInt(seed) >> 32n)))
+  const whole = BigInt.asUintN(64, BigInt(seed))
+  // An odd number: negative seeds, whose upper halves are alike, don't meet the others.
+  return Number(BigInt.asUintN(32, whole ^ ((whole >> 32n) * 0x9e37_79b1n)))
 }
 
 const mostStops = 16

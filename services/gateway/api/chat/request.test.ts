@@ -150,7 +150,12 @@ describe('a chat request', () => {
     [{ ...base, presence_penalty: 3 }, 'presence_penalty'],
     [{ ...base, repeat_penalty: 0 }, 'repeat_penalty'],
     [{ ...base, store: true }, 'store'],
-    [{ ...base, web_search_options: { a: 1 } }, 'web_search_options'],
+    [{ ...base, web_search_options: {} }, 'web_search_options'],
+    [{ ...base, guided_json: {} }, 'guided_json'],
+    [{ ...base, chat_template: 'x' }, 'chat_template'],
+    [{ ...base, repeat_penalty: 1.5, repetition_penalty: 2 }, 'repetition_penalty'],
+    [{ ...base, response_format: { type: 'json_schema' } }, 'response_format.json_schema'],
+    [{ ...base, stop: ['a', null] }, 'stop[1]'],
     [{ ...base, ignore_eos: true }, 'ignore_eos'],
     [{ ...base, stream: true, stream_options: { include_obfuscation: true } }, 'stream_options.include_obfuscation'],
     [{ ...base, messages: [{ role: 'user', content: 'x', audio: { id: 'a' } }] }, 'messages[0].audio'],
@@ -164,6 +169,11 @@ describe('a chat request', () => {
   test('tells what is allowed and what type was sent, but no value', () => {
     expect(refusal({ ...base, temperature: 'canary' }).message).toBe(`Invalid value for 'temperature': it must be a number from 0 to 2 or null, but a string was sent.`)
     expect(refusal('canary').message).toBe('The body must be an object, but it is a string.')
+    expect(refusal({ ...base, logit_bias: { 5: 101 } }).message).toContain('must be a number from -100 to 100')
+    expect(refusal({ ...base, logit_bias: Object.fromEntries(Array.from({ length: 1025 }, (_, id) => [id, 0])) }).message).toContain('an object of at most 1024 names')
+    expect(refusal({ ...base, response_format: { type: 'xml' } }).message).toContain('it must be "text" or "json_object" or "json_schema"')
+    expect(refusal({ ...base, messages: [{ role: 'user', content: [{ type: 'image_url' }] }] }).message).toContain('it must be "text" or "refusal"')
+    expect(refusal({ ...base, stop: [''] }).message).toContain('must be a string from 1 to 1024 characters')
   })
 
   test('takes parameters that ask for nothing, and names those that it does not know, wherever they are', () => {
@@ -177,7 +187,7 @@ describe('a chat request', () => {
       user: 'u',
       store: false,
       mirostat: 0,
-      web_search_options: {},
+      stop_token_ids: [],
       logit_bias: {},
       mystery: 1,
       'bad name\r\n': 2,
@@ -199,6 +209,8 @@ describe('a chat request', () => {
       }),
     )
     expect(generationOf({ seed: 42 }).sampling.seed).toBe(42)
+    const seeds = Array.from({ length: 200 }, (_, index) => generationOf({ seed: index - 100 }).sampling.seed)
+    expect(new Set(seeds).size).toBe(200)
   })
 
   test('is parsed or refused as INVALID_ARGUMENT, whatever JSON comes, and no string of it is in the error', () => {

@@ -6,7 +6,7 @@ import { bodyParser, invalid, unsupported } from '../body.ts'
 import { extensionFields } from '../extensions.ts'
 import { formatFields, formatOf, JsonObject } from '../format.ts'
 import { ignored, nullable, refused } from '../parameter.ts'
-import { samplingFields, samplingOf, stopField, stopsOf } from '../sampling.ts'
+import { oneOf, samplingFields, samplingOf, stopField, stopsOf } from '../sampling.ts'
 import { toolChoiceOf, toolsOf } from '../tools.ts'
 import { includeUsageOf, streamOptionsField } from '../stream-options.ts'
 import { chatAnswer } from './answer.ts'
@@ -100,7 +100,13 @@ export const ChatBody = Type.Object({
   prediction: refused([null], 'there is no predicted output.'),
   web_search_options: refused([null], 'nothing leaves: there is no web search.'),
   moderation: refused([null], 'there is no moderation.'),
-  functions: refused([null], 'use tools.'),
+  functions: refused([null, []], 'use tools.'),
+  best_of: refused([null, 1], 'use n.'),
+  chat_template: refused([null], "the model's own chat template is used."),
+  documents: refused([null, []], 'put them into a message.'),
+  mm_processor_kwargs: refused([null], 'there are no images.'),
+  grammar_lazy: refused([null, false], 'a grammar holds from the beginning of the answer.'),
+  grammar_triggers: refused([null, []], 'a grammar holds from the beginning of the answer.'),
   function_call: refused([null, 'auto', 'none'], 'use tool_choice.'),
   echo: refused([null, false], 'a prompt is not repeated in a chat.'),
   reasoning_format: refused([null, 'auto', 'deepseek'], 'reasoning is told in reasoning_content.'),
@@ -145,7 +151,7 @@ export function conversationOf(body: Body): Conversation {
     })),
   )
   const effort = body.reasoning_effort ?? ''
-  const reasoningBudget = body.thinking_budget_tokens ?? body.reasoning_budget_tokens ?? -1
+  const reasoningBudget = oneOf(body, 'thinking_budget_tokens', 'reasoning_budget_tokens') ?? -1
   return {
     messages: body.messages.map(messageOf),
     tools,

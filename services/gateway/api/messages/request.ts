@@ -28,7 +28,7 @@ const promptFields = {
         strict: nullable(Type.Boolean(), 'Arguments keep to the schema, with any `tool_choice`.'),
         cache_control: ignored(Type.Unknown(), 'A hint for caches.'),
         eager_input_streaming: ignored(Type.Unknown(), 'Arguments always stream.'),
-        input_examples: refused([null], 'put examples into the description.'),
+        input_examples: refused([null, []], 'put examples into the description.'),
         defer_loading: refused([null, false], 'there is no tool search.'),
         allowed_callers: refused([null], 'tools are called by the model alone.'),
       }),
@@ -62,7 +62,7 @@ const promptFields = {
   output_format: refused([null], 'use output_config.format.'),
   cache_control: ignored(Type.Unknown(), 'A hint for caches.'),
   context_management: refused([null], 'the conversation is never edited.'),
-  mcp_servers: refused([null], 'nothing leaves: there are no remote tools.'),
+  mcp_servers: refused([null, []], 'nothing leaves: there are no remote tools.'),
 }
 
 export const CountTokensBody = Type.Object(promptFields)
