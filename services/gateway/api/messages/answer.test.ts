@@ -119,6 +119,7 @@ describe('a stream', () => {
     ])
     expect(events[0]?.message).toMatchObject({ content: [], stop_reason: null, usage: { input_tokens: 3, output_tokens: 0 } })
     expect(events.at(-2)).toMatchObject({ usage: { input_tokens: 3, output_tokens: limit } })
+    expect(play([[text]], stop, { stream: true }).exchange.ended).toBe(true)
   })
 
   test('names each event as its data does', () => {

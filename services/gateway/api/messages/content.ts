@@ -46,7 +46,7 @@ export function chatMessages(messages: readonly Static<typeof Message>[]): ChatM
       const place = `messages[${index}].content[${position}]`
       addBlock(made, role, block, place, names)
     }
-    // A message of nothing but left-out reasoning.
+    // A message of no blocks is a turn all the same.
     return made.length === 0 ? [empty(role)] : made
   })
 }

@@ -71,8 +71,8 @@ describe('the messages', () => {
     expect(parseMessagesRequest({ ...base, messages: given }).unknown).toEqual([])
   })
 
-  test('that hold only what is left out are still turns', () => {
-    const given = [...messages, { role: 'assistant', content: [{ type: 'redacted_thinking', data: 'x' }] }, ...messages]
+  test.each([[[]], [[{ type: 'redacted_thinking', data: 'x' }]]])('that hold nothing that is told are still turns: %j', (content) => {
+    const given = [...messages, { role: 'assistant', content }, ...messages]
     expect(conversationOf({ messages: given }).messages).toMatchObject([{ role: 'user' }, { role: 'assistant', content: '', reasoning: '', toolCalls: [] }, { role: 'user' }])
   })
 

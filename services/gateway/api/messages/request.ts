@@ -149,7 +149,7 @@ function conversationOf(body: Static<typeof CountTokensBody>): Conversation {
     messages: system === '' ? messages : [{ role: 'system', content: system, reasoning: '', toolCalls: [], toolCallId: '', name: '' }, ...messages],
     tools,
     ...toolChoiceOf(choiceOf(body), tools),
-    singleToolCall: body.tool_choice?.type === 'none' ? false : (body.tool_choice?.disable_parallel_tool_use ?? false),
+    singleToolCall: body.tool_choice?.disable_parallel_tool_use ?? false,
     templateKwargs: '',
     ...(thinking == null ? {} : { reasoning: thinking.type !== 'disabled' }),
     reasoningEffort: body.output_config?.effort ?? '',

@@ -105,6 +105,7 @@ describe('a stream', () => {
       ].flat(),
     )
     expect(events.map((event) => event.sequence_number)).toEqual(events.map((_, index) => index))
+    expect(play([[text]], { stream: true }, ending('stop')).exchange.ended).toBe(true)
   })
 
   test('names each event as its data does', () => {
@@ -166,10 +167,10 @@ describe('a stream', () => {
   })
 
   test('that fails in the middle ends with an error of the next number, which the client throws', async () => {
-    const failure = new ServiceError('UNAVAILABLE', 'engine_failed', 'The model failed.')
+    const failure = new ServiceError('UNAVAILABLE', 'engine_failed', 'The model failed.', { param: 'model' })
     const { exchange, stream } = play([[text]], { stream: true }, (_answer, { fail }) => fail(failure))
     const events = exchange.events() as StreamEvent[]
-    expect(events.at(-1)).toEqual({ type: 'error', sequence_number: events.length - 1, code: 'engine_failed', message: 'The model failed.', param: null })
+    expect(events.at(-1)).toEqual({ type: 'error', sequence_number: events.length - 1, code: 'engine_failed', message: 'The model failed.', param: 'model' })
     expect(Check(ResponseStreamEvent, events.at(-1))).toBe(true)
     await expect(throughClient(stream)).rejects.toMatchObject({ code: 'engine_failed', message: 'The model failed.' })
   })

@@ -3,7 +3,7 @@ import type { Answer, ChoiceEnd, TokensUsed } from '../../generation.ts'
 import type { Exchange } from '../../http/exchange.ts'
 import { chatLogprobs } from '../chat/logprobs.ts'
 import { openAiErrors } from '../errors.ts'
-import { add, belongsTo, contentPart, type Item, itemObject, newItem, toldWith } from './items.ts'
+import { add, begins, contentPart, type Item, itemObject, newItem, toldWith } from './items.ts'
 import type { ResponsesRequestBody } from './request.ts'
 
 /** Writes a response, https://platform.openai.com/docs/api-reference/responses/object, and …/responses-streaming. */
@@ -19,10 +19,8 @@ function wholeAnswer(exchange: Exchange, head: object): Answer {
     start: () => undefined,
     parts(_choice, parts, logprobs) {
       for (const [index, part] of parts.entries()) {
-        const last = items.at(-1)
-        const item = last !== undefined && belongsTo(part, last) ? last : newItem(part)
-        if (item !== last) items.push(item)
-        add(item, part, toldWith(parts, index, logprobs))
+        if (begins(part, items.at(-1))) items.push(newItem(part))
+        add(items.at(-1), part, toldWith(parts, index, logprobs))
       }
       return undefined
     },
@@ -97,7 +95,7 @@ function streamedAnswer(exchange: Exchange, head: object): Answer {
     parts(_choice, parts, logprobs) {
       let events = ''
       for (const [index, part] of parts.entries()) {
-        if (!belongsTo(part, open)) events += close('completed') + begin(newItem(part))
+        if (begins(part, open)) events += close('completed') + begin(newItem(part))
         const told = toldWith(parts, index, logprobs)
         if (open === undefined || part.kind === 'tool_call') continue
         add(open, part, told)

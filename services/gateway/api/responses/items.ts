@@ -11,8 +11,10 @@ export type Item =
   | { type: 'message'; id: string; text: string; logprobs: (ChatLogprob & { top_logprobs: ChatLogprob[] })[] }
   | { type: 'function_call'; id: string; callId: string; name: string; arguments: string }
 
-/** The item that a part begins. */
-export function newItem(part: OutputPart): Item {
+/** A part that may begin an item. */
+type Beginning = Exclude<OutputPart, { kind: 'tool_arguments' }>
+
+export function newItem(part: Beginning): Item {
   switch (part.kind) {
     case 'reasoning':
       return { type: 'reasoning', id: newId('rs'), text: '' }
@@ -20,27 +22,25 @@ export function newItem(part: OutputPart): Item {
       return { type: 'message', id: newId('msg'), text: '', logprobs: [] }
     case 'tool_call':
       return { type: 'function_call', id: newId('fc'), callId: newId('call'), name: part.name, arguments: '' }
-    case 'tool_arguments':
-      return { type: 'function_call', id: newId('fc'), callId: newId('call'), name: '', arguments: '' }
   }
 }
 
-/** Whether a part goes on with the item. */
-export function belongsTo(part: OutputPart, item: Item | undefined): boolean {
+/** Whether a part begins an item after this one, rather than going on with it. */
+export function begins(part: OutputPart, item: Item | undefined): part is Beginning {
   switch (part.kind) {
     case 'reasoning':
-      return item?.type === 'reasoning'
+      return item?.type !== 'reasoning'
     case 'text':
-      return item?.type === 'message'
+      return item?.type !== 'message'
     case 'tool_call':
-      return false
+      return true
     case 'tool_arguments':
-      return item?.type === 'function_call'
+      return false
   }
 }
 
-export function add(item: Item, part: OutputPart, logprobs: readonly TokenLogprob[]): void {
-  if (part.kind === 'tool_call') return
+export function add(item: Item | undefined, part: OutputPart, logprobs: readonly TokenLogprob[]): void {
+  if (item === undefined || part.kind === 'tool_call') return
   if (item.type === 'function_call') item.arguments += part.text
   else item.text += part.text
   if (item.type === 'message') for (const logprob of chatLogprobs(logprobs)) item.logprobs.push(logprob)
@@ -53,12 +53,12 @@ export function toldWith(parts: readonly OutputPart[], index: number, logprobs: 
 
 /** As it stands in a response. A tool call is empty while it is in progress, as OpenAI sends it. */
 export function itemObject(item: Item, status: Status): object {
-  const begins = status === 'in_progress'
+  const isNew = status === 'in_progress'
   switch (item.type) {
     case 'reasoning':
-      return { id: item.id, type: 'reasoning', summary: [], content: begins ? [] : [contentPart(item)], status }
+      return { id: item.id, type: 'reasoning', summary: [], content: isNew ? [] : [contentPart(item)], status }
     case 'message':
-      return { id: item.id, type: 'message', role: 'assistant', status, content: begins ? [] : [contentPart(item)] }
+      return { id: item.id, type: 'message', role: 'assistant', status, content: isNew ? [] : [contentPart(item)] }
     case 'function_call':
       return { id: item.id, type: 'function_call', call_id: item.callId, name: item.name, arguments: item.arguments, status }
   }

@@ -74,6 +74,13 @@ describe('the input', () => {
     expect(messagesOf([{ type: 'function_call_output', call_id: 'another', output: '' }])).toMatchObject([{ role: 'tool', toolCallId: 'another', name: '' }])
   })
 
+  test('has another turn of the assistant after whatever else', () => {
+    const call = { type: 'function_call', call_id: 'c1', name: 'f', arguments: '{}' }
+    const another = { ...call, call_id: 'c2' }
+    expect(messagesOf([call, { type: 'function_call_output', call_id: 'c1', output: 'r' }, another])).toMatchObject([{ toolCalls: [{ id: 'c1' }] }, { role: 'tool' }, { role: 'assistant', toolCalls: [{ id: 'c2' }] }])
+    expect(messagesOf([{ role: 'assistant', content: 'a' }, { role: 'user', content: 'b' }, call])).toMatchObject([{ content: 'a', toolCalls: [] }, { role: 'user' }, { role: 'assistant', content: '', toolCalls: [{ id: 'c1' }] }])
+  })
+
   test('has no turn for reasoning that tells nothing', () => {
     const hidden = { type: 'reasoning', id: 'rs_1', summary: [{ type: 'summary_text', text: 's' }], encrypted_content: 'x' }
     expect(messagesOf([hidden, { role: 'user', content: 'a' }])).toMatchObject([{ role: 'user', content: 'a' }])
@@ -226,7 +233,6 @@ test.each([
   ['context_management', [{ type: 'compaction' }], /never edited/],
   ['moderation', { model: 'x' }, /no moderation/],
   ['image', { detail: 'low' }, /no images/],
-  ['messages', [{ role: 'user', content: 'a' }], /use input/],
   ['max_tokens', 5, /use max_output_tokens/],
   ['response_format', { type: 'json_object' }, /use text.format/],
   ['reasoning_effort', 'low', /use reasoning.effort/],

@@ -89,7 +89,6 @@ export const ResponsesBody = Type.Object({
   moderation: refused([null], 'there is no moderation.'),
   access_programs: refused([null], 'there are none.'),
   image: refused([null], 'there are no images.'),
-  messages: refused([null], 'use input.'),
   max_tokens: refused([null], 'use max_output_tokens.'),
   max_completion_tokens: refused([null], 'use max_output_tokens.'),
   response_format: refused([null], 'use text.format.'),
