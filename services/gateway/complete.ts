@@ -3,6 +3,7 @@ import { type PrepareResponse, TokenizerService, ToolChoice } from '../../proto/
 import { dialectNamed } from '../shared/dialects/dialect.ts'
 import type { OutputPart } from '../shared/dialects/output-part.ts'
 import { createOutputParser, type OutputParser } from '../shared/dialects/output-parser.ts'
+import { callBeginnings } from '../shared/dialects/tool-call-reader.ts'
 import { ServiceError } from '../shared/errors.ts'
 import type { CallOptions } from '../shared/rpc/lane-client.ts'
 import type { Endpoint, ParsedRequest } from './endpoint.ts'
@@ -96,7 +97,9 @@ async function writeChoice({ gateway, generation, prepared: all, answer, job, st
   let counted = 0
   let logprobs: TokenLogprob[] = []
 
-  const write = (parts: readonly OutputPart[]): Promise<void> | undefined => {
+  const write = (all: readonly OutputPart[]): Promise<void> | undefined => {
+    // Between calls that are demanded stands nothing but what the token limit left of one.
+    const parts = demandsCall(generation) ? all.filter(({ kind }) => kind !== 'text') : all
     if (parts.length === 0) return undefined
     for (const part of parts) {
       if (part.kind === 'tool_call') called = true
@@ -121,9 +124,11 @@ async function writeChoice({ gateway, generation, prepared: all, answer, job, st
     } else if (event?.$case === 'finish') {
       const { outputTokens, reason, stopSequence } = event.value
       tally.outputTokens += outputTokens - counted
-      await write(parser.end())
-      // A call that the token limit cut is as long as was asked for.
-      if (parser.brokenCall && reason !== FinishReason.LENGTH) throw brokenCall()
+      // What is held back of an answer that was cut may be the beginning of a call's mark-up, which is never told.
+      if (reason !== FinishReason.LENGTH && stopSequence === undefined) {
+        await write(parser.end())
+        if (parser.brokenCall) throw brokenCall()
+      }
       if (logprobs.length > 0) await answer.parts(choice, [], logprobs)
       tally.finishReason = reason === FinishReason.LENGTH ? 'length' : called ? 'tool_calls' : 'stop'
       await answer.endChoice(choice, { finishReason: tally.finishReason, stopSequence })
@@ -151,6 +156,18 @@ function outputParser({ prompt }: Generation, { dialect: name, reasoningOpen }: 
   return createOutputParser(dialect, { toolNames: toolNames(prompt.value), reasoningOpen })
 }
 
+/** The answer is one or more calls, which the worker sees to. */
+function demandsCall({ prompt }: Generation): boolean {
+  return prompt.$case === 'conversation' && (prompt.value.toolChoice === ToolChoice.REQUIRED || prompt.value.toolChoice === ToolChoice.NAMED)
+}
+
+/** What calls of tools begin with in the model's answer. */
+function callMarkers({ prompt }: Generation, { dialect: name }: PrepareResponse): string[] {
+  const dialect = name === '' ? undefined : dialectNamed(name)
+  if (dialect === undefined || prompt.$case !== 'conversation' || toolNames(prompt.value).length === 0) return []
+  return callBeginnings(dialect)
+}
+
 function toolNames({ tools, toolChoice }: { tools: readonly { name: string }[]; toolChoice: number }): string[] {
   return toolChoice === ToolChoice.NONE ? [] : tools.map(({ name }) => name)
 }
@@ -163,7 +180,9 @@ function generateRequest(generation: Generation, prepared: PrepareResponse, team
     tokens: prepared.tokens,
     maxTokens: prepared.maxTokens,
     sampling: choice === 0 || sampling.seed === undefined ? sampling : { ...sampling, seed: (sampling.seed + choice) % 2 ** 32 },
-    stop: generation.stop,
+    // What is demanded to be a call has no text that could be stopped.
+    stop: demandsCall(generation) ? [] : generation.stop,
+    stopUntil: callMarkers(generation, prepared),
     visibleTokens: prepared.visibleTokens,
     constraint: prepared.grammar === '' ? undefined : { grammar: prepared.grammar, after: prepared.grammarAfter },
     reasoningBudget: reasoningBudgetOf(generation, prepared),

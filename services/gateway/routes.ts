@@ -5,6 +5,7 @@ import { completionsEndpoint } from './api/completions/endpoint.ts'
 import { messagesErrors } from './api/messages/errors.ts'
 import { messagesEndpoint } from './api/messages/endpoint.ts'
 import { responsesEndpoint } from './api/responses/endpoint.ts'
+import { responsesErrors } from './api/responses/errors.ts'
 import { complete } from './complete.ts'
 import { embed, embeddings } from './embed.ts'
 import type { Endpoint } from './endpoint.ts'
@@ -22,7 +23,7 @@ export function createRoutes(gateway: Gateway): ReadonlyMap<string, Route> {
   return new Map<string, Route>([
     generating(chatEndpoint),
     generating(completionsEndpoint),
-    generating(responsesEndpoint),
+    [responsesEndpoint.name, { handle: (exchange) => complete(gateway, exchange, responsesEndpoint), errors: responsesErrors }],
     [messagesEndpoint.name, { handle: (exchange) => complete(gateway, exchange, messagesEndpoint), errors: messagesErrors }],
     [countTokens.name, { handle: (exchange) => serveCountTokens(gateway, exchange), errors: messagesErrors }],
     [embeddings.name, openai((exchange) => embed(gateway, exchange))],

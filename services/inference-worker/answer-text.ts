@@ -10,9 +10,9 @@ export interface AnswerText {
   push(bytes: Uint8Array, end: 'turn' | 'limit' | undefined): StopMatch
 }
 
-export function createAnswerText(stops: readonly string[]): AnswerText {
+export function createAnswerText(stops: readonly string[], until: readonly string[]): AnswerText {
   const characters = createTextStream()
-  const sequences = createStopSequences(stops)
+  const sequences = createStopSequences(stops, until)
   return {
     push(bytes, end) {
       let text = characters.push(bytes)

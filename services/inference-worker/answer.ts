@@ -33,7 +33,7 @@ export function createAnswer(texts: TokenTexts, request: GenerateRequest, constr
   // A grammar that holds from the beginning has a say in that space, too.
   const keepsSpace = request.constraint?.after.length === 0
   const detokenise = createDetokeniser(texts, { prompt: request.tokens, visible, keepsSpace })
-  const text = createAnswerText(request.stop)
+  const text = createAnswerText(request.stop, request.stopUntil)
   const budget = request.reasoningBudget === undefined ? undefined : createReasoningBudget(request.reasoningBudget)
   const guide = createAnswerGuide(constraint, budget)
   let tokens: number[] = []

@@ -34,6 +34,43 @@ const stopLists = fc.array(fc.string({ unit: fc.constantFrom('a', 'b', '\n', 'ðŸ
   maxLength: 4,
 })
 
+describe('stop sequences before a call', () => {
+  const told = (pieces: readonly string[], stops: readonly string[], until: readonly string[]): Result => {
+    const sequences = createStopSequences(stops, until)
+    const texts: string[] = []
+    for (const piece of pieces) {
+      const { text, stop } = sequences.push(piece)
+      texts.push(text)
+      if (stop !== undefined) return { texts, stop }
+    }
+    return { texts: [...texts, sequences.end()], stop: undefined }
+  }
+
+  test.each([
+    ['<call>{"name"}', ['name'], '<call>{"name"}', undefined],
+    ['a name <call>{"name"}', ['name'], 'a ', 'name'],
+    ['a <call>', ['<'], 'a ', '<'],
+    ['a <call>', ['<call>'], 'a ', '<call>'],
+    ['a <call>{}', ['l>{'], 'a <call>{}', undefined],
+  ])('%j stopped at %j', (text, stops, expected, stop) => {
+    for (const pieces of [[text], Array.from(text)]) {
+      const result = told(pieces, stops, ['<call>'])
+      expect(result.texts.join('')).toBe(expected)
+      expect(result.stop).toBe(stop)
+    }
+  })
+
+  test('any pieces give the same', () => {
+    fc.assert(
+      fc.property(fc.array(letters, { maxLength: 8 }), stopLists, stopLists, (pieces, stops, until) => {
+        const cut = told(pieces, stops, until)
+        const whole = told([pieces.join('')], stops, until)
+        expect([cut.texts.join(''), cut.stop]).toEqual([whole.texts.join(''), whole.stop])
+      }),
+    )
+  })
+})
+
 describe('stop sequences', () => {
   test('any pieces give what the definition says', () => {
     fc.assert(

@@ -8,7 +8,7 @@ const most = { stops: 16, stopLength: 1024, biases: 4096, penaltyWindow: 65_536,
 
 /** Throws INVALID_ARGUMENT with what is wrong. */
 export function validateGenerate(request: GenerateRequest, engine: GeneratingEngine): Sampling {
-  const { tokens, maxTokens, sampling, stop, constraint, visibleTokens, reasoningBudget, topLogprobs } = request
+  const { tokens, maxTokens, sampling, stop, stopUntil, constraint, visibleTokens, reasoningBudget, topLogprobs } = request
   const known = (token: number): boolean => token < engine.vocabularySize
   if (tokens.length === 0) throw invalid('empty_prompt', 'The prompt has no tokens.', 'messages')
   if (!tokens.every(known)) throw invalid('unknown_token', 'The prompt has a token that the model does not know.', 'messages')
@@ -23,6 +23,9 @@ export function validateGenerate(request: GenerateRequest, engine: GeneratingEng
   if (stop.length > most.stops) throw invalid('invalid_value', `There may be at most ${most.stops} stop sequences.`, 'stop')
   if (stop.some((text) => text === '' || text.length > most.stopLength)) {
     throw invalid('invalid_value', `A stop sequence must have from 1 to ${most.stopLength} characters.`, 'stop')
+  }
+  if (stopUntil.length > most.triggers || !stopUntil.every(isMark)) {
+    throw invalid('invalid_value', `stop_until may have at most ${most.triggers} texts of 1 to ${most.markLength} characters.`, 'stop')
   }
   if (visibleTokens.length > most.visibleTokens || !visibleTokens.every(known)) {
     throw invalid('invalid_value', `visible_tokens must be at most ${most.visibleTokens} tokens of the model.`, 'visible_tokens')

@@ -17,7 +17,7 @@ const failed: Outcome = { error: 'grammar_failed' }
 
 const answers: [string, string, Outcome][] = [
   // Once a call has begun, it is kept to the tool's schema; this model can't be, and the client is told so.
-  ['JSON that ends too early', '<tool_call>\n{"name": "get_weather", "arguments": {"city": "Ro', failed],
+  ['JSON that ends too early', '<tool_call>\n{"name": "get_weather", "arguments": {"city": "Ro', { error: 'malformed_tool_call' }],
   ['no JSON', '<tool_call>\nget_weather(Rome)\n</tool_call>', failed],
   ['a tool that was not given', '<tool_call>\n{"name": "rm", "arguments": {"path": "/"}}\n</tool_call>', failed],
   ['half a marker', 'Look: <tool_ca', { text: 'Look: <tool_ca', calls: [] }],

@@ -90,6 +90,7 @@ async function ours(service: InferenceService, tokens: number[]): Promise<Answer
       seed: undefined,
     },
     stop: [],
+    stopUntil: [],
     constraint: undefined,
     visibleTokens: [],
     reasoningBudget: undefined,

@@ -89,6 +89,30 @@ describe('tools and reasoning', () => {
     expect(JSON.parse(pieces.join(''))).toEqual({ city: 'Zürich' })
   })
 
+  test.each([...Array(80).keys()].map((n) => n + 1))('no part of a tag leaves when the limit is %i tokens', async (max_tokens) => {
+    const { json } = await post(calling, '/v1/chat/completions', { messages, tools, max_tokens })
+    const message = json.choices[0]?.message as { content: string | null; reasoning_content?: string; tool_calls?: { function: { arguments: string } }[] }
+    expect(json.choices[0]).toMatchObject({ finish_reason: 'length' })
+    expect('I look.'.startsWith(message.content?.trim() ?? '')).toBe(true)
+    expect('Let me see.'.startsWith(message.reasoning_content?.trim() ?? '')).toBe(true)
+    for (const call of message.tool_calls ?? []) expect('{"city": "Zürich"}'.startsWith(call.function.arguments)).toBe(true)
+  })
+
+  test.each([
+    ['name', 'tool_calls', 'I look.'],
+    ['city', 'tool_calls', 'I look.'],
+    ['Zürich', 'tool_calls', 'I look.'],
+    ['look', 'stop', 'I '],
+    ['<tool', 'stop', 'I look.'],
+    ['<tool_call>', 'stop', 'I look.'],
+  ])('a call is not cut by the stop sequence %j', async (stop, finish_reason, content) => {
+    const { json } = await post(calling, '/v1/chat/completions', { messages, tools, stop })
+    expect(json.choices[0]).toMatchObject({ finish_reason })
+    expect(json.choices[0]?.message.content?.trim()).toBe(content.trim())
+    const calls = (json.choices[0]?.message as { tool_calls?: { function: { arguments: string } }[] }).tool_calls
+    expect(calls?.map((call) => call.function.arguments)).toEqual(finish_reason === 'stop' ? undefined : ['{"city": "Zürich"}'])
+  })
+
   test('in responses and messages', async () => {
     const responses = await post(calling, '/v1/responses', { input: 'How is the weather?', tools: tools.map(({ type, function: f }) => ({ type, ...f, strict: false })) })
     expect((responses.json as { output?: { type: string }[] }).output?.map(({ type }) => type)).toEqual(['reasoning', 'message', 'function_call'])

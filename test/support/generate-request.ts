@@ -21,6 +21,7 @@ export function generateRequest(fields: Partial<Omit<GenerateRequest, 'sampling'
     tokens: [1, 2, 3],
     maxTokens: 100,
     stop: [],
+    stopUntil: [],
     constraint: undefined,
     visibleTokens: [],
     reasoningBudget: undefined,

@@ -21,7 +21,7 @@ export function bodyParser<Schema extends TSchema>(schema: Schema): (json: unkno
   let compiled: ReturnType<typeof Compile<Schema>> | undefined
   return (json) => {
     compiled ??= Compile(schema)
-    if (!compiled.Check(json)) throw invalid(firstProblem(compiled, schema, json))
+    if (!compiled.Check(json)) throw invalid(firstProblem(schema, json))
     const unknown: string[] = []
     inspect(schema, json, '', unknown)
     return { value: json, unknown }

@@ -1,4 +1,4 @@
-import type { TSchema } from 'typebox'
+import { Compile } from 'typebox/compile'
 import { ServiceError } from '../../shared/errors.ts'
 import type { Marks } from './parameter.ts'
 
@@ -8,28 +8,90 @@ export interface Problem {
   message: string
 }
 
-interface Validator {
-  Errors(value: unknown): { keyword: string; instancePath: string; schemaPath: string; params: object; message: string }[]
+/**
+ * The first problem of a value that does not meet its schema, told by what is allowed at its place and what type was found. Unions of
+ * objects are told apart by their `type`, so that the branch that was meant is the one that is told about.
+ */
+export function firstProblem(schema: LooseSchema, value: unknown, path = '', union = schema): Problem {
+  if (schema.anyOf !== undefined) {
+    const branch = meantBranch(branchesOf(schema), value)
+    return branch === undefined ? ofNoBranch(branchesOf(schema), value, path, union) : firstProblem(branch, value, path, union)
+  }
+  if (schema.type === 'array' && Array.isArray(value)) return problemInArray(schema, value, path, union)
+  if (schema.type === 'object' && isObject(value)) return problemInObject(schema, value, path, union)
+  return wrong(union, value, path)
 }
 
-/** The most telling problem of a value that does not meet its schema: the deepest place, told by what is allowed there and what type was found. */
-export function firstProblem(validator: Validator, schema: TSchema, value: unknown): Problem {
-  // A constant that another branch of its union allows is not what is wrong.
-  const errors = validator.Errors(value).filter(({ keyword, instancePath }) => (keyword !== 'const' && keyword !== 'enum') || !allows(subschema(schema, instancePath), at(value, instancePath)))
-  const missing = errors.find((error) => error.keyword === 'required')
-  // A union reports each of its branches; what its own place allows says it best.
-  const deepest = errors.filter((error) => error.keyword !== 'required').toSorted((a, b) => depth(b.instancePath) - depth(a.instancePath))[0]
-  if (missing !== undefined && (deepest === undefined || depth(missing.instancePath) >= depth(deepest.instancePath))) {
-    const names = 'requiredProperties' in missing.params && Array.isArray(missing.params.requiredProperties) ? missing.params.requiredProperties : []
-    const param = joinPath(missing.instancePath, String(names[0] ?? ''))
-    return { param, message: `'${param}' is missing.` }
+function problemInArray({ items, minItems = 0, maxItems = Infinity }: LooseSchema, value: readonly unknown[], path: string, union: LooseSchema): Problem {
+  if (items === undefined || value.length < minItems || value.length > maxItems) return wrong(union, value, path)
+  const index = value.findIndex((item) => !accepts(items, item))
+  return index < 0 ? wrong(union, value, path) : firstProblem(items, value[index], `${path}[${index}]`)
+}
+
+function problemInObject({ properties = {}, required = [], additionalProperties }: LooseSchema, value: Record<string, unknown>, path: string, union: LooseSchema): Problem {
+  const place = (name: string): string => (path === '' ? name : `${path}.${name}`)
+  for (const [name, inner] of Object.entries(properties)) {
+    if (value[name] === undefined) {
+      if (required.includes(name)) return { param: place(name), message: `'${place(name)}' is missing.` }
+    } else if (!accepts(inner, value[name])) return firstProblem(inner, value[name], place(name))
   }
-  const pointer = deepest?.instancePath ?? ''
-  const param = paramOf(pointer)
-  const found = typeName(at(value, pointer))
-  const allowed = describeSchema(subschema(schema, pointer))
+  if (typeof additionalProperties === 'object') {
+    for (const name in value) {
+      if (Object.hasOwn(properties, name) || accepts(additionalProperties, value[name])) continue
+      return firstProblem(additionalProperties, value[name], /^\d+$/.test(name) ? `${path}[${name}]` : place(name))
+    }
+  }
+  return wrong(union, value, path)
+}
+
+/** The branch that an array or object was meant for: of objects by their `type`, of arrays by the first item. */
+function meantBranch(branches: readonly LooseSchema[], value: unknown): LooseSchema | undefined {
+  if (Array.isArray(value)) {
+    const arrays = branches.filter(({ type }) => type === 'array')
+    return arrays.length > 1 ? arrays.find(({ items }) => value.length === 0 || (items !== undefined && accepts(items, value[0]))) : arrays[0]
+  }
+  if (!isObject(value)) return undefined
+  return branches.find(({ type, properties, required = [] }) => {
+    const tag = properties?.['type']
+    if (type !== 'object' || tag === undefined) return type === 'object'
+    return value['type'] === undefined ? !required.includes('type') : accepts(tag, value['type'])
+  })
+}
+
+/** What is wrong where no branch was meant: what tells them apart. */
+function ofNoBranch(branches: readonly LooseSchema[], value: unknown, path: string, union: LooseSchema): Problem {
+  if (Array.isArray(value)) {
+    const items = branches.flatMap((branch) => branch.items ?? [])
+    return items.length === 0 ? wrong(union, value, path) : firstProblem({ anyOf: items }, value[0], `${path}[0]`)
+  }
+  const tags = branches.flatMap(({ properties }) => properties?.['type'] ?? [])
+  if (!isObject(value) || tags.length === 0) return wrong(union, value, path)
+  const param = path === '' ? 'type' : `${path}.type`
+  if (value['type'] === undefined) return { param, message: `'${param}' is missing.` }
+  return wrong({ anyOf: [...new Set(tags.flatMap((tag) => tag.enum ?? [tag.const]))].map((allowed) => ({ const: allowed })) }, value['type'], param)
+}
+
+function wrong(schema: LooseSchema, value: unknown, param: string): Problem {
+  const allowed = describeSchema(schema)
+  const found = typeName(value)
   if (param === '') return { param, message: `The body must be ${allowed === '' ? 'an object' : allowed}, but it is ${found}.` }
   return { param, message: `Invalid value for '${param}': it must be ${allowed === '' ? 'of another type' : allowed}, but ${found} was sent.` }
+}
+
+/** Made at the first use. What isn't compiled takes seconds over the megabytes that somebody may send. */
+const validators = new WeakMap<LooseSchema, ReturnType<typeof Compile>>()
+
+function accepts(schema: LooseSchema, value: unknown): boolean {
+  let validator = validators.get(schema)
+  if (validator === undefined) {
+    validator = Compile(schema)
+    validators.set(schema, validator)
+  }
+  return validator.Check(value)
+}
+
+function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
 }
 
 /**
@@ -78,28 +140,8 @@ function nestedTooDeep(json: Buffer): boolean {
   return false
 }
 
-function depth(pointer: string): number {
-  return pointer.split('/').length
-}
-
 function segments(pointer: string): string[] {
   return pointer === '' ? [] : pointer.slice(1).split('/').map((part) => part.replaceAll('~1', '/').replaceAll('~0', '~'))
-}
-
-function paramOf(pointer: string): string {
-  return segments(pointer).reduce((path, part) => (/^\d+$/.test(part) ? `${path}[${part}]` : path === '' ? part : `${path}.${part}`), '')
-}
-
-function joinPath(pointer: string, name: string): string {
-  const parent = paramOf(pointer)
-  return parent === '' ? name : `${parent}.${name}`
-}
-
-function at(value: unknown, pointer: string): unknown {
-  return segments(pointer).reduce<unknown>(
-    (inner, part) => (typeof inner === 'object' && inner !== null && Object.hasOwn(inner, part) ? (inner as Record<string, unknown>)[part] : undefined),
-    value,
-  )
 }
 
 export interface LooseSchema extends Marks {
@@ -130,11 +172,6 @@ export function subschema(schema: LooseSchema, pointer: string): LooseSchema | u
     inner = next.length > 1 ? { anyOf: next } : only
   }
   return inner
-}
-
-/** Whether one of the constants at a place is this value. */
-function allows(schema: LooseSchema | undefined, value: unknown): boolean {
-  return branchesOf(schema).some((branch) => (branch.const !== undefined && branch.const === value) || branch.enum?.includes(value) === true)
 }
 
 function innerOf({ properties, items, additionalProperties }: LooseSchema, part: string): LooseSchema[] {

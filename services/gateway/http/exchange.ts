@@ -7,7 +7,7 @@ const stalledReaderMs = 30_000
 
 /** One HTTP request and its answer, as the request path sees them. */
 export interface Exchange {
-  /** Chosen here, sent back as x-request-id, joins the logs of all services. */
+  /** Chosen here, sent back as x-request-id and request-id, joins the logs of all services. */
   requestId: string
   request: IncomingMessage
   /** Aborts when the client goes away, the request takes too long, or the gateway stops. */
@@ -51,6 +51,8 @@ export function openExchange({ requestId, request, response, errors, timeoutMs }
   }
   response.on('close', onClose)
   response.setHeader('x-request-id', requestId)
+  // Anthropic's name for it.
+  response.setHeader('request-id', requestId)
 
   const exchange: Exchange = {
     requestId,

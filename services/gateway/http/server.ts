@@ -50,6 +50,8 @@ export async function startHttp(options: HttpOptions): Promise<HttpFront> {
     connectionsCheckingInterval: 1000,
     maxHeaderSize: 16 * 1024,
     noDelay: true,
+    // Node's own refusal of a request without one has no body.
+    requireHostHeader: false,
   })
   const stopRotation = keepCertificateCurrent(server, options.identity)
   const open = new Set<ExchangeControl>()
@@ -67,6 +69,7 @@ export async function startHttp(options: HttpOptions): Promise<HttpFront> {
         response.setHeader('connection', 'close')
         throw new ServiceError('UNAVAILABLE', 'draining', 'This server is shutting down. Try again.')
       }
+      if (request.headers.host === undefined && request.httpVersion === '1.1') throw new ServiceError('INVALID_ARGUMENT', 'malformed_request', 'An HTTP/1.1 request must have a Host header (RFC 9112, 3.2).')
       await route.handle(exchange)
     } catch (thrown) {
       const failure = asServiceError(thrown)
@@ -81,6 +84,8 @@ export async function startHttp(options: HttpOptions): Promise<HttpFront> {
   }
 
   server.on('request', (request, response) => void answer(request, response))
+  // RFC 9110, 10.1.1: an expectation that isn't known may be ignored.
+  server.on('checkExpectation', (request: IncomingMessage, response: ServerResponse) => void answer(request, response))
   server.on('clientError', refuseMalformed)
   await listen(server, options.host, options.port)
 

@@ -1,3 +1,4 @@
+import type { Dialect } from './dialect.ts'
 import type { ToolMarkup } from './tool-markup.ts'
 import { readCallObject, type CallContext, type CallOutcome } from './read-call.ts'
 import { readNamedCall } from './read-named-call.ts'
@@ -64,6 +65,12 @@ export function* readAnswer(context: CallContext, markup: ToolMarkup | undefined
     space = ''
     opening = undefined
   }
+}
+
+/** The texts that calls begin with. A dialect that writes a call's bare JSON begins it with none. */
+export function callBeginnings({ harmony, tools }: Dialect): string[] {
+  if (harmony) return ['to=functions.']
+  return tools === undefined ? [] : openingsOf(tools).map(({ marker }) => marker)
 }
 
 function openingsOf(markup: ToolMarkup): Opening[] {

@@ -87,6 +87,7 @@ const generate: GenerateRequest = {
   maxTokens: 1,
   sampling: undefined,
   stop: [],
+  stopUntil: [],
   constraint: undefined,
   visibleTokens: [],
   reasoningBudget: undefined,

@@ -67,7 +67,11 @@ export interface GenerateRequest {
     | ReasoningBudget
     | undefined;
   /** Set: each token's log-probability is told, and those of so many alternatives, at most 20. */
-  topLogprobs?: number | undefined;
+  topLogprobs?:
+    | number
+    | undefined;
+  /** Behind the first of these texts stands a call of a tool: `stop` says nothing about it, nor about what comes after it. */
+  stopUntil: string[];
 }
 
 /** How the next token is drawn, in this order: logit bias, penalties, top-k, top-p, min-p, temperature. */
@@ -217,6 +221,7 @@ function createBaseGenerateRequest(): GenerateRequest {
     visibleTokens: [],
     reasoningBudget: undefined,
     topLogprobs: undefined,
+    stopUntil: [],
   };
 }
 
@@ -259,6 +264,9 @@ export const GenerateRequest: MessageFns<GenerateRequest> = {
     }
     if (message.topLogprobs !== undefined) {
       writer.uint32(80).uint32(message.topLogprobs);
+    }
+    for (const v of message.stopUntil) {
+      writer.uint32(90).string(v!);
     }
     return writer;
   },
@@ -374,6 +382,14 @@ export const GenerateRequest: MessageFns<GenerateRequest> = {
             }
 
             message.topLogprobs = reader.uint32();
+            continue;
+          }
+          case 11: {
+            if (tag !== 90) {
+              break;
+            }
+
+            message.stopUntil.push(reader.string());
             continue;
           }
         }

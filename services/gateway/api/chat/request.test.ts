@@ -82,7 +82,7 @@ describe('a chat request', () => {
       format: { format: { $case: 'jsonSchema', value: '{"type":"object"}' }, param: 'response_format.json_schema.schema' },
       sampling: { temperature: 0, topP: 0.5, topK: 3, minP: 0.1, presencePenalty: 1, frequencyPenalty: -1, repeatPenalty: 1.1, penaltyWindow: 8, logitBias: { 7: -100 }, seed: 42 },
     })
-    expect(generation.prompt).toMatchObject({ value: { messages: [{ role: 'developer', content: 'ab', name: 'x' }] } })
+    expect(generation.prompt).toMatchObject({ value: { messages: [{ role: 'developer', content: 'a\nb', name: 'x' }] } })
   })
 
   test('takes tools, calls and their results, and reasoning', () => {

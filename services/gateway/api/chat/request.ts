@@ -30,7 +30,7 @@ const ToolCall = Type.Object({
 
 const Message = Type.Object({
   role: Type.Enum(['system', 'developer', 'user', 'assistant', 'tool']),
-  content: nullable(Type.Union([Type.String(), Type.Array(Part, { minItems: 1 })]), 'Text, or parts of it. May be absent where an assistant called tools.'),
+  content: nullable(Type.Union([Type.String(), Type.Array(Part, { minItems: 1 })]), 'Text, or parts of it, which are joined by line feeds. May be absent where an assistant called tools.'),
   name: nullable(Type.String({ maxLength: 256 }), 'Name of the participant, for templates that show it.'),
   tool_calls: nullable(Type.Array(ToolCall, { maxItems: 128 }), "The assistant's calls."),
   tool_call_id: nullable(Type.String({ maxLength: 256 }), "Of a tool's message: the call that it answers."),
@@ -179,7 +179,7 @@ function messageOf(message: Body['messages'][number], index: number): ChatMessag
   }
   return {
     role,
-    content: content == null ? (refusal ?? '') : typeof content === 'string' ? content : content.map((part) => (part.type === 'text' ? part.text : part.refusal)).join(''),
+    content: content == null ? (refusal ?? '') : typeof content === 'string' ? content : content.map((part) => (part.type === 'text' ? part.text : part.refusal)).join('\n'),
     reasoning: message.reasoning_content ?? message.reasoning ?? '',
     toolCalls: (calls ?? []).map(({ id, function: called }) => ({ id, name: called.name, arguments: called.arguments })),
     toolCallId: toolCallId ?? '',

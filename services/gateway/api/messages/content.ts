@@ -54,7 +54,7 @@ export function chatMessages(messages: readonly Static<typeof Message>[]): ChatM
 function addBlock(made: ChatMessage[], role: string, block: Block, place: string, names: Map<string, string>): void {
   if (block.type === 'tool_result') {
     if (role !== 'user') throw misplaced(place, 'user')
-    const text = typeof block.content === 'string' ? block.content : (block.content ?? []).map((part) => part.text).join('')
+    const text = typeof block.content === 'string' ? block.content : (block.content ?? []).map((part) => part.text).join('\n')
     made.push({ ...empty('tool'), content: block.is_error === true ? `Error: ${text}` : text, toolCallId: block.tool_use_id, name: names.get(block.tool_use_id) ?? '' })
     return
   }
@@ -62,7 +62,7 @@ function addBlock(made: ChatMessage[], role: string, block: Block, place: string
   const last = made.at(-1)
   const message = last === undefined || last.role === 'tool' ? empty(role) : last
   if (message !== last) made.push(message)
-  if (block.type === 'text') message.content += block.text
+  if (block.type === 'text') message.content += message.content === '' ? block.text : `\n${block.text}`
   else if (block.type === 'thinking') message.reasoning += block.thinking
   else if (block.type === 'tool_use') {
     names.set(block.id, block.name)

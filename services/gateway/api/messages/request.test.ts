@@ -53,7 +53,7 @@ describe('the messages', () => {
       { role: 'system', content: [{ type: 'text', text: 'e' }] },
     ]
     expect(conversationOf({ messages: given }).messages).toMatchObject([
-      { role: 'user', content: 'ab' },
+      { role: 'user', content: 'a\nb' },
       {
         role: 'assistant',
         content: 'c',
@@ -63,7 +63,7 @@ describe('the messages', () => {
           { id: 't2', name: 'g', arguments: '{}' },
         ],
       },
-      { role: 'tool', content: 'Error: rs', toolCallId: 't1', name: 'f' },
+      { role: 'tool', content: 'Error: r\ns', toolCallId: 't1', name: 'f' },
       { role: 'tool', content: '', toolCallId: 't2', name: 'g' },
       { role: 'user', content: 'd' },
       { role: 'system', content: 'e' },

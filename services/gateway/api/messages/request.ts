@@ -70,7 +70,7 @@ export const CountTokensBody = Type.Object(promptFields)
 export const MessagesBody = Type.Object({
   ...promptFields,
   max_tokens: Type.Integer({ minimum: 1, maximum: 2 ** 31 - 1, description: 'Most tokens of the answer.' }),
-  stop_sequences: nullable(Type.Array(Type.String({ minLength: 1, maxLength: 1024 }), { maxItems: 16 }), 'The answer ends before the first of these texts; at most 16.'),
+  stop_sequences: nullable(Type.Array(Type.String({ minLength: 1, maxLength: 1024 }), { maxItems: 16 }), 'The answer ends before the first of these texts; at most 16. Calls of tools are not cut by them.'),
   temperature: samplingFields.temperature,
   top_p: samplingFields.top_p,
   top_k: samplingFields.top_k,

@@ -95,7 +95,7 @@ export function messagesOf(items: readonly Static<typeof InputItem>[]): ChatMess
 }
 
 function textOf(content: string | readonly Static<typeof Part>[]): string {
-  return typeof content === 'string' ? content : content.map((part) => (part.type === 'refusal' ? part.refusal : part.text)).join('')
+  return typeof content === 'string' ? content : content.map((part) => (part.type === 'refusal' ? part.refusal : part.text)).join('\n')
 }
 
 function empty(role: string): ChatMessage {

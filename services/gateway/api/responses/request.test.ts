@@ -59,7 +59,7 @@ describe('the input', () => {
       { role: 'user', content: 'a' },
       { role: 'assistant', reasoning: 'hm', content: 'b', toolCalls: [{ id: 'c1', name: 'f', arguments: '{}' }, { id: 'c2', name: 'g' }] },
       { role: 'tool', toolCallId: 'c1', name: 'f', content: 'r' },
-      { role: 'tool', toolCallId: 'c2', name: 'g', content: 'st' },
+      { role: 'tool', toolCallId: 'c2', name: 'g', content: 's\nt' },
       { role: 'assistant', content: 'c', toolCalls: [] },
       { role: 'assistant', content: 'd' },
       { role: 'developer', content: 'e' },
