@@ -112,7 +112,7 @@ const StopText = Type.String({ minLength: 1, maxLength: 1024 })
 
 export const stopField = nullable(
   Type.Union([StopText, Type.Array(StopText, { maxItems: mostStops })]),
-  `The answer ends before the first of these texts; one, or at most ${mostStops}.`,
+  `The answer ends before the first of these texts; one, or at most ${mostStops}. Calls of tools are not cut by them.`,
 )
 
 export function stopsOf(stop: Static<typeof stopField> | undefined): string[] {
