@@ -16,12 +16,15 @@ import { generate, type RequestContext } from './generate.ts'
 import { type LinkedAbort, linkAbort } from './linked-abort.ts'
 import type { WorkerMetrics } from './metrics.ts'
 import { probe } from './probe.ts'
+import { createWorkerLoad } from './load.ts'
 import { createSlots } from './slots.ts'
 import { watch } from './watch.ts'
 
 export interface InferenceOptions {
   /** Most requests that wait for a slot. */
   maxQueued: number
+  /** Longest wait for one. */
+  queueTimeoutMs: number
   /** A decode step that takes longer means that the engine hangs. */
   stepTimeoutMs: number
   /** How often a free engine must show that it still answers. */
@@ -52,15 +55,28 @@ export interface InferenceService {
   close(): Promise<void>
 }
 
+/** Tokens: more than what chat templates begin with. */
+const leastKept = 16
+
 /** How often the engine is looked at. */
 const tickMs = 250
 
 export function createInferenceService({ engine, options, log, metrics, onHang }: InferenceServiceOptions): InferenceService {
-  const slots = createSlots({ count: engine.slots, maxQueued: options.maxQueued, now: () => performance.now() })
+  const generating = engine.kind === 'generating' ? engine : undefined
+  const slots = createSlots({
+    count: engine.slots,
+    spare: generating?.spareSlots ?? 0,
+    maxQueued: options.maxQueued,
+    queueTimeoutMs: options.queueTimeoutMs,
+    leastKept,
+    keepable: (index, count) => generating?.keepable(index, count) ?? 0,
+    now: () => performance.now(),
+  })
+  const load = createWorkerLoad()
   const calls = new Set<LinkedAbort>()
   const watches = new Set<LinkedAbort>()
-  const context: RequestContext = { engine, slots, log, metrics, admit, onEngineFailure }
-  const constraints = engine.kind === 'generating' ? createConstraints(engine) : undefined
+  const context: RequestContext = { engine, slots, load, log, metrics, admit, onEngineFailure }
+  const constraints = generating === undefined ? undefined : createConstraints(generating)
   const probing = new AbortController()
   let answers = false
   let hangs = false
@@ -86,11 +102,14 @@ export function createInferenceService({ engine, options, log, metrics, onHang }
   }
 
   async function runProbe(): Promise<void> {
+    const slot = slots.borrow()
+    if (slot === undefined) return
     probedSince = performance.now()
-    const failed = await probe(engine, slots, probing.signal).then(
+    const failed = await probe(engine, slot.index, probing.signal).then(
       () => undefined,
       (thrown: unknown) => ({ thrown }),
     )
+    slot.giveBack()
     probedSince = undefined
     nextProbe = performance.now() + options.probeIntervalMs
     if (probing.signal.aborted) return
@@ -178,7 +197,7 @@ export function createInferenceService({ engine, options, log, metrics, onHang }
     watch: (_request, call) =>
       linked(watches, call.signal, (signal) => {
         admit()
-        return watch(engine, slots, signal)
+        return watch({ engine, slots, load }, signal)
       }),
     ready: () => answers && !hangs && !draining,
     async drain(signal) {

@@ -1,3 +1,4 @@
+import type { Share } from './step-plan.ts'
 import type { TokenTexts } from '../../shared/vocabulary/token-texts.ts'
 
 /**
@@ -25,15 +26,23 @@ interface Loaded {
 /** Continues a text. */
 export interface GeneratingEngine extends Loaded {
   readonly kind: 'generating'
+  /** Slots besides, numbered after the others. */
+  readonly spareSlots: number
   readonly texts: TokenTexts
   /**
-   * Empties the slot, evaluates the prompt in it and yields the tokens that follow, one for each decode step, without an end
-   * of its own: the caller stops at an end-of-generation token and before prompt and answer together pass `contextLength`. No
-   * token is drawn before the caller asks for it.
+   * Drops what the slot holds behind the first `keep` tokens, evaluates the rest of the prompt in it and yields the tokens that follow, one
+   * for each decode step, without an end of its own: the caller stops at an end-of-generation token and before prompt and answer together
+   * pass `contextLength`. No token is drawn before the caller asks for it.
    * When the signal aborts it ends without an error, within one decode step; when it has ended, the slot is free. Throws
    * whatever the engine failed with, and what the guide threw as it is.
    */
   decode(request: DecodeRequest, signal: AbortSignal): AsyncGenerator<DecodedToken, void, undefined>
+  /** How many tokens of the last request's prompt and answer the slot holds evaluated, from the first on. Not while it is in use. */
+  held(slot: number): number
+  /** How many of the first `count` tokens that the slot holds can be kept when those behind them are dropped. Not while it is in use. */
+  keepable(slot: number, count: number): number
+  /** Evaluates one token in a free slot; what the slot holds stays, where the model's memory can be cut. Throws when the engine does. */
+  check(slot: number, signal: AbortSignal): Promise<void>
   isEndOfGeneration(token: number): boolean
 }
 
@@ -50,10 +59,14 @@ export interface EmbeddingEngine extends Loaded {
 }
 
 export interface DecodeRequest {
-  /** From 0 to `slots` - 1; one request at a time. */
+  /** From 0 to `slots` + `spareSlots` - 1; one request at a time. */
   slot: number
   /** Not empty, ids below `vocabularySize`. */
   tokens: readonly number[]
+  /** So many of the tokens the slot holds already, as `keepable` said; fewer than there are. 0 empties the slot. */
+  keep: number
+  /** Who is worked for. */
+  share: Share
   sampling: Sampling
   /** Has a say in every token. */
   guide: TokenGuide | undefined
