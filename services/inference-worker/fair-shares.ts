@@ -16,6 +16,8 @@ export interface FairShares {
   /** A request of the team arrives. Ended by `leave`. */
   enter(team: string, weight: number, batch: boolean): TeamShare
   leave(share: TeamShare): void
+  /** So many more of its requests wait for a slot; below 0: fewer. */
+  waits(share: TeamShare, more: 1 | -1): void
   /** Tokens were evaluated or decoded for it. */
   charge(share: TeamShare, tokens: ServedTokens): void
 }
@@ -37,6 +39,7 @@ interface Counter extends TeamShare {
   weight: number
   served: number
   requests: number
+  waiting: number
 }
 
 export function createFairShares(): FairShares {
@@ -60,7 +63,7 @@ export function createFairShares(): FairShares {
         known.weight = weight
         return known
       }
-      const share: Counter = { team, weight, batch, requests: 1, served: Math.max(idle.get(name) ?? 0, least()) }
+      const share: Counter = { team, weight, batch, requests: 1, waiting: 0, served: Math.max(idle.get(name) ?? 0, least()) }
       idle.delete(name)
       active.set(name, share)
       return share
@@ -76,6 +79,10 @@ export function createFairShares(): FairShares {
       idle.set(name, counter.served)
       const [oldest] = idle.keys()
       if (idle.size > mostIdle && oldest !== undefined) idle.delete(oldest)
+    },
+    waits({ team, batch }, more) {
+      const counter = active.get(nameOf(team, batch))
+      if (counter !== undefined) counter.waiting += more
     },
     charge({ team, batch, weight }, { input = 0, output = 0 }) {
       const counter = active.get(nameOf(team, batch))

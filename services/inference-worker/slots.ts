@@ -150,6 +150,7 @@ export function createSlots({ count, spare, maxQueued, queueTimeoutMs, leastKept
     if (queue === undefined || at < 0) return
     queue.splice(at, 1)
     queued -= 1
+    shares.waits(waiting.share, -1)
     if (queue.length === 0) queues.delete(waiting.share)
   }
 
@@ -223,6 +224,7 @@ export function createSlots({ count, spare, maxQueued, queueTimeoutMs, leastKept
       if (queue === undefined) queues.set(share, [waiting])
       else queue.push(waiting)
       queued += 1
+      shares.waits(share, 1)
       changed()
     })
   }

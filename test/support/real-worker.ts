@@ -55,7 +55,7 @@ export const plainDecode: DecodeRequest = {
   slot: 0,
   tokens: [504, 3575],
   keep: 0,
-  share: { weight: 1, batch: false, served: 0 },
+  share: { weight: 1, batch: false, served: 0, waiting: 0 },
   sampling: greedySampling,
   guide: undefined,
   topLogprobs: undefined,

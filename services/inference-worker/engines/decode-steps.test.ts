@@ -5,7 +5,7 @@ import type { BatchEntry } from './llama-internals.ts'
 import type { Share } from './step-plan.ts'
 
 const forever = new AbortController().signal
-const team = (served = 0): Share => ({ weight: 1, batch: false, served })
+const team = (served = 0): Share => ({ weight: 1, batch: false, served, waiting: 0 })
 
 /** Steps over an engine that keeps what each sequence holds; a step ends when it is let. */
 function create({ batchSize = 8, hold = false } = {}) {
@@ -138,7 +138,7 @@ describe('decode steps', () => {
     await fc.assert(
       fc.asyncProperty(arrivals, async (all) => {
         const { evaluate, held } = create()
-        const shares = [team(), team(1), { weight: 2, batch: true, served: 0 }]
+        const shares = [team(), team(1), { weight: 2, batch: true, served: 0, waiting: 0 }]
         await Promise.all(
           all.map(async ({ size, team: index, leaves, delay }, sequence) => {
             for (let turn = 0; turn < delay; turn += 1) await new Promise(setImmediate)

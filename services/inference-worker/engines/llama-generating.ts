@@ -135,7 +135,7 @@ async function check(decoder: Decoder, slot: Slot, contextLength: number, signal
   if (evaluated === undefined) throw new Error('the engine gave no logits')
 }
 
-const checks: Share = { weight: 1, batch: false, served: 0 }
+const checks: Share = { weight: 1, batch: false, served: 0, waiting: 0 }
 
 function progressOf(slot: Slot): Pick<Evaluation<never>, 'sequence' | 'position' | 'onProgress' | 'onFailure'> {
   return {

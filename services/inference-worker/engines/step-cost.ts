@@ -35,7 +35,7 @@ export function createStepCost(): StepCost {
       product += share * (tokens * ms - product)
       const variance = tokensSquare - tokensMean * tokensMean
       const whole = msMean / tokensMean
-      const slope = variance < 0.25 ? whole * guess : (product - tokensMean * msMean) / variance
+      const slope = variance < 0.05 ? whole * guess : (product - tokensMean * msMean) / variance
       perToken = Math.min(whole, Math.max(whole * leastShare, slope))
       fixed = msMean - perToken * tokensMean
     },

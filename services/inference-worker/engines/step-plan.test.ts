@@ -10,7 +10,7 @@ function cost(fixed: number, perToken: number): StepCost {
 const onGpu = cost(10, 0.01)
 const onCpu = cost(0, 10)
 const limits = { batchSize: 64, targetMs: 100 }
-const share = (served = 0, more: Partial<Share> = {}): Share => ({ weight: 1, batch: false, served, ...more })
+const share = (served = 0, more: Partial<Share> = {}): Share => ({ weight: 1, batch: false, served, waiting: 0, ...more })
 const entry = (from: Share, wanted = 1, lastStep = 0): StepEntry => ({ wanted, share: from, lastStep })
 const sum = (numbers: readonly number[]): number => numbers.reduce((a, b) => a + b, 0)
 
@@ -24,7 +24,8 @@ describe('one team', () => {
   test('a prompt lengthens the steps of answers to no more than the target', () => {
     const a = share()
     expect(planStep([entry(a, 4000), entry(a)], cost(10, 5), limits, createDebts())).toEqual([17, 1])
-    expect(planStep([entry(a, 4000)], cost(10, 5), limits, createDebts())).toEqual([64])
+    expect(planStep([entry(a, 4000)], cost(10, 5), limits, createDebts())).toEqual([58])
+    expect(planStep([entry(a, 4000)], cost(10, 1), limits, createDebts())).toEqual([64])
     // But it goes on, however slow the machine is.
     expect(planStep([entry(a, 4000), entry(a)], cost(10, 500), limits, createDebts())).toEqual([8, 1])
   })
@@ -37,7 +38,7 @@ describe('teams', () => {
   })
 
   test('where a step costs as much as its tokens, a team with many requests does not slow down one with a single request to less than half', () => {
-    const [many, one] = [share(100), share(0)]
+    const [many, one] = [share(0, { waiting: 9 }), share(100)]
     const debts = createDebts()
     const lastSteps = [0, 0, 0, 0]
     const tokens = [0, 0, 0, 0, 0]
@@ -55,7 +56,7 @@ describe('teams', () => {
   })
 
   test('nor does its long prompt', () => {
-    const [many, one] = [share(100), share(0)]
+    const [many, one] = [share(0, { waiting: 9 }), share(100)]
     const debts = createDebts()
     const grants = Array.from({ length: 40 }, () => planStep([entry(many, 4000), entry(one)], onCpu, limits, debts)[0] ?? 0)
     expect(sum(grants)).toBe(20)
@@ -63,7 +64,7 @@ describe('teams', () => {
 
   test('of two that want as much, who was served less comes first: so they take turns', () => {
     const served = [0, 0]
-    const teams = served.map((_, index): Share => ({ weight: 1, batch: false, get served() { return served[index] ?? 0 } }))
+    const teams = served.map((_, index): Share => ({ weight: 1, batch: false, waiting: 9, get served() { return served[index] ?? 0 } }))
     const debts = createDebts()
     for (let step = 0; step < 200; step += 1) {
       const entries = teams.flatMap((one) => Array.from({ length: 4 }, () => entry(one)))

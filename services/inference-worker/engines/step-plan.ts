@@ -17,6 +17,8 @@ export interface Share {
   readonly batch: boolean
   /** Tokens served so far, divided by the weight. */
   readonly served: number
+  /** Requests of it that wait for a slot. */
+  readonly waiting: number
 }
 
 export interface StepLimits {
@@ -28,23 +30,25 @@ export interface StepLimits {
 
 /** What each other team may add to a step, as a part of what it would take without them. */
 const addedByOthers = { interactive: 0.5, batch: 0.2 } as const
+/** Where no answer waits for its next token, prompts may take longer: but whoever comes, or goes, waits for the end of their step. */
+const promptsAlone = 3
 /** Fewer tokens of a prompt in a step are not worth it. */
 const leastChunk = 8
 
 /**
  * Shares out a decode step: how many tokens of each entry it evaluates, 0 for those that wait for a later one. At least one gets some.
  *
- * Within a team every answer under way gets its token, and prompts, first come first served, what is left. Between teams, the one with the
- * fewest requests comes first, of two with as many the one that was served less, and others may lengthen its step only by a part: where a
- * step costs as much as its tokens, as on a CPU, a team with many requests would slow down all the others; where more tokens cost next to
- * nothing, as on a GPU, all come along.
+ * Within a team every answer under way gets its token, and prompts, first come first served, what is left. Between teams, one that has none waiting comes
+ * first, then the one that was served least, and the others may lengthen its step only by a part: where a step costs as much as its tokens,
+ * as on a CPU, a team with many requests would slow down all the others; where more tokens cost next to nothing, as on a GPU, all come
+ * along.
  */
 export function planStep(entries: readonly StepEntry[], cost: StepCost, limits: StepLimits, debts: Debts): number[] {
   const grants = entries.map(() => 0)
-  const mostMs = entries.some(({ wanted }) => wanted === 1) ? limits.targetMs : Number.POSITIVE_INFINITY
+  const mostMs = entries.some(({ wanted }) => wanted === 1) ? limits.targetMs : promptsAlone * limits.targetMs
   const teams = [...Map.groupBy(entries.keys(), (index) => (entries[index] as StepEntry).share)]
     .map(([share, indexes]) => ({ share, indexes: [...indexes] }))
-    .toSorted((a, b) => Number(a.share.batch) - Number(b.share.batch) || a.indexes.length - b.indexes.length || a.share.served - b.share.served)
+    .toSorted((a, b) => before(a.share, b.share) || a.indexes.length - b.indexes.length)
   let left = limits.batchSize
   let first = 0
   for (const [position, { share, indexes }] of teams.entries()) {
@@ -56,6 +60,11 @@ export function planStep(entries: readonly StepEntry[], cost: StepCost, limits: 
   }
   debts.keepOnly(new Set(teams.map(({ share }) => share)))
   return grants
+}
+
+/** Who wants no more than it has comes first: its share is less than what is due to it. */
+function before(a: Share, b: Share): number {
+  return Number(a.batch) - Number(b.batch) || Number(a.waiting > 0) - Number(b.waiting > 0) || a.served - b.served
 }
 
 /** Of the tokens that others may add to the steps of whoever comes first, the fractions that are not used yet. */
