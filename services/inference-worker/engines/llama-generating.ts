@@ -46,7 +46,7 @@ export async function createGeneratingEngine(
   const steps = createDecodeSteps({ decode: internals.decode, batchSize: context.batchSize, targetMs: mostMsBetweenTokens, now: () => performance.now() })
   const allSlots = Array.from({ length: sequences }, (_, sequence): Slot => ({ sequence, sampler: internals.createSampler(), held: 0, failed: false }))
   const decoder: Decoder = { internals, steps, logprobReader: createLogprobReader(internals), window: model.fileInsights.swaSize ?? 0 }
-  const rollsBack = !model.fileInsights.isRecurrent
+  const rollsBack = !model.fileInsights.isRecurrent && !model.fileInsights.isHybrid
   return {
     kind: 'generating',
     model: options.model,
