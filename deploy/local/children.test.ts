@@ -37,7 +37,7 @@ else {
   process.send({ type: 'ready' })
 }
 `
-const timing: SuperviseTiming = { firstDelayMs: 20, maxDelayMs: 200, resetAfterMs: 30_000, portTries: 2, killMarginMs: 200, hangAfterMs: 400 }
+const timing: SuperviseTiming = { firstDelayMs: 20, maxDelayMs: 200, resetAfterMs: 30_000, portTries: 2, loadTries: 2, killMarginMs: 200, hangAfterMs: 400 }
 const never = new AbortController().signal
 
 let folder: string
