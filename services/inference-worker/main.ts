@@ -18,8 +18,6 @@ async function loadEngine({ config, log, atRisk }: ServiceContext): Promise<Engi
     throw new FatalStartError(`inferenceWorker.model must be one of the served models (${served.map(({ id }) => id).join(', ')}): set it, or INTRAMUROS_INFERENCE_WORKER_MODEL.`)
   }
   const path = await modelPath(entry, config.home)
-  // Before llama.cpp is there: on a failed assertion it would let a debugger look into this process for seconds.
-  process.env['GGML_NO_BACKTRACE'] = '1'
   atRisk(`It died while loading ${path}: the file is damaged or of a kind that llama.cpp fails on, or the machine's memory ran out.`)
   try {
     return await createLlamaEngine({ model: entry.id, path, slots, contextLength, batchSize, threads: threads === 0 ? ownThreads() : threads, gpu }, log)

@@ -12,6 +12,8 @@ export function keepMemoryOffDisks(options: readonly string[] = nodeOptions()): 
   } catch {
     // Another system, or /proc is not there. The launcher's limit on core files holds.
   }
+  // On a failed assertion llama.cpp would have a debugger attach to this process and print what it finds, for seconds.
+  process.env['GGML_NO_BACKTRACE'] = '1'
   const { report } = process
   report.reportOnFatalError = false
   report.reportOnSignal = false
