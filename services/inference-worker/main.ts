@@ -18,7 +18,7 @@ async function loadEngine({ config, log, atRisk }: ServiceContext): Promise<Engi
     throw new FatalStartError(`inferenceWorker.model must be one of the served models (${served.map(({ id }) => id).join(', ')}): set it, or INTRAMUROS_INFERENCE_WORKER_MODEL.`)
   }
   const path = await modelPath(entry, config.home)
-  atRisk(`It died while loading ${path}: the file is damaged or of a kind that llama.cpp fails on, or the machine's memory ran out.`)
+  atRisk(`It died while loading ${path} or trying it out: the file is damaged or of a kind that llama.cpp fails on, or the memory ran out.`)
   try {
     return await createLlamaEngine({ model: entry.id, path, slots, contextLength, batchSize, threads: threads === 0 ? ownThreads() : threads, gpu }, log)
   } catch (thrown) {

@@ -22,7 +22,7 @@ export interface ServiceContext {
   clientCalls: CallObserver
   /**
    * Tells what the process is doing that may end it without a word, native code that crashes for example, to whoever finds it dead
-   * (the launcher, Kubernetes). Empty: nothing any more.
+   * (the launcher, Kubernetes). Empty: nothing any more; it is that once the service is ready.
    */
   atRisk(what: string): void
 }
@@ -89,7 +89,6 @@ export async function runService(name: ServiceName, start: (context: ServiceCont
       clientCalls: createCallObserver('client', registry, telemetry),
       atRisk,
     })
-    atRisk('')
     const ports = { ...running.ports, metrics: monitor.port }
     log.info({ ports }, 'listening')
     tell({ type: 'listening', ports })
@@ -139,6 +138,7 @@ export async function runService(name: ServiceName, start: (context: ServiceCont
 
 async function announceReady(service: RunningService): Promise<void> {
   while (!service.ready()) await after(10)
+  atRisk('')
   tell({ type: 'ready' })
 }
 
