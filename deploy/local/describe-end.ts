@@ -10,7 +10,7 @@ export interface ProcessEnd {
 /** How a service ended, for the person who looks after it. */
 export function describeEnd({ status, signal, hung }: ProcessEnd): string {
   if (signal === null) return `status ${status}${describeStatus(status)}`
-  return `signal ${signal}${hung ? ' (by the launcher: it hung)' : describeSignal(signal)}`
+  return `signal ${signal}${hung ? ', by the launcher, as it hung' : describeSignal(signal)}`
 }
 
 const statuses = new Map<number | null, string>([
@@ -24,20 +24,20 @@ const statuses = new Map<number | null, string>([
 
 function describeStatus(status: number | null): string {
   const meaning = statuses.get(status)
-  return meaning === undefined ? '' : ` (${meaning})`
+  return meaning === undefined ? '' : `, ${meaning}`
 }
 
 function describeSignal(signal: NodeJS.Signals): string {
   switch (signal) {
     case 'SIGKILL':
-      return ' (by the kernel, if its memory ran out)'
+      return ', by the kernel if memory ran out'
     case 'SIGABRT':
     case 'SIGSEGV':
     case 'SIGBUS':
     case 'SIGILL':
     case 'SIGFPE':
     case 'SIGTRAP':
-      return ' (native code crashed)'
+      return ', native code crashed'
     default:
       return ''
   }
