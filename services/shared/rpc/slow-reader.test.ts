@@ -48,7 +48,7 @@ async function serve(): Promise<{ port: number; produced: number; listeners: num
         }
       },
       watch: async function* () {},
-      embed: () => Promise.reject<never>(new Error('not used here')),
+      embed: async () => ({ embeddings: [] }),
     },
     identity: await identities.of('inference-worker'),
     listen: '127.0.0.1:0',

@@ -41,7 +41,7 @@ export async function stateWith(modelPath: string): Promise<State> {
   const running: Alone[] = []
 
   function run(service: 'inference-worker' | 'tokenizer', { env = {}, prefix = [] }: RunOptions = {}): Alone {
-    const [command = process.execPath, ...args] = [...prefix, process.execPath, `services/${service}/main.ts`]
+    const [command, ...args] = [...prefix, process.execPath, `services/${service}/main.ts`]
     const child = spawn(command, args, { cwd: root, stdio: ['ignore', 'pipe', 'pipe'], env: { ...environment(home), ...env } })
     let output = ''
     child.stdout.on('data', (chunk: Buffer) => (output += chunk.toString()))

@@ -1,0 +1,2 @@
+/** Loaded into a service with --import, beside --expose-gc: it collects its garbage on SIGUSR2, so that its heap can be compared. */
+process.on('SIGUSR2', () => void globalThis.gc?.())
