@@ -5,12 +5,14 @@ export interface ProcessEnd {
   signal: NodeJS.Signals | null
   /** The launcher killed it because it said nothing any more. */
   hung: boolean
+  /** It said itself what it may have died of. */
+  explained: boolean
 }
 
 /** How a service ended, for the person who looks after it. */
-export function describeEnd({ status, signal, hung }: ProcessEnd): string {
+export function describeEnd({ status, signal, hung, explained }: ProcessEnd): string {
   if (signal === null) return `status ${status}${describeStatus(status)}`
-  return `signal ${signal}${hung ? ', by the launcher, as it hung' : describeSignal(signal)}`
+  return `signal ${signal}${hung ? ', by the launcher, as it hung' : describeSignal(signal, explained)}`
 }
 
 const statuses = new Map<number | null, string>([
@@ -27,10 +29,10 @@ function describeStatus(status: number | null): string {
   return meaning === undefined ? '' : `, ${meaning}`
 }
 
-function describeSignal(signal: NodeJS.Signals): string {
+function describeSignal(signal: NodeJS.Signals, explained: boolean): string {
   switch (signal) {
     case 'SIGKILL':
-      return ', by the kernel if memory ran out'
+      return explained ? '' : ', by the kernel if memory ran out'
     case 'SIGABRT':
     case 'SIGSEGV':
     case 'SIGBUS':

@@ -156,8 +156,8 @@ export function supervise(spec: ChildSpec, { log, onEvent, timing = defaultTimin
   }
 
   async function ended({ status, signal, fatal, atRisk, hung, startedAt }: End): Promise<void> {
-    const how = describeEnd({ status, signal, hung })
     const words = fatal ?? atRisk
+    const how = describeEnd({ status, signal, hung, explained: words !== '' })
     const why = words === '' ? how : `${words} (${how})`
     if (isFinal(status, wasReady)) return failed(why, status)
     if (status === exitStatus.portInUse) {
