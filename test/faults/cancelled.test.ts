@@ -15,7 +15,7 @@ import { type Cancelled, cancelMany } from './support/cancel-many.ts'
 import { endless } from './support/model-files.ts'
 
 /** For more by hand: 10000 with the real model take ten minutes. */
-const realCount = Number(process.env['INTRAMUROS_TEST_CANCELS'] ?? 300)
+const realCount = Number(process.env['INTRAMUROS_TEST_CANCELS'] ?? 200)
 const warmUp = 0.1
 const hook = new URL('support/collect-garbage.ts', import.meta.url).pathname
 const settings = {
@@ -158,7 +158,7 @@ test(`${realCount} cancelled requests of a real model leave no slot taken and no
 
 test('cancelled by clients of the gateway: each has its record', { timeout: 60_000 }, async () => {
   await start({ realModel: true })
-  const count = 200
+  const count = 120
   let left = count
   let answered = 0
   const client = async (): Promise<void> => {
