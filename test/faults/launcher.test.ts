@@ -78,7 +78,7 @@ test('a worker that crashes in the middle of streams fails those, leaves no core
   expect(logged(running, 'a service died')).toMatchObject([{ child: 'inference-worker', how: 'signal SIGABRT, native code crashed', deaths: 1 }])
   const { text, status } = await running.status()
   expect(status).toBe(0)
-  expect(text).toMatch(/inference-worker +ready .*\n +started again 1 times, last after signal SIGABRT, native code crashed/)
+  expect(text).toMatch(/inference-worker +ready .*\n +restarts: 1, the last after signal SIGABRT, native code crashed/)
   expect((await readdir(running.home)).filter((name) => name.startsWith('core'))).toEqual([])
 
   const ends = (await auditRecords(running.home)).filter(({ type }) => type === 'end')

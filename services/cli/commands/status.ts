@@ -67,7 +67,7 @@ function table({ pid, startedAt, version, address }: PlatformFile, services: Ser
     const own = service.pid === undefined ? state.trimEnd() : `${state}  process ${String(service.pid).padEnd(7)}  ${service.metrics}/metrics`
     const { restarts = 0, lastEnd } = service
     if (lastEnd === undefined) return [own]
-    return [own, `  ${''.padEnd(width)}  ${restarts > 0 ? `started again ${restarts} times, last` : 'ended'} after ${lastEnd.how}, ${lastEnd.at}`]
+    return [own, `  ${''.padEnd(width)}  ${restarts > 0 ? `restarts: ${restarts}, the last` : 'ended'} after ${lastEnd.how}, ${lastEnd.at}`]
   }
   return [`Intramuros ${version} at ${address}, process ${pid} since ${startedAt}`, ...services.flatMap(line)].join('\n')
 }
