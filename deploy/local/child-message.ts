@@ -9,6 +9,7 @@ const schema = {
       properties: { type: { const: 'listening' }, ports: { type: 'object', additionalProperties: { type: 'integer' } } },
     },
     { type: 'object', required: ['type'], properties: { type: { enum: ['ready', 'alive'] } } },
+    { type: 'object', required: ['type', 'what'], properties: { type: { const: 'atRisk' }, what: { type: 'string' } } },
     { type: 'object', required: ['type', 'message'], properties: { type: { const: 'fatal' }, message: { type: 'string' } } },
   ],
 } as const

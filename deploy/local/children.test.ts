@@ -17,7 +17,9 @@ const note = (what) => appendFileSync(journal, name + ' ' + what + '\\n')
 note('started')
 if (behaviour === 'dies at start') process.exit(70)
 if (behaviour === 'port taken') process.exit(69)
-if (behaviour === 'fatal') process.send({ type: 'fatal', message: 'The model is broken.' }, () => process.exit(78))
+if (behaviour === 'no memory') process.send({ type: 'fatal', message: 'Not enough for 9 slots.' }, () => process.exit(71))
+else if (behaviour === 'crashes loading') process.send({ type: 'atRisk', what: 'It died while loading x.gguf.' }, () => process.abort())
+else if (behaviour === 'fatal') process.send({ type: 'fatal', message: 'The model is broken.' }, () => process.exit(78))
 else if (behaviour === 'never ready') setInterval(() => {}, 1000)
 else {
   process.on('message', ({ type, limitMs }) => {
@@ -37,7 +39,7 @@ else {
   process.send({ type: 'ready' })
 }
 `
-const timing: SuperviseTiming = { firstDelayMs: 20, maxDelayMs: 200, resetAfterMs: 30_000, portTries: 2, killMarginMs: 200, hangAfterMs: 400 }
+const timing: SuperviseTiming = { firstDelayMs: 20, maxDelayMs: 200, resetAfterMs: 30_000, portTries: 2, loadTries: 2, killMarginMs: 200, hangAfterMs: 400 }
 const never = new AbortController().signal
 
 let folder: string
@@ -140,6 +142,37 @@ it('tells a fatal error in the service\'s words and does not try again', async (
   await expect(running.ready(20_000, never)).rejects.toThrow('audit could not start. The model is broken.')
   await running.kill()
   expect(noted().filter((line) => line === 'audit started')).toHaveLength(1)
+})
+
+it('gives up on one that has not enough memory at start, with its status', async () => {
+  const running = begin({ worker: 'no memory' })
+  await expect(running.ready(20_000, never)).rejects.toMatchObject({ status: 71, message: 'worker could not start. Not enough for 9 slots. (status 71, not enough memory)' })
+  expect(noted().filter((line) => line === 'worker started')).toHaveLength(1)
+})
+
+it('tries again on one that has not enough memory after it once had', async () => {
+  const running = begin({ worker: '' })
+  await running.ready(20_000, never)
+  writeFileSync(join(folder, 'service.mjs'), `${service}\nprocess.exit(71)`)
+  latest('worker').kill('SIGKILL')
+  await expect.poll(() => processes.get('worker')?.length, { timeout: 10_000 }).toBeGreaterThan(3)
+  expect(logged.join('')).toContain('status 71, not enough memory')
+  expect(logged.join('')).not.toContain('given up')
+})
+
+it('gives up on one that crashes twice while it loads, with what it was doing', async () => {
+  const running = begin({ worker: 'crashes loading' })
+  await expect(running.ready(20_000, never)).rejects.toThrow('worker could not start. It died while loading x.gguf. (signal SIGABRT, native code crashed)')
+  expect(noted().filter((line) => line === 'worker started')).toHaveLength(2)
+})
+
+it('gives its services no room for core files', async () => {
+  const running = begin({ worker: '' })
+  await running.ready(20_000, never)
+  writeFileSync(join(folder, 'service.mjs'), `import { execSync } from 'node:child_process'
+    process.send({ type: 'atRisk', what: 'limits ' + execSync('ulimit -Sc; ulimit -Hc').toString().split('\\n').join(' ') }, () => process.exit(70))`)
+  latest('worker').kill('SIGKILL')
+  await expect.poll(() => logged.join(''), { timeout: 10_000 }).toContain('limits 0 0 ')
 })
 
 it('keeps the others running when one fails for good later', async () => {

@@ -1,16 +1,18 @@
 import type { ChildProcess } from 'node:child_process'
 import type { Logger } from '../../services/shared/log.ts'
 import { StartError } from './start-error.ts'
-import { type ChildSpec, type Supervised, type SuperviseTiming, supervise } from './supervise.ts'
+import { type ChildSpec, type ChildState, type Supervised, type SuperviseTiming, supervise } from './supervise.ts'
 
 export interface ChildrenOptions {
   log: Logger
   /** Takes a new process's output. */
   attach(name: string, child: ChildProcess, isStarting: () => boolean): void
-  /** Called for each process as soon as it runs and when it was ready, to keep the record of who runs. */
-  onChange(running: { name: string; pid: number }[]): void
+  /** Called as soon as a process runs and when one has ended, to keep the record of who runs. */
+  onChange(children: NamedChild[]): void
   timing?: SuperviseTiming
 }
+
+export type NamedChild = ChildState & { name: string }
 
 export interface Children {
   /** Resolves when each was ready once. Rejects with a StartError when one fails for good or keeps dying, or the time is up. */
@@ -46,20 +48,22 @@ export function startChildren(specs: ChildSpec[], { log, attach, onChange, timin
           case 'spawned':
             attach(spec.name, event.child, event.isStarting)
             // The first one comes before supervise() has returned.
-            queueMicrotask(() => onChange(running()))
+            queueMicrotask(changed)
             return
           case 'ready':
             waiting.delete(spec.name)
             if (waiting.size === 0) all.resolve()
             return
           case 'died':
+            changed()
             if (waiting.has(spec.name) && event.deaths >= maxDeathsAtStart) {
               const { deaths, how } = event
-              all.reject(new StartError(`${spec.name} died ${deaths} times while starting, last with ${how}: see its log above.`))
+              all.reject(new StartError(`${spec.name} died ${deaths} times while starting, last with ${how}. See its log above.`))
             }
             return
           case 'failed':
-            if (waiting.size > 0) all.reject(new StartError(`${spec.name} could not start. ${event.message}`))
+            changed()
+            if (waiting.size > 0) all.reject(new StartError(`${spec.name} could not start. ${event.message}`, { status: event.status }))
             else log.error({ child: spec.name, reason: event.message }, 'a service is given up; the others keep running')
         }
       },
@@ -67,11 +71,8 @@ export function startChildren(specs: ChildSpec[], { log, attach, onChange, timin
     children.push(child)
   }
 
-  function running(): { name: string; pid: number }[] {
-    return children.flatMap((child) => {
-      const pid = child.pid()
-      return pid === undefined ? [] : [{ name: child.name, pid }]
-    })
+  function changed(): void {
+    onChange(children.map((child) => ({ name: child.name, ...child.state() })))
   }
 
   return {

@@ -3,6 +3,12 @@ import { dirname, join } from 'node:path'
 import { Check } from 'typebox/schema'
 import type { Static } from 'typebox'
 
+const end = {
+  type: 'object',
+  required: ['how', 'at'],
+  properties: { how: { type: 'string' }, at: { type: 'string' } },
+} as const
+
 const child = {
   type: 'object',
   required: ['name', 'pid', 'ports'],
@@ -10,7 +16,15 @@ const child = {
     name: { type: 'string' },
     pid: { type: 'integer', minimum: 1 },
     ports: { type: 'object', additionalProperties: { type: 'integer' } },
+    restarts: { type: 'integer' },
+    lastEnd: end,
   },
+} as const
+
+const down = {
+  type: 'object',
+  required: ['name', 'givenUp'],
+  properties: { name: { type: 'string' }, givenUp: { type: 'boolean' }, lastEnd: end },
 } as const
 
 const schema = {
@@ -25,13 +39,14 @@ const schema = {
     caFile: { type: 'string' },
     metricsHost: { type: 'string' },
     children: { type: 'array', items: child },
+    down: { type: 'array', items: down },
   },
 } as const
 
 /**
  * What a running platform says about itself in `<home>/run/platform.json`: its process and its children's, since
  * when, and the ports that they were given (`grpc`, `https`, `metrics`). The token stands on each child's command
- * line and tells it from a stranger that got its process id.
+ * line and tells it from a stranger that got its process id. `down` are those that have died: to be started again, or given up.
  */
 export type PlatformFile = Static<typeof schema>
 

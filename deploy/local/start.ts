@@ -6,7 +6,7 @@ import { packageVersion } from '../../services/shared/supervision.ts'
 import type { Logger } from '../../services/shared/log.ts'
 import { banner } from './banner.ts'
 import { ensureCertificates, keepCertificatesFresh } from './certificates.ts'
-import { type Children, startChildren } from './children.ts'
+import { type Children, type NamedChild, startChildren } from './children.ts'
 import { writeDefaultFiles } from './default-files.ts'
 import { childEnvironment, type Overrides } from './environment.ts'
 import { ensureFirstTeam, firstKey } from './first-team.ts'
@@ -105,7 +105,7 @@ function stopOnSignals(log: Logger): {
 interface PlatformRecord {
   token: string
   /** Makes what records the children that run. */
-  of(wiring: Wiring): (running: { name: string; pid: number }[]) => void
+  of(wiring: Wiring): (children: NamedChild[]) => void
   remove(): void
 }
 
@@ -124,9 +124,12 @@ function startRecord(config: Config): PlatformRecord {
   writePlatformFile(home, { ...facts, children: [] })
   return {
     token,
-    of: ({ address, ports }) => (running) => {
-      const children = running.map(({ name, pid }) => ({ name, pid, ports: ports.get(name) ?? {} }))
-      writePlatformFile(home, { ...facts, address, children })
+    of: ({ address, ports }) => (all) => {
+      const children = all.flatMap(({ name, pid, restarts, lastEnd }) =>
+        pid === undefined ? [] : [{ name, pid, ports: ports.get(name) ?? {}, restarts, ...(lastEnd && { lastEnd }) }],
+      )
+      const down = all.flatMap(({ name, pid, givenUp, lastEnd }) => (pid === undefined ? [{ name, givenUp, ...(lastEnd && { lastEnd }) }] : []))
+      writePlatformFile(home, { ...facts, address, children, down })
     },
     remove: () => removePlatformFile(home),
   }

@@ -1,9 +1,10 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { setTimeout as after } from 'node:timers/promises'
-import { exitStatus, type ToService } from '../../services/shared/supervision.ts'
+import { exitStatus, isFinal, type ToService } from '../../services/shared/supervision.ts'
 import type { Logger } from '../../services/shared/log.ts'
 import { asFromService } from './child-message.ts'
+import { describeEnd } from './describe-end.ts'
 import { type Bind, describeBusy } from './ports.ts'
 
 export interface ChildSpec {
@@ -24,6 +25,8 @@ export interface SuperviseTiming {
   resetAfterMs: number
   /** How many starts in a row may find a port in use. */
   portTries: number
+  /** How many crashes in a row while it loads what it has never loaded before: the same again would come of it. */
+  loadTries: number
   /** How much longer than its limit a drain may take before the child is killed. */
   killMarginMs: number
   /** A service that was alive and says nothing for so long hangs, and is killed. Far above what a busy machine keeps it from. */
@@ -35,6 +38,7 @@ export const defaultTiming: SuperviseTiming = {
   maxDelayMs: 10_000,
   resetAfterMs: 30_000,
   portTries: 5,
+  loadTries: 2,
   killMarginMs: 2000,
   hangAfterMs: 20_000,
 }
@@ -42,10 +46,10 @@ export const defaultTiming: SuperviseTiming = {
 export type ChildEvent =
   | { type: 'spawned'; child: ChildProcess; /** It does not listen yet. */ isStarting(): boolean }
   | { type: 'ready' }
-  /** It died and is going to be started again; `deaths` counts those in a row. */
+  /** It died and is going to be started again; `how` is for people, `deaths` counts those in a row. */
   | { type: 'died'; how: string; deaths: number }
-  /** It is given up. */
-  | { type: 'failed'; message: string }
+  /** It is given up. `status` is that of its process, undefined when a signal ended it. */
+  | { type: 'failed'; message: string; status: number | undefined }
 
 export interface SuperviseOptions {
   log: Logger
@@ -55,8 +59,7 @@ export interface SuperviseOptions {
 
 export interface Supervised {
   name: string
-  /** Process id while it runs. */
-  pid(): number | undefined
+  state(): ChildState
   /**
    * Drains it, killing it when it takes longer than the limit and a margin; never restarts it. True when it ended by
    * itself with status 0.
@@ -66,13 +69,34 @@ export interface Supervised {
   kill(): Promise<void>
 }
 
+export interface ChildState {
+  /** Process id while it runs. */
+  pid: number | undefined
+  /** How often it was started again. */
+  restarts: number
+  /** How and when it last ended by itself. */
+  lastEnd: { how: string; at: string } | undefined
+  /** No restart is tried any more. */
+  givenUp: boolean
+}
+
 interface End {
   status: number | null
   signal: NodeJS.Signals | null
   /** What it said about an error for good. */
   fatal: string | undefined
+  /** What it said that it may die of; empty for nothing. */
+  atRisk: string
+  /** Its heart stopped, so it was killed. */
+  hung: boolean
   startedAt: number
 }
+
+/**
+ * Becomes the service with a limit of nothing for core files: they would hold prompts. It has no other way to set a limit for a
+ * process before it runs.
+ */
+const withoutCoreFiles = 'ulimit -c 0; exec "$0" "$@"'
 
 interface Phase {
   name: 'starting' | 'listening' | 'ready'
@@ -86,6 +110,9 @@ export function supervise(spec: ChildSpec, { log, onEvent, timing = defaultTimin
   let stopping = false
   let deaths = 0
   let portsTaken = 0
+  let crashedLoads = 0
+  let wasReady = false
+  const history: Omit<ChildState, 'pid'> = { restarts: 0, lastEnd: undefined, givenUp: false }
   let restart: NodeJS.Timeout | undefined
 
   function launch(): void {
@@ -93,11 +120,14 @@ export function supervise(spec: ChildSpec, { log, onEvent, timing = defaultTimin
     phase = own
     const startedAt = performance.now()
     let fatal: string | undefined
+    let atRisk = ''
+    let hung = false
     // A session of its own: a terminal's Ctrl-C and hang-up reach only the launcher, which then drains in order.
     const stdio: ('ignore' | 'pipe' | 'ipc')[] = ['ignore', 'pipe', 'pipe', 'ipc']
-    const launched = spawn(process.execPath, spec.args, { env: spec.env, stdio, detached: true })
+    const launched = spawn('/bin/sh', ['-c', withoutCoreFiles, process.execPath, ...spec.args], { env: spec.env, stdio, detached: true })
     child = launched
     const heartbeat = watchHeartbeat(timing.hangAfterMs, () => {
+      hung = true
       log.error({ child: name, childPid: launched.pid }, 'a service hangs and is killed')
       launched.kill('SIGKILL')
     })
@@ -106,16 +136,18 @@ export function supervise(spec: ChildSpec, { log, onEvent, timing = defaultTimin
       if (message?.type === 'fatal') fatal = message.message
       else if (message?.type === 'listening') own.name = 'listening'
       else if (message?.type === 'alive') heartbeat.seen()
+      else if (message?.type === 'atRisk') atRisk = message.what
       else if (message?.type === 'ready') {
         own.name = 'ready'
         portsTaken = 0
+        wasReady = true
         onEvent({ type: 'ready' })
       }
     })
     launched.once('error', (error) => launched.pid === undefined && died(`could not be started: ${error.message}`, startedAt))
     launched.once('exit', (status, signal) => {
       heartbeat.end()
-      void lastWords(launched).then(() => ended({ status, signal, fatal, startedAt }))
+      void lastWords(launched).then(() => ended({ status, signal, fatal, atRisk, hung, startedAt }))
     })
     if (launched.pid !== undefined) {
       log.debug({ child: name, childPid: launched.pid }, 'started a service')
@@ -123,30 +155,35 @@ export function supervise(spec: ChildSpec, { log, onEvent, timing = defaultTimin
     }
   }
 
-  async function ended({ status, signal, fatal, startedAt }: End): Promise<void> {
-    if (fatal !== undefined || status === exitStatus.fatal) {
-      return failed(fatal ?? 'It ended as one that no restart will mend, without saying why.')
-    }
+  async function ended({ status, signal, fatal, atRisk, hung, startedAt }: End): Promise<void> {
+    const words = fatal ?? atRisk
+    const how = describeEnd({ status, signal, hung, explained: words !== '' })
+    const why = words === '' ? how : `${words} (${how})`
+    if (isFinal(status, wasReady)) return failed(why, status)
     if (status === exitStatus.portInUse) {
       portsTaken += 1
       if (portsTaken >= timing.portTries) {
         const busy = await describeBusy(spec.binds)
-        return failed(busy.length > 0 ? busy.join(' ') : `A port that it listens on is used by another program: ${settings()}.`)
+        return failed(busy.length > 0 ? busy.join(' ') : `A port that it listens on is used by another program: ${settings()}.`, status)
       }
     }
-    died(signal === null ? `status ${status}` : `signal ${signal}`, startedAt)
+    crashedLoads = atRisk !== '' && signal !== null && !hung && !wasReady ? crashedLoads + 1 : 0
+    if (crashedLoads >= timing.loadTries) return failed(why, status)
+    died(why, startedAt)
   }
 
   function settings(): string {
     return spec.binds.map((bind) => `${bind.setting} (${bind.host}:${bind.port})`).join(', ')
   }
 
-  function failed(message: string): void {
+  function failed(message: string, status: number | null): void {
     child = undefined
     if (stopping) return
     stopping = true
-    log.error({ child: name }, 'a service failed for good')
-    onEvent({ type: 'failed', message })
+    history.lastEnd = { how: message, at: new Date().toISOString() }
+    history.givenUp = true
+    log.error({ child: name, reason: message }, 'a service failed for good')
+    onEvent({ type: 'failed', message, status: status ?? undefined })
   }
 
   function died(how: string, startedAt: number): void {
@@ -155,9 +192,13 @@ export function supervise(spec: ChildSpec, { log, onEvent, timing = defaultTimin
     if (performance.now() - startedAt >= timing.resetAfterMs) deaths = 0
     const delayMs = backOff(deaths, timing)
     deaths += 1
+    history.lastEnd = { how, at: new Date().toISOString() }
     log.warn({ child: name, how, deaths, restartInMs: delayMs }, 'a service died')
     onEvent({ type: 'died', how, deaths })
-    restart = setTimeout(launch, delayMs)
+    restart = setTimeout(() => {
+      history.restarts += 1
+      launch()
+    }, delayMs)
   }
 
   async function stop(limitMs: number): Promise<boolean> {
@@ -191,7 +232,7 @@ export function supervise(spec: ChildSpec, { log, onEvent, timing = defaultTimin
   }
 
   launch()
-  return { name, pid: () => child?.pid, stop, kill }
+  return { name, state: () => ({ ...history, pid: child?.pid }), stop, kill }
 }
 
 /** Milliseconds to wait after so many deaths in a row: doubling, and spread so that several don't come back in step. */

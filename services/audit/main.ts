@@ -1,6 +1,6 @@
 import { AuditService } from '../../proto/gen/intramuros/v1/audit.ts'
 import { type RunningService, runService, type ServiceContext } from '../shared/lifecycle.ts'
-import { FatalStartError } from '../shared/supervision.ts'
+import { exitStatus, FatalStartError } from '../shared/supervision.ts'
 import { serveRpc } from '../shared/rpc/serve.ts'
 import { createLedger } from './ledger.ts'
 import { type AuditLog, openLog } from './log/log.ts'
@@ -66,7 +66,7 @@ async function start({ config, log: logger, registry, identity, serverCalls }: S
           }),
       })
     } catch (thrown) {
-      if (thrown instanceof LogUnusableError) throw new FatalStartError(thrown.message)
+      if (thrown instanceof LogUnusableError) throw new FatalStartError(thrown.message, exitStatus.badData)
       throw thrown
     }
   }

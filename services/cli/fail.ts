@@ -1,17 +1,20 @@
 import { CommanderError } from 'commander'
+import { StartError } from '../../deploy/local/start-error.ts'
+import { ConfigError } from '../shared/config/config-error.ts'
+import { exitStatus } from '../shared/supervision.ts'
 import { exitStatusOf } from './commands/context.ts'
 
 /** Errors whose messages are written for the person at the terminal. */
 const forPeople = new Set(['StartError', 'ConfigError', 'ModelUnavailable', 'LocalFailure', 'DirectoryError'])
 
-/** Tells why a command failed and sets the exit status: 1 refused, 2 used wrongly. */
+/** Tells why a command failed and sets the exit status: 1 refused, 2 used wrongly, 78 wrong settings, or that of a service that could not start. */
 export function fail(thrown: unknown): void {
   if (thrown instanceof CommanderError) {
     // It has printed its message, or the help or version that was asked for.
     process.exitCode = exitStatusOf(thrown)
     return
   }
-  process.exitCode = 1
+  process.exitCode = thrown instanceof StartError ? thrown.status : thrown instanceof ConfigError ? exitStatus.configuration : 1
   if (!(thrown instanceof Error)) process.stderr.write('intramuros: failed without an error.\n')
   else if (forPeople.has(thrown.name)) process.stderr.write(`${thrown.message}\n`)
   else process.stderr.write(`intramuros: ${systemError(thrown) ?? thrown.stack ?? thrown.message}\n`)

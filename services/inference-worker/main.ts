@@ -5,11 +5,12 @@ import { modelPath, servedModels } from '../shared/models/served.ts'
 import type { Engine } from './engines/engine.ts'
 import { createLlamaEngine } from './engines/llama.ts'
 import { EngineLoadError } from './engines/load-error.ts'
+import { statusOfLoadError } from './exit-status.ts'
 import { serveEngine } from './serve-engine.ts'
 
 await runService('inference-worker', async (context: ServiceContext): Promise<RunningService> => serveEngine(context, await loadEngine(context)))
 
-async function loadEngine({ config, log }: ServiceContext): Promise<Engine> {
+async function loadEngine({ config, log, atRisk }: ServiceContext): Promise<Engine> {
   const { model, slots, spareSlot, contextLength, batchSize, threads, gpu } = config.inferenceWorker
   const served = servedModels(config)
   const entry = model === '' && served.length === 1 ? served[0] : served.find(({ id }) => id === model)
@@ -17,11 +18,12 @@ async function loadEngine({ config, log }: ServiceContext): Promise<Engine> {
     throw new FatalStartError(`inferenceWorker.model must be one of the served models (${served.map(({ id }) => id).join(', ')}): set it, or INTRAMUROS_INFERENCE_WORKER_MODEL.`)
   }
   const path = await modelPath(entry, config.home)
+  atRisk(`It died while loading ${path} or trying it out: the file is damaged or of a kind that llama.cpp fails on, or the memory ran out.`)
   try {
     return await createLlamaEngine({ model: entry.id, path, slots, spareSlots: spareSlot && slots < 256 ? 1 : 0, contextLength, batchSize, threads: threads === 0 ? ownThreads() : threads, gpu }, log)
   } catch (thrown) {
     // Starting again mends none of these.
-    if (thrown instanceof EngineLoadError) throw new FatalStartError(thrown.message)
+    if (thrown instanceof EngineLoadError) throw new FatalStartError(thrown.message, statusOfLoadError[thrown.reason])
     throw thrown
   }
 }

@@ -9,7 +9,7 @@ import { createInferenceService } from './service.ts'
 const probeIntervalMs = 30_000
 
 /** The inference service over an engine, whichever it is. */
-export async function serveEngine({ config, log, registry, identity, serverCalls }: ServiceContext, engine: Engine): Promise<RunningService> {
+export async function serveEngine({ config, log, registry, identity, serverCalls, atRisk }: ServiceContext, engine: Engine): Promise<RunningService> {
   const { listen, maxQueued, queueTimeoutSeconds, stepTimeoutSeconds } = config.inferenceWorker
   const service = createInferenceService({
     engine,
@@ -18,6 +18,7 @@ export async function serveEngine({ config, log, registry, identity, serverCalls
     metrics: createMetrics(registry),
     // Native code that does not return can only be ended with its process, and exit() would wait for it. The launcher starts another.
     onHang() {
+      atRisk(`A decode step did not end within ${stepTimeoutSeconds} s, so the worker killed itself to be started again.`)
       log.flush()
       process.kill(process.pid, 'SIGKILL')
     },

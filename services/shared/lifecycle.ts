@@ -4,8 +4,10 @@ import { type Config, ConfigError, loadConfig } from './config/load.ts'
 import { createLogger, describeError, type ServiceLogger } from './log.ts'
 import { createRegistry, startMonitor } from './metrics.ts'
 import { type CallObserver, createCallObserver } from './rpc/observe.ts'
-import { aliveIntervalMs, exitStatus, FatalStartError, type FromService, packageVersion, type ServiceName, type ToService } from './supervision.ts'
+import { keepMemoryOffDisks } from './memory-dumps.ts'
+import { aliveIntervalMs, exitStatus, FatalStartError, type FatalStatus, type FromService, packageVersion, type ServiceName, type ToService } from './supervision.ts'
 import { startTelemetry, type Telemetry } from './telemetry.ts'
+import { writeTerminationLog } from './termination-log.ts'
 import { type Identity, watchIdentity } from './tls/identity.ts'
 
 /** What every service starts from. Tests make one by hand. */
@@ -18,6 +20,11 @@ export interface ServiceContext {
   identity: Identity
   serverCalls: CallObserver
   clientCalls: CallObserver
+  /**
+   * Tells what the process is doing that may end it without a word, native code that crashes for example, to whoever finds it dead
+   * (the launcher, Kubernetes). Empty: nothing any more; it is that once the service is ready.
+   */
+  atRisk(what: string): void
 }
 
 export interface RunningService {
@@ -35,11 +42,16 @@ const orphanDrainMs = 1000
 
 /** Runs one service as a process, from its environment to its end. */
 export async function runService(name: ServiceName, start: (context: ServiceContext) => Promise<RunningService>): Promise<void> {
+  const dumping = keepMemoryOffDisks()
+  if (dumping.length > 0) {
+    fatal(`Node.js was given ${dumping.join(' and ')}, with which prompts get into files. Take it out of its options (NODE_OPTIONS).`, exitStatus.configuration)
+    return
+  }
   let config: Config
   try {
     config = loadConfig({ env: process.env, service: name })
   } catch (thrown) {
-    fatal(thrown instanceof ConfigError ? thrown.message : 'The configuration could not be read.')
+    fatal(thrown instanceof ConfigError ? thrown.message : 'The configuration could not be read.', exitStatus.configuration)
     return
   }
   const log = createLogger(name, config.log.level)
@@ -47,8 +59,10 @@ export async function runService(name: ServiceName, start: (context: ServiceCont
   process.on('unhandledRejection', (error) => crash('unhandledRejection', error))
 
   function crash(what: string, error: unknown): void {
-    log.error({ err: describeError(error) }, what)
+    const err = describeError(error)
+    log.error({ err }, what)
     log.flush()
+    writeTerminationLog(`An error that nobody expected (${what}): ${err.code ?? err.type}. The log tells where.`)
     process.exit(exitStatus.crashed)
   }
 
@@ -73,6 +87,7 @@ export async function runService(name: ServiceName, start: (context: ServiceCont
       identity,
       serverCalls: createCallObserver('server', registry, telemetry),
       clientCalls: createCallObserver('client', registry, telemetry),
+      atRisk,
     })
     const ports = { ...running.ports, metrics: monitor.port }
     log.info({ ports }, 'listening')
@@ -82,7 +97,7 @@ export async function runService(name: ServiceName, start: (context: ServiceCont
 
     let ending = false
     const end = (limitMs: number, why: string): void => {
-      if (ending) process.exit(130)
+      if (ending) process.exit(exitStatus.interrupted)
       ending = true
       log.info({ why, limitMs }, 'draining')
       void stop(limitMs)
@@ -109,6 +124,7 @@ export async function runService(name: ServiceName, start: (context: ServiceCont
     if (isPortInUse(thrown)) {
       log.error({ err: describeError(thrown) }, 'a port is in use')
       log.flush()
+      writeTerminationLog('Another program has a port that this service listens on. The log names it.')
       process.exit(exitStatus.portInUse)
     }
     if (!(thrown instanceof FatalStartError)) {
@@ -116,18 +132,25 @@ export async function runService(name: ServiceName, start: (context: ServiceCont
       return
     }
     log.flush()
-    fatal(thrown.message)
+    fatal(thrown.message, thrown.status)
   }
 }
 
 async function announceReady(service: RunningService): Promise<void> {
   while (!service.ready()) await after(10)
+  atRisk('')
   tell({ type: 'ready' })
 }
 
-function fatal(message: string): void {
+function atRisk(what: string): void {
+  writeTerminationLog(what)
+  tell({ type: 'atRisk', what })
+}
+
+function fatal(message: string, status: FatalStatus): void {
   process.stderr.write(`${message}\n`)
-  process.exitCode = exitStatus.fatal
+  writeTerminationLog(message)
+  process.exitCode = status
   if (process.send === undefined) process.exit()
   else process.send({ type: 'fatal', message } satisfies FromService, () => process.exit())
 }

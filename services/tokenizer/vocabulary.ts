@@ -102,8 +102,7 @@ export async function loadVocabulary(llama: Llama, path: string): Promise<Vocabu
   try {
     model = await llama.loadModel({ modelPath: path, vocabOnly: true })
   } catch (thrown) {
-    const why = thrown instanceof Error ? thrown.message : 'unknown error'
-    throw new ModelLoadError('unreadable_model', `${path} can't be read as a GGUF model: ${why}`, thrown)
+    throw new ModelLoadError('unreadable_model', `${path} can't be read as a GGUF model: it is damaged, cut short, or of a kind that llama.cpp does not know.`, thrown)
   }
   try {
     return describe(model, path)

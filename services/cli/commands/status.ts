@@ -3,12 +3,17 @@ import { isAlive } from '../../../deploy/local/is-alive.ts'
 import { type PlatformFile, readPlatformFile } from '../../../deploy/local/platform-file.ts'
 import type { ProgramContext } from '../context.ts'
 
+type Child = PlatformFile['children'][number]
+
 interface ServiceStatus {
   name: string
-  pid: number
-  metrics: string
-  /** What /readyz says. */
-  state: 'ready' | 'not ready' | 'no answer'
+  pid?: number
+  metrics?: string
+  /** What /readyz says; or that it has died. */
+  state: 'ready' | 'not ready' | 'no answer' | 'restarting' | 'given up'
+  /** How often it was started again. */
+  restarts?: number
+  lastEnd?: NonNullable<Child['lastEnd']>
 }
 
 const answerLimitMs = 2000
@@ -26,7 +31,8 @@ export function registerStatus(program: Command, { home, out }: ProgramContext):
         process.exitCode = 1
         return
       }
-      const services = await Promise.all(platform.children.map((child) => ask(child, platform.metricsHost)))
+      const running = await Promise.all(platform.children.map((child) => ask(child, platform.metricsHost)))
+      const services = [...running, ...(platform.down ?? []).map(describeDown)]
       const ready = services.length > 0 && services.every(({ state }) => state === 'ready')
       process.exitCode = ready ? 0 : 1
       const { pid, startedAt, version, address, caFile } = platform
@@ -36,23 +42,32 @@ export function registerStatus(program: Command, { home, out }: ProgramContext):
     })
 }
 
-async function ask({ name, pid, ports }: PlatformFile['children'][number], host: string): Promise<ServiceStatus> {
+async function ask({ name, pid, ports, restarts = 0, lastEnd }: Child, host: string): Promise<ServiceStatus> {
   const metrics = `http://${host.includes(':') ? `[${host}]` : host}:${ports['metrics'] ?? 0}`
+  return { name, pid, metrics, state: await stateAt(metrics), restarts, ...(lastEnd && { lastEnd }) }
+}
+
+async function stateAt(metrics: string): Promise<ServiceStatus['state']> {
   try {
     const response = await fetch(`${metrics}/readyz`, { signal: AbortSignal.timeout(answerLimitMs) })
-    return { name, pid, metrics, state: response.ok ? 'ready' : 'not ready' }
+    return response.ok ? 'ready' : 'not ready'
   } catch {
-    return { name, pid, metrics, state: 'no answer' }
+    return 'no answer'
   }
+}
+
+function describeDown({ name, givenUp, lastEnd }: NonNullable<PlatformFile['down']>[number]): ServiceStatus {
+  return { name, state: givenUp ? 'given up' : 'restarting', ...(lastEnd && { lastEnd }) }
 }
 
 function table({ pid, startedAt, version, address }: PlatformFile, services: ServiceStatus[]): string {
   const width = Math.max(0, ...services.map(({ name }) => name.length))
-  return [
-    `Intramuros ${version} at ${address}, process ${pid} since ${startedAt}`,
-    ...services.map((service) => {
-      const own = String(service.pid).padEnd(7)
-      return `  ${service.name.padEnd(width)}  ${service.state.padEnd(9)}  process ${own}  ${service.metrics}/metrics`
-    }),
-  ].join('\n')
+  const line = (service: ServiceStatus): string[] => {
+    const state = `  ${service.name.padEnd(width)}  ${service.state.padEnd(10)}`
+    const own = service.pid === undefined ? state.trimEnd() : `${state}  process ${String(service.pid).padEnd(7)}  ${service.metrics}/metrics`
+    const { restarts = 0, lastEnd } = service
+    if (lastEnd === undefined) return [own]
+    return [own, `  ${''.padEnd(width)}  ${restarts > 0 ? `restarts: ${restarts}, the last` : 'ended'} after ${lastEnd.how}, ${lastEnd.at}`]
+  }
+  return [`Intramuros ${version} at ${address}, process ${pid} since ${startedAt}`, ...services.flatMap(line)].join('\n')
 }

@@ -104,5 +104,6 @@ function explain(path: string, complaints: string, cause: unknown): EngineLoadEr
       cause,
     )
   }
-  return new EngineLoadError('load_failed', `llama.cpp can't load ${path}.`, cause)
+  const why = /error loading model: (.+)/.exec(complaints)?.[1]?.slice(0, 300)
+  return new EngineLoadError('load_failed', `llama.cpp can't load ${path}${why === undefined ? '' : `: ${why}`}.`, cause)
 }

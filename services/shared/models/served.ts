@@ -1,5 +1,5 @@
 import type { Config } from '../config/load.ts'
-import { FatalStartError } from '../supervision.ts'
+import { exitStatus, FatalStartError } from '../supervision.ts'
 import { catalogueOf, type ModelEntry } from './catalogue.ts'
 import { placesOf, presentPath } from './store.ts'
 
@@ -13,5 +13,6 @@ export function servedModels(config: Pick<Config, 'models' | 'serve'>): ModelEnt
 export async function modelPath(entry: ModelEntry, home: string): Promise<string> {
   const path = await presentPath(entry, home)
   if (path !== undefined) return path
-  throw new FatalStartError(`The file of the model "${entry.id}" is not here, or not the one that the catalogue names. Looked for: ${placesOf(entry, home).join(', ')}.`)
+  const places = placesOf(entry, home).join(', ')
+  throw new FatalStartError(`The file of the model "${entry.id}" is not here, or not the one that the catalogue names. Looked for: ${places}.`, exitStatus.missingFile)
 }

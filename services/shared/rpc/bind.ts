@@ -24,6 +24,8 @@ export interface BindOptions {
   callers: readonly string[]
   observer: CallObserver
   log: Logger
+  /** After so many milliseconds a caller that reads nothing is given up; default: two minutes. */
+  stalledReaderMs?: number
 }
 
 /** Wraps each handler of a service: who may call, deadline, metrics, span, and errors made fit to leave the process. */

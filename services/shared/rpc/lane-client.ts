@@ -13,6 +13,8 @@ import { channelLimits, errorFromWire } from './wire.ts'
 const streamCredit = 64
 const firstRetryMs = 50
 const longestRetryMs = 250
+/** What a caller of a lost peer is told to wait: a service that died is back in a second or two. */
+const lostRetryMs = 2000
 
 export interface LaneOptions {
   service: Service
@@ -93,7 +95,7 @@ export function connectLane(options: LaneOptions): LaneClient {
     if (up && !closed) options.log.warn({ peer: options.peer, address: options.address, code }, 'lane lost')
     if (!up && !closed && code !== 'UNAVAILABLE') options.log.warn({ peer: options.peer, address: options.address, code }, 'lane refused')
     setUp(false)
-    const reason = new ServiceError('UNAVAILABLE', 'peer_lost', `The connection to ${options.peer} was lost.`)
+    const reason = new ServiceError('UNAVAILABLE', 'peer_lost', `A part of the platform was lost in the middle of its work (${options.peer}). Try again.`, { retryAfterMs: lostRetryMs })
     const open = [...calls.values()]
     calls.clear()
     for (const call of open) call.end(reason, Buffer.alloc(0))

@@ -3,6 +3,7 @@ import type { LaneFrame, LaneItem, LaneOpen } from '../../../proto/gen/intramuro
 import { asServiceError, callerGone, codes, ServiceError } from '../errors.ts'
 import type { BoundMethod } from './bind.ts'
 import { createFrameWriter } from './frame-writer.ts'
+import { readerStalled } from './wire.ts'
 
 /** Most calls open on one lane at a time; further ones are refused RESOURCE_EXHAUSTED. */
 const maxOpenCalls = 16_384
@@ -11,12 +12,12 @@ interface OpenCall {
   abort: AbortController
   /** Messages that may still be sent. */
   credit: number
-  /** Wakes the call when credit comes or it is aborted. */
+  /** Wakes the call when it may send again or is aborted. */
   wake: (() => void) | undefined
 }
 
 /** Runs the calls that arrive over one lane until the stream ends; then all of them are aborted. */
-export function serveLane(stream: ServerDuplexStream<LaneFrame, LaneFrame>, methods: Map<string, BoundMethod>, peer: string): void {
+export function serveLane(stream: ServerDuplexStream<LaneFrame, LaneFrame>, methods: Map<string, BoundMethod>, peer: string, stalledReaderMs: number): void {
   const writer = createFrameWriter(stream)
   const calls = new Map<number, OpenCall>()
 
@@ -53,7 +54,7 @@ export function serveLane(stream: ServerDuplexStream<LaneFrame, LaneFrame>, meth
       }
       for await (const message of method.run(open.request, arrival)) {
         while ((call.credit === 0 || writer.congested) && !call.abort.signal.aborted) {
-          await (call.credit === 0 ? new Promise<void>((resolve) => (call.wake = resolve)) : writer.drained())
+          await taken(call)
         }
         if (call.abort.signal.aborted) break
         call.credit -= 1
@@ -64,6 +65,19 @@ export function serveLane(stream: ServerDuplexStream<LaneFrame, LaneFrame>, meth
     } catch (thrown) {
       end(id, { error: asServiceError(thrown) })
     }
+  }
+
+  /** Waits until the caller takes more, or is given up. */
+  function taken(call: OpenCall): Promise<void> {
+    return new Promise((resolve) => {
+      const stalled = setTimeout(() => stop(call, readerStalled()), stalledReaderMs)
+      const wake = (): void => {
+        clearTimeout(stalled)
+        resolve()
+      }
+      call.wake = wake
+      if (call.credit > 0) void writer.drained().then(wake)
+    })
   }
 
   function stop(call: OpenCall, reason: ServiceError): void {

@@ -10,14 +10,14 @@ import {
   type UntypedServiceImplementation,
 } from '@grpc/grpc-js'
 import type { LaneFrame } from '../../../proto/gen/intramuros/v1/lane.ts'
-import { asServiceError, callerGone, codes, ServiceError } from '../errors.ts'
+import { abortReason, asServiceError, callerGone, codes, ServiceError } from '../errors.ts'
 import { serverCredentials } from '../tls/grpc-credentials.ts'
 import type { Identity } from '../tls/identity.ts'
 import { serviceNameOfPeer } from '../tls/service-name.ts'
 import { type Arrival, type BindOptions, bindMethods, type BoundMethod } from './bind.ts'
 import { serveLane } from './lane-server.ts'
 import { type HandlersOf, methodName, type Service } from './methods.ts'
-import { channelLimits, errorMetadata } from './wire.ts'
+import { channelLimits, errorMetadata, readerStalled, stalledReaderMs } from './wire.ts'
 
 /** What grpc-js's calls of every kind have in common. */
 type SurfaceCall = Pick<ServerUnaryCall<Buffer, Uint8Array>, 'metadata' | 'getAuthContext' | 'getDeadline'>
@@ -83,7 +83,7 @@ function carry(service: Service, methods: Map<string, BoundMethod>, options: Bin
     const method = methods.get(methodName(definition.path))
     if (method === undefined) continue
     implementation[name] = method.streamed
-      ? (call: ServerWritableStream<Buffer, Uint8Array>) => void carryStream(call, method.run)
+      ? (call: ServerWritableStream<Buffer, Uint8Array>) => void carryStream(call, method.run, options.stalledReaderMs ?? stalledReaderMs)
       : (call: ServerUnaryCall<Buffer, Uint8Array>, done: sendUnaryData<Uint8Array>) => void carryUnary(call, done, method.run)
   }
   return implementation
@@ -97,7 +97,7 @@ function acceptLane(stream: ServerDuplexStream<LaneFrame, LaneFrame>, methods: M
     return
   }
   stream.sendMetadata(new Metadata()) // tells the client that the lane is up
-  serveLane(stream, methods, peer)
+  serveLane(stream, methods, peer, options.stalledReaderMs ?? stalledReaderMs)
 }
 
 async function carryUnary(
@@ -115,12 +115,14 @@ async function carryUnary(
 async function carryStream(
   call: ServerWritableStream<Buffer, Uint8Array>,
   run: (request: Buffer, arrival: Arrival) => AsyncGenerator<Uint8Array, void, undefined>,
+  limitMs: number,
 ): Promise<void> {
   try {
     const arrival = arrivalOf(call)
+    const { signal } = arrival.abort
     for await (const message of run(call.request, arrival)) {
-      if (!call.write(message)) await drainedOrAborted(call, arrival.abort.signal)
-      if (arrival.abort.signal.aborted) break
+      if (!call.write(message)) await drainedOrAborted(call, arrival.abort, limitMs)
+      if (signal.aborted) throw abortReason(signal)
     }
     call.end()
   } catch (thrown) {
@@ -128,11 +130,20 @@ async function carryStream(
   }
 }
 
-function drainedOrAborted(call: ServerWritableStream<Buffer, Uint8Array>, signal: AbortSignal): Promise<void> {
+/** Waits until the caller has read what was written; gives it up when it reads nothing for too long. */
+function drainedOrAborted(call: ServerWritableStream<Buffer, Uint8Array>, abort: AbortController, limitMs: number): Promise<void> {
+  const { signal } = abort
   if (signal.aborted) return Promise.resolve()
   return new Promise((resolve) => {
-    call.once('drain', resolve)
-    signal.addEventListener('abort', () => resolve(), { once: true })
+    const stalled = setTimeout(() => abort.abort(readerStalled()), limitMs)
+    const settle = (): void => {
+      clearTimeout(stalled)
+      call.off('drain', settle)
+      signal.removeEventListener('abort', settle)
+      resolve()
+    }
+    call.once('drain', settle)
+    signal.addEventListener('abort', settle, { once: true })
   })
 }
 

@@ -29,3 +29,13 @@ export function errorFromWire(wire: { code: number; reason: string; message: str
   const code = wire.code === codes.UNKNOWN ? 'INTERNAL' : codeName(wire.code)
   return new ServiceError(code, wire.reason === '' ? 'unknown' : wire.reason, wire.message, detail)
 }
+
+/**
+ * A caller of a streamed method that takes nothing for so long, milliseconds, while there is something for it, is given up: others want
+ * what its call holds. Gateways cut slow clients off long before.
+ */
+export const stalledReaderMs = 120_000
+
+export function readerStalled(): ServiceError {
+  return new ServiceError('CANCELLED', 'reader_stalled', 'The caller stopped reading.')
+}
