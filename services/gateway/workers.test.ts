@@ -1,6 +1,7 @@
 import { pino } from 'pino'
 import { afterEach, expect, test, vi } from 'vitest'
 import { FinishReason, type GenerateEvent, InferenceService } from '../../proto/gen/intramuros/v1/inference.ts'
+import { ServiceError } from '../shared/errors.ts'
 import type { LaneClient } from '../shared/rpc/lane-client.ts'
 import { generateRequest } from '../../test/support/generate-request.ts'
 import { createWorkers, type Workers } from './workers.ts'
@@ -54,4 +55,28 @@ test('requests of a team with the same hint meet on the same worker; another tea
 test('a hint never outweighs how busy a worker is', async () => {
   const all = await fourWorkers([3, 3, 1, 3])
   for (let key = 0; key < 16; key++) expect(await chosen(all, 'a', String(key))).toBe('worker-2')
+})
+
+test('a request that two workers died of is not tried on a third', async () => {
+  const asked: string[] = []
+  const created = createWorkers({
+    addresses: ['worker-0', 'worker-1', 'worker-2', 'worker-3'],
+    log: pino({ enabled: false }),
+    connect(address, onStateChange) {
+      const stream = async function* (method: unknown, _request: unknown, { signal }: { signal: AbortSignal }) {
+        if (method === InferenceService.generate) {
+          asked.push(address)
+          throw new ServiceError('UNAVAILABLE', 'peer_lost', 'The worker is gone.')
+        }
+        yield { model: 'm', contextLength: 1, slots: 4, running: 0, queued: 0 }
+        await new Promise((resolve) => signal.addEventListener('abort', resolve))
+      }
+      queueMicrotask(() => onStateChange(true))
+      return { address, up: true, stream, close: () => undefined } as unknown as LaneClient
+    },
+  })
+  workers = created
+  await vi.waitUntil(() => created.serves('m'))
+  await expect(chosen(created, 'a', '')).rejects.toMatchObject({ reason: 'peer_lost' })
+  expect(asked).toHaveLength(2)
 })

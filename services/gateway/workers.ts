@@ -93,6 +93,7 @@ export function createWorkers({ connect, addresses, log }: WorkersOptions): Work
   ): AsyncGenerator<Event, void, undefined> {
     const tried = new Set<Worker>()
     let last: ServiceError | undefined
+    let lost = 0
     for (;;) {
       const worker = choose(model, wanted, tried)
       if (worker === undefined) throw last ?? new ServiceError('UNAVAILABLE', 'no_worker', 'The model is not available at the moment. Try again soon.', { retryAfterMs: 2000 })
@@ -108,7 +109,9 @@ export function createWorkers({ connect, addresses, log }: WorkersOptions): Work
         return
       } catch (thrown) {
         const failure = asServiceError(thrown)
-        const another = !started && !signal.aborted && (failure.code === 'UNAVAILABLE' || failure.code === 'RESOURCE_EXHAUSTED')
+        // A request that two workers died of is not tried on a third: it may be what they died of.
+        if (failure.reason === 'peer_lost') lost += 1
+        const another = !started && !signal.aborted && lost < 2 && (failure.code === 'UNAVAILABLE' || failure.code === 'RESOURCE_EXHAUSTED')
         if (!another) throw failure
         last = failure
         log.warn({ requestId, worker: worker.lane.address, reason: failure.reason }, 'worker failed before its first token')
