@@ -35,7 +35,7 @@ export interface Needs {
 const processBytes = 150 * 2 ** 20
 /** Measured: each text of the vocabulary and of its merges, in the engine and in JavaScript. */
 const vocabularyTextBytes = 800
-/** Measured with CUDA. */
+/** Assumed, and not measured: CUDA's own for a program, with its libraries. */
 const driverBytes = 450 * 2 ** 20
 /** A larger batch is calculated on the GPU even for layers in RAM, whose tensors are copied there one by one. */
 const offloadedBatch = 32
@@ -57,8 +57,8 @@ export function memoryNeeds({ shape, weights }: Model, options: RunOptions): Nee
   const cache = split(caches)
   const compute = (part: { layers: boolean; output: boolean }): number => (part.layers || part.output ? computeBytes(shape, options, part) : 0)
   const someInRam = firstOnGpu > 0
-  const ramCompute = gpuLayers === 0 || someInRam ? compute({ layers: someInRam, output: !outputOnGpu }) : 0
-  const copied = someInRam && options.batchSize >= offloadedBatch ? weights.largest : 0
+  const offloaded = outputOnGpu && options.batchSize >= offloadedBatch
+  const ramCompute = someInRam && !offloaded ? compute({ layers: true, output: !outputOnGpu }) : 0
   return {
     ram: need({
       weights: weights.input + layers.ram + (outputOnGpu ? 0 : weights.output + (weights.tiedIsReordered ? weights.tiedOutput : 0)),
@@ -70,7 +70,7 @@ export function memoryNeeds({ shape, weights }: Model, options: RunOptions): Nee
       ? need({
           weights: layers.gpu + weights.output + weights.tiedOutput,
           cache: cache.gpu,
-          compute: compute({ layers: gpuLayers > 1, output: true }) + copied,
+          compute: compute({ layers: gpuLayers > 1 || offloaded, output: true }) + (someInRam && offloaded ? weights.largest : 0),
           overhead: driverBytes,
         })
       : need({ weights: 0, cache: 0, compute: 0, overhead: 0 }),
