@@ -23,7 +23,7 @@ async function fourWorkers(running: readonly number[] = [0, 0, 0, 0]): Promise<W
           yield finish
           return
         }
-        yield { model: 'm', contextLength: 1, slots: 4, running: busy, queued: 0 }
+        yield { model: 'm', contextLength: 1000 + busy, slots: 4, running: busy, queued: 0 }
         await new Promise((resolve) => signal.addEventListener('abort', resolve))
       }
       queueMicrotask(() => onStateChange(true))
@@ -54,4 +54,10 @@ test('requests of a team with the same hint meet on the same worker; another tea
 test('a hint never outweighs how busy a worker is', async () => {
   const all = await fourWorkers([3, 3, 1, 3])
   for (let key = 0; key < 16; key++) expect(await chosen(all, 'a', String(key))).toBe('worker-2')
+})
+
+test('a model has the context of the worker that has the least', async () => {
+  const all = await fourWorkers([3, 2, 1, 3])
+  await vi.waitUntil(() => all.contextLength('m') === 1001, 5000)
+  expect(all.contextLength('other')).toBeUndefined()
 })

@@ -7,6 +7,8 @@ import type { CallOptions, LaneClient } from '../shared/rpc/lane-client.ts'
 export interface Workers {
   /** Models that some worker serves right now. */
   serves(model: string): boolean
+  /** Tokens that each slot of the model's workers holds; undefined while none has told. */
+  contextLength(model: string): number | undefined
   /**
    * Streams an answer from the least busy worker of the model. A worker that is lost or refuses before its first event is
    * replaced by the next; after that the failure is the stream's. `onWorker` is told who works on it.
@@ -123,6 +125,10 @@ export function createWorkers({ connect, addresses, log }: WorkersOptions): Work
 
   return {
     serves: (model) => workers.some((worker) => worker.state?.model === model),
+    contextLength(model) {
+      const lengths = workers.flatMap(({ state }) => (state?.model === model ? [state.contextLength] : []))
+      return lengths.length === 0 ? undefined : Math.min(...lengths)
+    },
     generate: (request, options, onWorker) =>
       tryEach({ model: request.model, hint: options.cacheKey === '' ? '' : `${request.team}\n${options.cacheKey}` }, options, onWorker, (lane) => lane.stream(InferenceService.generate, request, options)),
     async embed(request, options, onWorker) {

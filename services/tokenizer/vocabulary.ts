@@ -4,7 +4,7 @@ import { Check } from 'typebox/value'
 import type { Logger } from '../shared/log.ts'
 import { tokenKind } from '../shared/vocabulary/token-kind.ts'
 import { createTokenTexts, type TokenTexts } from '../shared/vocabulary/token-texts.ts'
-import { quantisationName } from './quantisation.ts'
+import { quantisationName } from '../shared/gguf/quantisation.ts'
 
 export interface SpecialToken {
   readonly id: number
