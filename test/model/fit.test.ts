@@ -1,0 +1,81 @@
+import { afterEach, beforeAll, describe, expect, test } from 'vitest'
+import { readModel } from '../../services/shared/fit/read-model.ts'
+import { memoryNeeds } from '../../services/shared/fit/memory-need.ts'
+import type { KvCacheType } from '../../services/shared/fit/kv-cache.ts'
+import { batchSizes, fullWindows } from '../../services/shared/fit/wanted.ts'
+import { gemmaModel } from '../support/gemma.ts'
+import { minilmModel } from '../support/minilm.ts'
+import { memoryOfProcess, startWorkerProcess, type WorkerProcess } from '../support/worker-process.ts'
+
+let worker: WorkerProcess | undefined
+afterEach(async () => {
+  await worker?.stop()
+  worker = undefined
+})
+
+async function start(path: string, settings: Readonly<Record<string, string>>): Promise<WorkerProcess> {
+  const started = await startWorkerProcess(path, settings)
+  if ('output' in started) throw new Error(started.told || started.output)
+  worker = started
+  return started
+}
+
+const setting = (name: string): string => `INTRAMUROS_INFERENCE_WORKER_${name}`
+
+/** What a worker really takes once all its slots have worked, divided by what was calculated. */
+async function measured(path: string, { contextLength, slots, type }: { contextLength: number; slots: number; type: KvCacheType }): Promise<number> {
+  const model = await readModel(path)
+  const options = { contextLength, slots: model.shape.embeds ? 1 : slots, type, gpuLayers: 0, flashAttention: true, fullWindows, batchSize: batchSizes(512).cpu }
+  const { ram } = memoryNeeds(model, options)
+  const { pid, work } = await start(path, {
+    [setting('CONTEXT_LENGTH')]: String(contextLength),
+    [setting('SLOTS')]: String(slots),
+    [setting('KV_CACHE_TYPE')]: type,
+  })
+  await work(slots, Math.min(200, contextLength - 10))
+  const { rss, pss, anonymous } = await memoryOfProcess(pid)
+  console.info(`${path.split('/').at(-1)}, ${slots} × ${contextLength}, ${type}: rss ${Math.round(rss / 2 ** 20)} pss ${Math.round(pss / 2 ** 20)} anon ${Math.round(anonymous / 2 ** 20)} MiB, calculated ${Math.round(ram.total / 2 ** 20)} MiB = ${[ram.weights, ram.cache, ram.compute, ram.overhead].map((n) => Math.round(n / 2 ** 20)).join(' + ')}`)
+  return pss / ram.total
+}
+
+// PSS is Linux's.
+describe.skipIf(process.platform !== 'linux')('what is calculated is within a tenth of what a worker really takes', { timeout: 120_000 }, () => {
+  let paths: { smollm: string; gemma: string; minilm: string }
+  beforeAll(async () => {
+    paths = { smollm: process.env['INTRAMUROS_TEST_MODEL'] ?? '', gemma: await gemmaModel(), minilm: await minilmModel() }
+  }, 900_000)
+
+  test.each([
+    ['smollm', 4096, 4, 'f16'],
+    ['smollm', 8192, 8, 'f16'],
+    ['smollm', 8192, 4, 'q8_0'],
+    ['smollm', 2048, 1, 'f16'],
+    ['smollm', 8192, 8, 'q4_0'],
+    ['gemma', 4096, 4, 'f16'],
+    ['gemma', 32_768, 2, 'q8_0'],
+    ['gemma', 2048, 1, 'f16'],
+    ['minilm', 512, 4, 'f16'],
+  ] as const)('%s, %i tokens, %i slots, %s', async (model, contextLength, slots, type) => {
+    const ratio = await measured(paths[model], { contextLength, slots, type })
+    expect(ratio).toBeGreaterThan(0.9)
+    expect(ratio).toBeLessThan(1.1)
+  })
+})
+
+test('a model that does not fit is refused at start, with the numbers and with what would fit', { timeout: 90_000 }, async () => {
+  const failure = await startWorkerProcess(process.env['INTRAMUROS_TEST_MODEL'] ?? '', { [setting('SLOTS')]: '16', [setting('CONTEXT_LENGTH')]: '8192', [setting('MEMORY')]: '1GiB' })
+  if (!('output' in failure)) {
+    worker = failure
+    throw new Error('it started')
+  }
+  expect(failure.status).toBe(78)
+  expect(failure.told).toMatch(/16 slots of 8192 tokens .* needs 3\.\d GiB of RAM \(weights 92 MiB, KV cache 2\.8 GiB, .*1\.0 GiB of RAM can be had/)
+  const [, slots = '', contextLength = '', type = ''] = /What would fit: (\d+) slots of (\d+) tokens with kvCacheType (\w+)/.exec(failure.told) ?? []
+  // And it does.
+  await start(process.env['INTRAMUROS_TEST_MODEL'] ?? '', {
+    [setting('SLOTS')]: slots,
+    [setting('CONTEXT_LENGTH')]: contextLength,
+    [setting('KV_CACHE_TYPE')]: type,
+    [setting('MEMORY')]: '1GiB',
+  })
+})
