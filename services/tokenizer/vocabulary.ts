@@ -4,6 +4,8 @@ import { Check } from 'typebox/value'
 import type { Logger } from '../shared/log.ts'
 import { tokenKind } from '../shared/vocabulary/token-kind.ts'
 import { createTokenTexts, type TokenTexts } from '../shared/vocabulary/token-texts.ts'
+import { GgufError } from '../shared/gguf/gguf-error.ts'
+import { readModelFile } from '../shared/gguf/model-file.ts'
 import { quantisationName } from '../shared/gguf/quantisation.ts'
 
 export interface SpecialToken {
@@ -100,8 +102,11 @@ export async function startLlama(log: Logger): Promise<Llama> {
 export async function loadVocabulary(llama: Llama, path: string): Promise<Vocabulary> {
   let model: LlamaModel
   try {
+    // Its parsers allocate what a file asks for.
+    await readModelFile(path)
     model = await llama.loadModel({ modelPath: path, vocabOnly: true })
   } catch (thrown) {
+    if (thrown instanceof GgufError) throw new ModelLoadError('unreadable_model', thrown.message, thrown)
     const why = thrown instanceof Error ? thrown.message : 'unknown error'
     throw new ModelLoadError('unreadable_model', `${path} can't be read as a GGUF model: ${why}`, thrown)
   }

@@ -1,5 +1,4 @@
 import type { Command } from 'commander'
-import { type Config } from '../../shared/config/schema.ts'
 import { sizeText } from '../../shared/fit/budget.ts'
 import { readModel } from '../../shared/fit/read-model.ts'
 import type { MetadataValue } from '../../shared/gguf/gguf-header.ts'
@@ -25,7 +24,7 @@ export function registerModelsShow(models: Command, { config, out }: ModelsConte
     .option('--template', 'print the chat template and nothing else')
     .option('--json', 'print JSON')
     .action(async (name: string, flags: Flags, command: Command) => {
-      const named = namedModel(name, config as () => Config, command)
+      const named = namedModel(name, config, command)
       if (flags.template === true) {
         const { file } = await reading(command, () => readModel(fileOf(named, command)))
         out.write(`${textOf(file.metadata.get('tokenizer.chat_template')) ?? command.error('error: this model has no chat template.', { exitCode: 1 })}\n`)

@@ -38,6 +38,7 @@ export async function loadLlamaModel(options: LlamaEngineOptions, log: Logger): 
     if (loading) complaints.push(text)
     else log.warn({ level }, 'llama.cpp complained')
   })
+  const unknown = described instanceof EngineLoadError ? described : undefined
   const plan = described instanceof EngineLoadError ? undefined : await planLoad(described, options, llama)
   const { gpuLayers = 0, type = 'f16', fullWindows = false } = plan?.options ?? {}
   if (plan !== undefined) {
@@ -63,7 +64,7 @@ export async function loadLlamaModel(options: LlamaEngineOptions, log: Logger): 
     // anyway.
     throw explain(path, complaints.join('\n'), thrown)
   }
-  throw described
+  throw unknown ?? new EngineLoadError('load_failed', `llama.cpp can't load ${path}.`)
 }
 
 /**

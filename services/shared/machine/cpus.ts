@@ -32,7 +32,7 @@ export function cpuQuota(root: string): number | undefined {
 export function parseAffinity(status: string): number | undefined {
   const mask = /^Cpus_allowed:\s*([0-9a-f,]+)$/m.exec(status)?.[1]
   if (mask === undefined) return undefined
-  const count = [...mask.replaceAll(',', '')].reduce((sum, digit) => sum + bits(Number.parseInt(digit, 16)), 0)
+  const count = mask.replaceAll(',', '').split('').reduce((sum, digit) => sum + bits(Number.parseInt(digit, 16)), 0)
   return count === 0 ? undefined : count
 }
 
