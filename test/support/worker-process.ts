@@ -104,9 +104,8 @@ async function work(lane: LaneClient, prompts: number, tokens: number): Promise<
   }
 }
 
-/** Bytes of a process that are in memory, pages that it shares with others by its part. Linux only. */
-export async function memoryOfProcess(pid: number): Promise<{ rss: number; pss: number; anonymous: number }> {
+/** Bytes of a process that are in memory, those that it shares with others too. Linux only. */
+export async function residentMemory(pid: number): Promise<number> {
   const text = await readFile(`/proc/${pid}/smaps_rollup`, 'utf8')
-  const kilobytes = (name: string): number => Number(new RegExp(`^${name}:\\s+(\\d+) kB$`, 'm').exec(text)?.[1]) * 1024
-  return { rss: kilobytes('Rss'), pss: kilobytes('Pss'), anonymous: kilobytes('Anonymous') }
+  return Number(/^Rss:\s+(\d+) kB$/m.exec(text)?.[1]) * 1024
 }

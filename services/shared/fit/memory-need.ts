@@ -31,10 +31,10 @@ export interface Needs {
   readonly gpu: Need
 }
 
-/** Measured on Linux: a worker of which the model is taken away. */
-const processBytes = 150 * 2 ** 20
+/** Measured on Linux, the pages that it shares with other processes too: a worker at work of which the model is taken away. */
+const processBytes = 230 * 2 ** 20
 /** Measured: each text of the vocabulary and of its merges, in the engine and in JavaScript. */
-const vocabularyTextBytes = 800
+const vocabularyTextBytes = 500
 /** Assumed, and not measured: CUDA's own for a program, with its libraries. */
 const driverBytes = 450 * 2 ** 20
 /** A larger batch is calculated on the GPU even for layers in RAM, whose tensors are copied there one by one. */
