@@ -26,6 +26,11 @@ afterEach(async () => {
   await rm(home, { recursive: true, force: true })
 })
 
+/** What the command set. */
+function exitCode(): number {
+  return Number(process.exitCode ?? 0)
+}
+
 async function run(...args: string[]): Promise<{ status: number; out: string; err: string }> {
   const out = new PassThrough({ encoding: 'utf8' })
   const err = new PassThrough({ encoding: 'utf8' })
@@ -35,7 +40,7 @@ async function run(...args: string[]): Promise<{ status: number; out: string; er
   process.exitCode = undefined
   try {
     await program.parseAsync(['models', ...args], { from: 'user' })
-    status = Number(process.exitCode ?? 0)
+    status = exitCode()
   } catch (thrown) {
     if (!(thrown instanceof CommanderError)) throw thrown
     status = exitStatusOf(thrown)

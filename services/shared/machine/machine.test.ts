@@ -1,6 +1,8 @@
-import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { execFile } from 'node:child_process'
+import { mkdir, mkdtemp, rm, rmdir, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
+import { promisify } from 'node:util'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { cpuQuota, decodeThreads, parseAffinity, usableCpus } from './cpus.ts'
 import { freeMemory, memoryOf } from './memory.ts'
@@ -118,4 +120,42 @@ test.each([
   expect(decodeThreads({ affinity, quota })).toBe(threads)
   // Threads that always run never use the quota up.
   expect(threads).toBeLessThanOrEqual(Math.max(1, quota ?? affinity))
+})
+
+/** Folders of control groups made for this test; empty where that is not allowed. */
+async function makeGroups(): Promise<string[]> {
+  const name = `intramuros-test-${process.pid}`
+  const [cpu, memory] = [join('/sys/fs/cgroup/cpu', name), join('/sys/fs/cgroup/memory', name)]
+  try {
+    await mkdir(cpu)
+    await mkdir(memory)
+    await writeFile(join(cpu, 'cpu.cfs_quota_us'), '150000')
+    await writeFile(join(memory, 'memory.limit_in_bytes'), String(gib))
+    return [cpu, memory]
+  } catch {
+    // Version 2, no root, or no Linux: the fixtures above stand for it.
+    await Promise.all([cpu, memory].map((folder) => rmdir(folder).catch(() => undefined)))
+    return []
+  }
+}
+
+test('in a real control group', async (context) => {
+  const groups = await makeGroups()
+  if (groups.length === 0) context.skip()
+  try {
+    const code = `
+      import { cpuQuota } from ${JSON.stringify(join(import.meta.dirname, 'cpus.ts'))}
+      import { freeMemory } from ${JSON.stringify(join(import.meta.dirname, 'memory.ts'))}
+      console.log(JSON.stringify({ quota: cpuQuota(''), ...freeMemory() }))`
+    const script = join(root, 'told.mjs')
+    await writeFile(script, code)
+    const joining = groups.map((folder) => `echo $$ > ${folder}/cgroup.procs`).join(' && ')
+    const { stdout } = await promisify(execFile)('sh', ['-c', `${joining} && exec "$0" "$1"`, process.execPath, script], { timeout: 20_000 })
+    const told = JSON.parse(stdout) as { quota: number; available: number; bound: string }
+    expect(told).toMatchObject({ quota: 1.5, bound: 'group' })
+    expect(told.available).toBeGreaterThan(0.7 * gib)
+    expect(told.available).toBeLessThan(gib)
+  } finally {
+    await Promise.all(groups.map((folder) => rmdir(folder)))
+  }
 })
