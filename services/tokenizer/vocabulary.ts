@@ -5,7 +5,7 @@ import type { Logger } from '../shared/log.ts'
 import { tokenKind } from '../shared/vocabulary/token-kind.ts'
 import { createTokenTexts, type TokenTexts } from '../shared/vocabulary/token-texts.ts'
 import { GgufError } from '../shared/gguf/gguf-error.ts'
-import { readModelFile } from '../shared/gguf/model-file.ts'
+import { hasVocabulary, readModelFile } from '../shared/gguf/model-file.ts'
 import { quantisationName } from '../shared/gguf/quantisation.ts'
 
 export interface SpecialToken {
@@ -103,9 +103,10 @@ export async function loadVocabulary(llama: Llama, path: string): Promise<Vocabu
   let model: LlamaModel
   try {
     // Its parsers allocate what a file asks for.
-    await readModelFile(path)
+    if (!hasVocabulary(await readModelFile(path))) throw new ModelLoadError('bad_metadata', `${path} has no vocabulary.`)
     model = await llama.loadModel({ modelPath: path, vocabOnly: true })
   } catch (thrown) {
+    if (thrown instanceof ModelLoadError) throw thrown
     if (thrown instanceof GgufError) throw new ModelLoadError('unreadable_model', thrown.message, thrown)
     const why = thrown instanceof Error ? thrown.message : 'unknown error'
     throw new ModelLoadError('unreadable_model', `${path} can't be read as a GGUF model: ${why}`, thrown)

@@ -1,9 +1,14 @@
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { afterEach, beforeAll, describe, expect, test } from 'vitest'
 import { readModel } from '../../services/shared/fit/read-model.ts'
 import { memoryNeeds } from '../../services/shared/fit/memory-need.ts'
 import type { KvCacheType } from '../../services/shared/fit/kv-cache.ts'
 import { batchSizes, fullWindows } from '../../services/shared/fit/wanted.ts'
 import { gemmaModel } from '../support/gemma.ts'
+import { writeHollowModel } from '../support/hollow-model.ts'
+import { hollowModels } from '../support/hollow-models.ts'
 import { minilmModel } from '../support/minilm.ts'
 import { residentMemory, startWorkerProcess, type WorkerProcess } from '../support/worker-process.ts'
 
@@ -82,4 +87,17 @@ test('a model that does not fit is refused at start, with the numbers and with w
     [setting('KV_CACHE_TYPE')]: type,
     [setting('MEMORY')]: '1GiB',
   })
+})
+
+test('a model without a vocabulary is refused, which would be a crash', { timeout: 60_000 }, async () => {
+  const folder = await mkdtemp(join(tmpdir(), 'intramuros-hollow-'))
+  try {
+    const hollow = hollowModels['phi-3-mini']
+    if (hollow === undefined) throw new Error('no such model')
+    const path = join(folder, 'hollow.gguf')
+    await writeHollowModel(path, hollow)
+    expect(await startWorkerProcess(path, {})).toMatchObject({ status: 78, told: expect.stringContaining('has no vocabulary') as string })
+  } finally {
+    await rm(folder, { recursive: true, force: true })
+  }
 })

@@ -7,7 +7,7 @@ import { modelOf } from '../../shared/fit/read-model.ts'
 import { sizeText } from '../../shared/fit/budget.ts'
 import { optionsText } from '../../shared/fit/fit-text.ts'
 import { GgufError } from '../../shared/gguf/gguf-error.ts'
-import { type ModelFile, readModelFile } from '../../shared/gguf/model-file.ts'
+import { hasVocabulary, type ModelFile, readModelFile } from '../../shared/gguf/model-file.ts'
 import type { GpuChoice, LlamaEngineOptions } from './llama-options.ts'
 import { EngineLoadError } from './load-error.ts'
 import { planLoad } from './load-plan.ts'
@@ -75,6 +75,7 @@ async function describe(path: string): Promise<Model | EngineLoadError> {
   let file: ModelFile | undefined
   try {
     file = await readModelFile(path)
+    if (!hasVocabulary(file)) throw new EngineLoadError('unsupported_vocabulary', `${path} has no vocabulary.`)
     return modelOf(file)
   } catch (thrown) {
     if (!(thrown instanceof GgufError)) throw thrown

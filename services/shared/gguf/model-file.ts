@@ -37,6 +37,13 @@ export async function readModelFile(path: string): Promise<ModelFile> {
   }
 }
 
+/** Whether it has texts for its tokens. llama.cpp's bindings end the process over a model that says of itself that it has none. */
+export function hasVocabulary({ metadata }: ModelFile): boolean {
+  const model = metadata.get('tokenizer.ggml.model')
+  const tokens = metadata.get('tokenizer.ggml.tokens')
+  return typeof model === 'string' && model !== 'none' && model !== 'no_vocab' && typeof tokens === 'object' && tokens.length > 0
+}
+
 interface Part {
   path: string
   bytes: number
