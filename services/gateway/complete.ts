@@ -56,7 +56,7 @@ async function generate(gateway: Gateway, exchange: Exchange, request: ParsedReq
 
 /** The tokens of a prompt, and how the answer is to be constrained and read. `anyLength`: it may be longer than the context, as there is to be no answer. */
 export function prepare(gateway: Gateway, { model, maxTokens, format, wantPromptText }: Pick<Generation, 'model' | 'maxTokens' | 'format' | 'wantPromptText'>, prompt: Prompt, call: CallOptions, anyLength = false): Promise<PrepareResponse> {
-  const request = { model, prompt, maxTokens, format, wantText: wantPromptText, anyLength }
+  const request = { model, prompt, maxTokens, format, wantText: wantPromptText, anyLength, contextLength: gateway.workers.contextLength(model) }
   return gateway.tokenizer.unary(TokenizerService.prepare, request, { ...call, timeoutMs: prepareTimeoutMs })
 }
 

@@ -45,7 +45,7 @@ export async function startGateway(context: ServiceContext, { directory, httpsId
   const gateway: Gateway = {
     directory,
     models,
-    descriptions: createModelDescriptions(tokenizer),
+    descriptions: createModelDescriptions(tokenizer, (model) => workers.contextLength(model)),
     admission,
     records,
     tokenizer,

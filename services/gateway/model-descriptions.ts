@@ -10,15 +10,20 @@ export interface ModelDescriptions {
 
 const timeoutMs = 10_000
 
-export function createModelDescriptions(tokenizer: LaneClient): ModelDescriptions {
+/** `contextLength`: what the workers of a model hold in a slot, which may be less than the tokenizer knows of. */
+export function createModelDescriptions(tokenizer: LaneClient, contextLength: (model: string) => number | undefined): ModelDescriptions {
   let known: ReadonlyMap<string, ModelDescription> | undefined
   return {
     async all(signal) {
-      if (known !== undefined) return known
+      if (known !== undefined) return bounded(known)
       const { models } = await tokenizer.unary(TokenizerService.describe, {}, { requestId: '', signal, timeoutMs })
       if (models.length === 0) throw new ServiceError('UNAVAILABLE', 'no_model', 'No model is loaded at the moment. Try again soon.', { retryAfterMs: 2000 })
       known = new Map(models.map((model) => [model.id, model]))
-      return known
+      return bounded(known)
     },
+  }
+
+  function bounded(models: ReadonlyMap<string, ModelDescription>): ReadonlyMap<string, ModelDescription> {
+    return new Map([...models].map(([id, model]) => [id, { ...model, contextLength: Math.min(model.contextLength, contextLength(id) ?? model.contextLength) }]))
   }
 }

@@ -24,7 +24,7 @@ async function fourWorkers(running: readonly number[] = [0, 0, 0, 0]): Promise<W
           yield finish
           return
         }
-        yield { model: 'm', contextLength: 1, slots: 4, running: busy, queued: 0 }
+        yield { model: 'm', contextLength: 1000 + busy, slots: 4, running: busy, queued: 0 }
         await new Promise((resolve) => signal.addEventListener('abort', resolve))
       }
       queueMicrotask(() => onStateChange(true))
@@ -79,4 +79,10 @@ test('a request that two workers died of is not tried on a third', async () => {
   await vi.waitUntil(() => created.serves('m'))
   await expect(chosen(created, 'a', '')).rejects.toMatchObject({ reason: 'peer_lost' })
   expect(asked).toHaveLength(2)
+})
+
+test('a model has the context of the worker that has the least', async () => {
+  const all = await fourWorkers([3, 2, 1, 3])
+  await vi.waitUntil(() => all.contextLength('m') === 1001, 5000)
+  expect(all.contextLength('other')).toBeUndefined()
 })

@@ -7,6 +7,8 @@ import { chooseWorker, type Wanted } from './choose-worker.ts'
 export interface Workers {
   /** Models that some worker serves right now. */
   serves(model: string): boolean
+  /** Tokens that each slot of the model's workers holds; undefined while none has told. */
+  contextLength(model: string): number | undefined
   /**
    * Streams an answer from a worker of the model: one that holds the prompt's beginning, or the least busy. A worker that is lost or refuses before its first event is
    * replaced by the next; after that the failure is the stream's. `onWorker` is told who works on it.
@@ -123,6 +125,10 @@ export function createWorkers({ connect, addresses, log }: WorkersOptions): Work
 
   return {
     serves: (model) => workers.some((worker) => worker.state?.model === model),
+    contextLength(model) {
+      const lengths = workers.flatMap(({ state }) => (state?.model === model ? [state.contextLength] : []))
+      return lengths.length === 0 ? undefined : Math.min(...lengths)
+    },
     generate: (request, options, onWorker) =>
       tryEach(request.model, { team: request.team, tokens: request.tokens, cacheKey: options.cacheKey }, options, onWorker, (lane) => lane.stream(InferenceService.generate, request, options)),
     async embed(request, options, onWorker) {

@@ -5,6 +5,7 @@ import type { EngineLoadReason } from './engines/load-error.ts'
 export const statusOfLoadError: Record<EngineLoadReason, FatalStatus> = {
   file_missing: exitStatus.missingFile,
   file_unreadable: exitStatus.missingFile,
+  part_missing: exitStatus.missingFile,
   not_gguf: exitStatus.badData,
   unsupported_gguf_version: exitStatus.badData,
   file_damaged: exitStatus.badData,

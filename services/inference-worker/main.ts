@@ -1,6 +1,7 @@
-import { availableParallelism } from 'node:os'
 import { type RunningService, runService, type ServiceContext } from '../shared/lifecycle.ts'
 import { FatalStartError } from '../shared/supervision.ts'
+import { sizeSetting } from '../shared/fit/wanted.ts'
+import { decodeThreads, usableCpus } from '../shared/machine/cpus.ts'
 import { modelPath, servedModels } from '../shared/models/served.ts'
 import type { Engine } from './engines/engine.ts'
 import { createLlamaEngine } from './engines/llama.ts'
@@ -11,7 +12,7 @@ import { serveEngine } from './serve-engine.ts'
 await runService('inference-worker', async (context: ServiceContext): Promise<RunningService> => serveEngine(context, await loadEngine(context)))
 
 async function loadEngine({ config, log, atRisk }: ServiceContext): Promise<Engine> {
-  const { model, slots, spareSlot, contextLength, batchSize, threads, gpu } = config.inferenceWorker
+  const { model, slots, spareSlot, contextLength, batchSize, threads, gpu, gpuLayers, kvCacheType, flashAttention, memory, gpuMemory } = config.inferenceWorker
   const served = servedModels(config)
   const entry = model === '' && served.length === 1 ? served[0] : served.find(({ id }) => id === model)
   if (entry === undefined) {
@@ -20,15 +21,26 @@ async function loadEngine({ config, log, atRisk }: ServiceContext): Promise<Engi
   const path = await modelPath(entry, config.home)
   atRisk(`It died while loading ${path} or trying it out: the file is damaged or of a kind that llama.cpp fails on, or the memory ran out.`)
   try {
-    return await createLlamaEngine({ model: entry.id, path, slots, spareSlots: spareSlot && slots < 256 ? 1 : 0, contextLength, batchSize, threads: threads === 0 ? ownThreads() : threads, gpu }, log)
+    return await createLlamaEngine(
+      {
+        model: entry.id,
+        path,
+        slots,
+        spareSlots: spareSlot && slots < 256 ? 1 : 0,
+        contextLength,
+        batchSize,
+        threads: threads === 0 ? decodeThreads(usableCpus()) : threads,
+        gpu,
+        gpuLayers: gpuLayers < 0 ? undefined : gpuLayers,
+        kvCacheType,
+        flashAttention,
+        memory: { ram: sizeSetting(memory), gpu: sizeSetting(gpuMemory) },
+      },
+      log,
+    )
   } catch (thrown) {
     // Starting again mends none of these.
     if (thrown instanceof EngineLoadError) throw new FatalStartError(thrown.message, statusOfLoadError[thrown.reason])
     throw thrown
   }
-}
-
-/** One less than the CPUs: with a thread on each, llama.cpp's threads spin while they wait for the one that something else holds up. */
-function ownThreads(): number {
-  return Math.min(8, Math.max(1, availableParallelism() - 1))
 }

@@ -73,6 +73,16 @@ describe('prepare', () => {
     })
   })
 
+  test('the context that the workers have holds where it is the smaller one', async () => {
+    const { prepare } = setUp()
+    expect(await prepare(request('a'.repeat(38), { contextLength: 40 }), call)).toMatchObject({ maxTokens: 1 })
+    await expect(prepare(request('a'.repeat(39), { contextLength: 40 }), call)).rejects.toMatchObject({
+      reason: 'context_length_exceeded',
+      message: "This model's maximum context length is 40 tokens. However, your messages resulted in 40 tokens.",
+    })
+    expect(await prepare(request('a'.repeat(98), { contextLength: 5000 }), call)).toMatchObject({ maxTokens: 1 })
+  })
+
   test('a text that can fit in no way is refused before it is looked at', async () => {
     const { prepare } = setUp(() => {
       throw new Error('not to be called')

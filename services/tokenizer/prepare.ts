@@ -50,8 +50,9 @@ export function requireModel(models: PrepareOptions['models'], id: string): Serv
 /** All of a response but what depends on its length. */
 type Prepared = Omit<PrepareResponse, 'maxTokens'>
 
-async function prepare(request: PrepareRequest, call: CallContext, model: ServedModel): Promise<PrepareResponse> {
+async function prepare(request: PrepareRequest, call: CallContext, served: ServedModel): Promise<PrepareResponse> {
   const { prompt } = request
+  const model = { ...served, contextLength: Math.min(served.contextLength, request.contextLength ?? served.contextLength) }
   if (!model.description.completion) throw unsupported('model', 'This model makes embeddings; it does not generate text.')
   const prepared = await preparePrompt(request, prompt, call, model)
   const { tokens } = prepared

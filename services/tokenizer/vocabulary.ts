@@ -4,7 +4,9 @@ import { Check } from 'typebox/value'
 import type { Logger } from '../shared/log.ts'
 import { tokenKind } from '../shared/vocabulary/token-kind.ts'
 import { createTokenTexts, type TokenTexts } from '../shared/vocabulary/token-texts.ts'
-import { quantisationName } from './quantisation.ts'
+import { GgufError } from '../shared/gguf/gguf-error.ts'
+import { hasVocabulary, readModelFile } from '../shared/gguf/model-file.ts'
+import { quantisationName } from '../shared/gguf/quantisation.ts'
 
 export interface SpecialToken {
   readonly id: number
@@ -100,8 +102,12 @@ export async function startLlama(log: Logger): Promise<Llama> {
 export async function loadVocabulary(llama: Llama, path: string): Promise<Vocabulary> {
   let model: LlamaModel
   try {
+    // Its parsers allocate what a file asks for.
+    if (!hasVocabulary(await readModelFile(path))) throw new ModelLoadError('bad_metadata', `${path} has no vocabulary.`)
     model = await llama.loadModel({ modelPath: path, vocabOnly: true })
   } catch (thrown) {
+    if (thrown instanceof ModelLoadError) throw thrown
+    if (thrown instanceof GgufError) throw new ModelLoadError('unreadable_model', thrown.message, thrown)
     throw new ModelLoadError('unreadable_model', `${path} can't be read as a GGUF model: it is damaged, cut short, or of a kind that llama.cpp does not know.`, thrown)
   }
   try {

@@ -4,14 +4,11 @@ import { Check } from 'typebox/value'
 import type { Logger } from '../../shared/log.ts'
 import type { EmbeddingEngine } from './engine.ts'
 import type { LoadedModel } from './llama-load.ts'
-import { chooseContextLength, type LlamaEngineOptions } from './llama-options.ts'
+import { chooseContextLength, type LlamaEngineOptions, longestEmbedded } from './llama-options.ts'
 import { EngineLoadError } from './load-error.ts'
 import { oneAtATime } from './one-at-a-time.ts'
 
 const Vocabulary = Type.Object({ tokens: Type.Array(Type.String(), { minItems: 1 }) })
-
-/** Its memory grows with the square: an encoder looks at all tokens of a text in one step. */
-const longest = 8192
 
 /** Embeds on a loaded model, one input after the other: node-llama-cpp has one sequence for it. Throws EngineLoadError. */
 export async function createEmbeddingEngine(
@@ -23,7 +20,7 @@ export async function createEmbeddingEngine(
   if (!Check(Vocabulary, vocabulary))
     throw new EngineLoadError('file_damaged', `${options.path} lacks the metadata of its vocabulary.`)
   const vocabularySize = vocabulary.tokens.length
-  const contextLength = Math.min(longest, chooseContextLength(options.contextLength, model.trainContextSize, log))
+  const contextLength = Math.min(longestEmbedded, chooseContextLength(options.contextLength, model.trainContextSize, log))
   const context = await createContext(model, contextLength, options.threads)
   let startedAt: number | undefined
 

@@ -1,29 +1,36 @@
 import { setTimeout as after } from 'node:timers/promises'
 import { getLlama, InsufficientMemoryError, type Llama, LlamaLogLevel, type LlamaModel } from 'node-llama-cpp'
 import type { Logger } from '../../shared/log.ts'
-import { checkGgufHeader } from './gguf-header.ts'
+import type { Plan } from '../../shared/fit/choose.ts'
+import type { Model } from '../../shared/fit/memory-need.ts'
+import { modelOf } from '../../shared/fit/read-model.ts'
+import { sizeText } from '../../shared/fit/budget.ts'
+import { optionsText } from '../../shared/fit/fit-text.ts'
+import { GgufError } from '../../shared/gguf/gguf-error.ts'
+import { hasVocabulary, type ModelFile, readModelFile } from '../../shared/gguf/model-file.ts'
+import type { GpuChoice, LlamaEngineOptions } from './llama-options.ts'
 import { EngineLoadError } from './load-error.ts'
-
-/** Where the engine computes. */
-export type GpuChoice = 'auto' | 'off' | 'metal' | 'cuda' | 'vulkan'
-
-export interface LlamaLoadOptions {
-  path: string
-  threads: number
-  gpu: GpuChoice
-}
+import { planLoad } from './load-plan.ts'
 
 export interface LoadedModel {
   llama: Llama
   model: LlamaModel
+  /** What it was loaded for. */
+  plan: Plan
 }
 
-/** Starts llama.cpp and loads the weights. Builds and downloads nothing. Throws EngineLoadError. */
-export async function loadLlamaModel(
-  { path, threads, gpu }: LlamaLoadOptions,
-  log: Logger,
-): Promise<LoadedModel> {
-  await checkGgufHeader(path)
+/** node-llama-cpp's names. */
+const cacheTypes = { f16: 'F16', q8_0: 'Q8_0', q4_0: 'Q4_0' } as const
+const flashAttentions = { auto: 'auto', on: true, off: false } as const
+
+/**
+ * Starts llama.cpp, decides how the model fits the memory, and loads the weights. Builds and downloads nothing. Throws
+ * EngineLoadError.
+ */
+export async function loadLlamaModel(options: LlamaEngineOptions, log: Logger): Promise<LoadedModel> {
+  const { path, threads, gpu, flashAttention = 'auto' } = options
+  // Its parsers allocate what a file asks for, and tell little of what is wrong.
+  const described = await describe(path)
   const complaints: string[] = []
   let loading = true
   const llama = await startLlama(gpu, threads, (level, text) => {
@@ -31,10 +38,24 @@ export async function loadLlamaModel(
     if (loading) complaints.push(text)
     else log.warn({ level }, 'llama.cpp complained')
   })
+  const unknown = described instanceof EngineLoadError ? described : undefined
+  const plan = described instanceof EngineLoadError ? undefined : await planLoad(described, options, llama)
+  const { gpuLayers = 0, type = 'f16', fullWindows = false } = plan?.options ?? {}
+  if (plan !== undefined) {
+    const { ram, gpu: onGpu } = plan.needs
+    log.info({ plan: optionsText(plan), ram: sizeText(ram.total), gpu: sizeText(onGpu.total) }, 'loading the model')
+  }
   try {
-    const model = await llama.loadModel({ modelPath: path })
+    const model = await llama.loadModel({
+      modelPath: path,
+      gpuLayers,
+      defaultContextFlashAttention: flashAttentions[flashAttention],
+      defaultContextSwaFullCache: fullWindows,
+      experimentalDefaultContextKvCacheKeyType: cacheTypes[type],
+      experimentalDefaultContextKvCacheValueType: cacheTypes[type],
+    })
     loading = false
-    return { llama, model }
+    if (plan !== undefined) return { llama, model, plan }
   } catch (thrown) {
     // The lines come another way than the error, and may be a little behind it.
     await after(50)
@@ -42,6 +63,25 @@ export async function loadLlamaModel(
     // llama stays as it is: after a failed load its dispose() may wait for ever (node-llama-cpp 3.22), and the process ends
     // anyway.
     throw explain(path, complaints.join('\n'), thrown)
+  }
+  throw unknown ?? new EngineLoadError('load_failed', `llama.cpp can't load ${path}.`)
+}
+
+/**
+ * What the file says of its model. An error, rather than throwing it, when the file is sound and only its model can't be made out:
+ * then llama.cpp knows better what it is. Throws EngineLoadError.
+ */
+async function describe(path: string): Promise<Model | EngineLoadError> {
+  let file: ModelFile | undefined
+  try {
+    file = await readModelFile(path)
+    if (!hasVocabulary(file)) throw new EngineLoadError('unsupported_vocabulary', `${path} has no vocabulary.`)
+    return modelOf(file)
+  } catch (thrown) {
+    if (!(thrown instanceof GgufError)) throw thrown
+    const error = new EngineLoadError(thrown.reason, thrown.message, thrown)
+    if (file === undefined) throw error
+    return error
   }
 }
 

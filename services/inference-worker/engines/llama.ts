@@ -12,7 +12,9 @@ export async function createLlamaEngine(options: LlamaEngineOptions, log: Logger
   const { llama, model } = loaded
   try {
     const purpose = readPurpose(model.fileInfo.metadata, options.path)
-    const engine = await (purpose === 'embedding' ? createEmbeddingEngine : createGeneratingEngine)(loaded, options, log)
+    const { slots: planned, contextLength: fitting } = loaded.plan.options
+    const chosen = { ...options, slots: options.slots > 0 ? options.slots : planned, spareSlots: loaded.plan.spareSlots, contextLength: options.contextLength > 0 ? options.contextLength : fitting }
+    const engine = await (purpose === 'embedding' ? createEmbeddingEngine : createGeneratingEngine)(loaded, chosen, log)
     const { kind, contextLength, slots } = engine
     log.info({ model: options.model, kind, contextLength, slots, threads: options.threads, gpu: llama.gpu }, 'engine loaded')
     return engine

@@ -4,6 +4,7 @@ export type EngineLoadReason =
   | 'not_gguf'
   | 'unsupported_gguf_version'
   | 'file_damaged'
+  | 'part_missing'
   | 'unsupported_architecture'
   | 'unsupported_vocabulary'
   | 'unsupported_pooling'

@@ -18,7 +18,7 @@ export interface CrossCheckOptions {
 
 /** What the schema can't tell, because it is about several settings together. */
 export function crossCheck(options: CrossCheckOptions): Problem[] {
-  return [...checkModels(options), ...checkPorts(options), ...checkLifetimes(options)]
+  return [...checkModels(options), ...checkPorts(options), ...checkLifetimes(options), ...checkCacheType(options)]
 }
 
 function checkModels({ settings, originOf, isSound }: CrossCheckOptions): Problem[] {
@@ -104,4 +104,11 @@ function checkLifetimes({ settings, originOf, isSound }: CrossCheckOptions): Pro
   const path = originOf('tls.leafLifetimeHours') === 'default' ? 'tls.caLifetimeDays' : 'tls.leafLifetimeHours'
   const found = `${leafLifetimeHours} hours for a service's certificate and ${caLifetimeDays} days for the CA's`
   return [{ path, source: originOf(path), found, allowed: "a CA that lives at least as long as the services' certificates" }]
+}
+
+function checkCacheType({ settings, originOf, isSound }: CrossCheckOptions): Problem[] {
+  const { kvCacheType, flashAttention } = settings.inferenceWorker
+  const [type, attention] = ['inferenceWorker.kvCacheType', 'inferenceWorker.flashAttention'] as const
+  if (!isSound(type) || !isSound(attention) || kvCacheType === 'f16' || flashAttention !== 'off') return []
+  return [{ path: type, source: originOf(type), found: `${kvCacheType}, with flashAttention off (${originOf(attention)})`, allowed: 'f16 without flash attention' }]
 }

@@ -31,6 +31,7 @@ const examples: Record<string, { good: string[]; bad: string[] }> = {
     bad: ['', 'a', 'ftp://a', 'https://', 'https:///x', 'http://a b', 'http://[', 'file:///etc'],
   },
   folder: { good: ['/srv/x', '~/x'], bad: ['', 'x', './x', '~x/y'] },
+  size: { good: ['24GiB', '1.5 GiB', '512MB', '1000B', '8gB'], bad: ['', '24', 'GiB', '-1GiB', '1e3GiB', '24 gibibytes', '1,5GiB'] },
   name: { good: ['gateway', 'gw-1', 'A.b_c', 'x'.repeat(63)], bad: ['', '-a', 'a b', 'x'.repeat(64), 'a/b'] },
 }
 

@@ -12,6 +12,8 @@ interface Format {
 // RFC 1123 section 2.1: labels of letters, digits and hyphens, at most 63 long, at most 253 together.
 const hostName = /^(?=.{1,253}$)[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)*$/i
 
+const size = /^\d{1,9}(\.\d{1,3})? ?[KkMmGgTt]?i?B$/
+
 const name = /^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/
 
 /** An IP address or a host name. Text like "127.0.0" or "300.1.1.1" is neither: a name of digits alone is a mistyped address. */
@@ -45,6 +47,11 @@ export const formats: Readonly<Record<string, Format>> = {
     allowed: 'an absolute path, or one that begins with ~/',
     pattern: '^(~?/|[A-Za-z]:[/\\\\]|\\\\)',
     accepts: (text) => isAbsolute(text) || text.startsWith('~/'),
+  },
+  size: {
+    allowed: 'a size, for example 24GiB or 512MiB',
+    pattern: size.source,
+    accepts: (text) => size.test(text),
   },
   name: {
     allowed: 'a name of 1 to 63 letters, digits, ".", "_" and "-" that begins with a letter or a digit',

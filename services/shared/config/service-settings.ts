@@ -122,11 +122,11 @@ export const inferenceWorker = {
     },
     slots: {
       type: 'integer',
-      minimum: 1,
+      minimum: 0,
       maximum: 256,
       default: 4,
       unit: 'requests',
-      description: 'Requests that are decoded at once.',
+      description: 'Requests that are decoded at once; 0: up to 4 on the CPU and 16 on a GPU, as fit the memory.',
     },
     contextLength: {
       type: 'integer',
@@ -135,7 +135,39 @@ export const inferenceWorker = {
       default: 4096,
       unit: 'tokens',
       description:
-        "Longest prompt and answer together, for each slot; 0: the model's own limit. KV cache memory grows with it times slots.",
+        "Longest prompt and answer together, for each slot; 0: the model's own limit, or what of it fits the memory. The KV cache grows with it times slots.",
+    },
+    kvCacheType: {
+      type: 'string',
+      enum: ['f16', 'q8_0', 'q4_0'],
+      default: 'f16',
+      description: 'How keys and values are kept: q8_0 takes a little over half the memory of f16, q4_0 a little over a quarter, less exactly.',
+    },
+    flashAttention: {
+      type: 'string',
+      enum: ['auto', 'on', 'off'],
+      default: 'auto',
+      description: 'Attention without its scores in memory; auto: where model and machine can. A kvCacheType other than f16 needs it.',
+    },
+    memory: {
+      type: 'string',
+      format: 'size',
+      default: '',
+      description: 'RAM that a worker may take, for example 12GiB; empty: what is free when it starts, less something to spare where sizes are chosen.',
+    },
+    gpuMemory: {
+      type: 'string',
+      format: 'size',
+      default: '',
+      description: 'The same of the memory of the GPUs.',
+    },
+    gpuLayers: {
+      type: 'integer',
+      minimum: -1,
+      maximum: 1024,
+      default: -1,
+      unit: 'layers',
+      description: 'The last layers that are on the GPU, the output counted as one; -1: as many as fit.',
     },
     batchSize: {
       type: 'integer',
@@ -151,7 +183,7 @@ export const inferenceWorker = {
       maximum: 1024,
       default: 0,
       unit: 'threads',
-      description: 'CPU threads; 0: one less than the CPUs available, from 1 to 8.',
+      description: 'CPU threads; 0: one less than the CPUs that it may use (affinity, cpuset, quota of its control group), from 1 to 8.',
     },
     gpu: {
       type: 'string',

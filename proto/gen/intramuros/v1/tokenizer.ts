@@ -72,6 +72,11 @@ export interface PrepareRequest {
   wantText: boolean;
   /** The prompt is to be counted or shown and not answered: it may be longer than the context, up to four times. */
   anyLength: boolean;
+  /**
+   * Tokens that the model's workers hold in a slot, when that is known: prompt and answer together have no more, even if the
+   * tokenizer's own limit is higher.
+   */
+  contextLength?: number | undefined;
 }
 
 export interface Conversation {
@@ -249,7 +254,15 @@ export interface ModelDescription {
 }
 
 function createBasePrepareRequest(): PrepareRequest {
-  return { model: "", prompt: undefined, maxTokens: 0, format: undefined, wantText: false, anyLength: false };
+  return {
+    model: "",
+    prompt: undefined,
+    maxTokens: 0,
+    format: undefined,
+    wantText: false,
+    anyLength: false,
+    contextLength: undefined,
+  };
 }
 
 export const PrepareRequest: MessageFns<PrepareRequest> = {
@@ -279,6 +292,9 @@ export const PrepareRequest: MessageFns<PrepareRequest> = {
     }
     if (message.anyLength !== false) {
       writer.uint32(64).bool(message.anyLength);
+    }
+    if (message.contextLength !== undefined) {
+      writer.uint32(72).uint32(message.contextLength);
     }
     return writer;
   },
@@ -358,6 +374,14 @@ export const PrepareRequest: MessageFns<PrepareRequest> = {
             }
 
             message.anyLength = reader.bool();
+            continue;
+          }
+          case 9: {
+            if (tag !== 72) {
+              break;
+            }
+
+            message.contextLength = reader.uint32();
             continue;
           }
         }
