@@ -18,6 +18,7 @@ interface Flags {
   ram?: string
   context?: string
   slots?: string
+  spareSlot: boolean
   gpuLayers?: string
   kvCacheType: KvCacheType
   flashAttention: 'on' | 'off'
@@ -34,6 +35,7 @@ export function registerModelsFit(models: Command, { config, out }: ModelsContex
     .option('--ram <size>', 'memory that the model may take, for example 16GiB (default: of what is free here, with something to spare)')
     .option('--context <tokens>', 'tokens for each slot (default: chosen)')
     .option('--slots <number>', 'requests that are decoded at once (default: chosen)')
+    .option('--no-spare-slot', 'without the slot that is kept for a team that has none (setting inferenceWorker.spareSlot)')
     .option('--gpu-layers <number>', 'layers on the GPU (default: as many as fit)')
     .addOption(new Option('--kv-cache-type <type>', 'how keys and values are kept').choices(kvCacheTypes).default('f16'))
     .addOption(new Option('--flash-attention <on|off>', 'attention without its scores in memory').choices(['on', 'off']).default('on'))
@@ -67,7 +69,7 @@ function readWanted(flags: Flags, command: Command): Wanted {
     kvCacheType: flags.kvCacheType,
     flashAttention: flags.flashAttention === 'on',
     fullWindows,
-    spareSlots: 1,
+    spareSlots: flags.spareSlot ? 1 : 0,
     batchSize: batchSizes(512),
   }
 }

@@ -52,18 +52,18 @@ test('fit prints what a model takes by device, and how it would be loaded, witho
   const { status, out } = await run('fit', llama, '--gpu', '24GiB', '--ram', '16GiB')
   expect(status).toBe(0)
   expect(out).toContain('llama, 32 layers, weights 4.7 GiB, trained for 131072 tokens')
-  expect(out).toMatch(/^4 +8192 +33 of 33 +4\.\d GiB +4\.0 GiB .* yes$/m)
+  expect(out).toMatch(/^4 +8192 +33 of 33 +4\.\d GiB +5\.0 GiB .* yes$/m)
   expect(out).toMatch(/^16 +131072 .* no$/m)
-  expect(out).toMatch(/Choice: \d+ slots? of \d+ tokens with kvCacheType f16, 33 layers on the GPU: \d+ MiB of RAM, \d+\.\d GiB of GPU memory\./)
+  expect(out).toMatch(/Choice: \d+ slots? \(and a spare one\) of \d+ tokens with kvCacheType f16, 33 layers on the GPU: \d+ MiB of RAM, \d+\.\d GiB of GPU memory\./)
 })
 
 test('fit refuses with status 1, with the numbers and with what would fit', async () => {
   const asked = ['--context', '8192', '--slots', '8', '--ram', '8GiB', '--gpu', '0B']
   const { status, out } = await run('fit', llama, ...asked)
   expect(status).toBe(1)
-  expect(out).toMatch(/needs 1\d\.\d GiB of RAM \(weights 4\.\d GiB, KV cache 8\.0 GiB, .*; 8\.0 GiB of RAM can be had\. What would fit: 8 slots of 8192 tokens with kvCacheType q4_0/)
+  expect(out).toMatch(/needs 1\d\.\d GiB of RAM \(weights 4\.\d GiB, KV cache 9\.0 GiB, .*; 8\.0 GiB of RAM can be had\. What would fit: 8 slots \(and a spare one\) of 8192 tokens with kvCacheType q4_0/)
   const told: unknown = JSON.parse((await run('fit', llama, ...asked, '--json')).out)
-  expect(told).toMatchObject({ choice: null, layers: 32, exact: true, plans: [{ slots: 8, contextLength: 8192, fits: false, ram: { cache: 8 * 2 ** 30 } }] })
+  expect(told).toMatchObject({ choice: null, layers: 32, exact: true, plans: [{ slots: 8, contextLength: 8192, fits: false, ram: { cache: 9 * 2 ** 30 } }] })
   expect(await run('fit', llama, ...asked, '--kv-cache-type', 'q4_0')).toMatchObject({ status: 0 })
 })
 

@@ -78,10 +78,14 @@ export function createDecodeSteps({ decode, now, ...limits }: DecodeStepOptions)
     steps += 1
     const entries = [...waiting]
     const grants = planStep(entries, cost, limits, debts)
-    const chosen = entries.flatMap((entry, index) => {
-      const count = grants[index] ?? 0
-      return count === 0 ? [] : [{ entry, count, last: entry.done + count === entry.evaluation.tokens.length }]
-    })
+    // llama.cpp evaluates sequences together that come in the order of their numbers; any other is an evaluation of its own, which reads
+    // all weights again (llama-batch.cpp, split_equal).
+    const chosen = entries
+      .flatMap((entry, index) => {
+        const count = grants[index] ?? 0
+        return count === 0 ? [] : [{ entry, count, last: entry.done + count === entry.evaluation.tokens.length }]
+      })
+      .toSorted((a, b) => a.entry.evaluation.sequence - b.entry.evaluation.sequence)
     try {
       const batch = chosen.map(({ entry: { evaluation, done }, count, last }): BatchEntry => {
         const { sequence, position, tokens } = evaluation
