@@ -10,9 +10,10 @@ import { describeError, type Logger } from '../shared/log.ts'
 import type { CallContext } from '../shared/rpc/handler.ts'
 import { type Answer, createAnswer } from './answer.ts'
 import type { Constraints } from './constraints.ts'
-import type { DecodedToken, DecodeRequest, Engine, GeneratingEngine } from './engines/engine.ts'
+import type { DecodedToken, DecodeRequest, Engine, GeneratingEngine, RemoteEnd, RemoteEngine, Sampling as EngineSampling } from './engines/engine.ts'
 import type { Outcome, WorkerMetrics } from './metrics.ts'
 import { type Failure, failureOf } from './outcome.ts'
+import { decodeRemotely } from './remote-decode.ts'
 import type { Slots } from './slots.ts'
 import { invalid, validateGenerate, validateModel } from './validation.ts'
 
@@ -73,7 +74,7 @@ export async function* generate(
     let end: End
     try {
       const answer = createAnswer(engine.texts, request, constraint)
-      const decoded = engine.decode(decodeRequest(engine, slot.index, request, sampling, answer), call.signal)
+      const decoded = decode(engine, slot.index, request, engineSampling(engine, sampling), answer, call.signal)
       end = yield* read(engine, context.metrics, decoded, answer, tally, request.maxTokens)
     } finally {
       slot.release()
@@ -95,33 +96,49 @@ export async function* generate(
   }
 }
 
-function generating(engine: Engine): GeneratingEngine {
-  if (engine.kind === 'generating') return engine
+function generating(engine: Engine): GeneratingEngine | RemoteEngine {
+  if (engine.kind !== 'embedding') return engine
   throw invalid('not_a_generating_model', 'This model makes embeddings; it can not generate text.', 'model')
 }
 
-function decodeRequest(
-  { vocabularySize }: GeneratingEngine,
-  slot: number,
-  { tokens, topLogprobs }: GenerateRequest,
-  sampling: Sampling,
-  { guide }: Answer,
-): DecodeRequest {
+function engineSampling({ vocabularySize }: GeneratingEngine | RemoteEngine, sampling: Sampling): EngineSampling {
   const logitBias = new Map(Object.entries(sampling.logitBias).map(([token, bias]) => [Number(token), bias]))
   const topK = sampling.topK < vocabularySize ? sampling.topK : 0
-  return { slot, tokens, sampling: { ...sampling, topK, logitBias, seed: sampling.seed ?? randomInt(2 ** 32) }, guide, topLogprobs }
+  return { ...sampling, topK, logitBias, seed: sampling.seed ?? randomInt(2 ** 32) }
+}
+
+function decode(
+  engine: GeneratingEngine | RemoteEngine,
+  slot: number,
+  request: GenerateRequest,
+  sampling: EngineSampling,
+  { guide }: Answer,
+  signal: AbortSignal,
+): AsyncIterable<DecodedToken | RemoteEnd> {
+  if (engine.kind === 'generating') {
+    const decodeRequest: DecodeRequest = { slot, tokens: request.tokens, sampling, guide, topLogprobs: request.topLogprobs }
+    return engine.decode(decodeRequest, signal)
+  }
+  return decodeRemotely({ engine, slot, request, sampling, guide }, signal)
 }
 
 /** Reads the tokens and yields the deltas; returns why the answer is complete. */
 async function* read(
-  engine: GeneratingEngine,
+  engine: GeneratingEngine | RemoteEngine,
   metrics: WorkerMetrics,
-  tokens: AsyncIterable<DecodedToken>,
+  tokens: AsyncIterable<DecodedToken | RemoteEnd>,
   answer: Answer,
   tally: Tally,
   maxTokens: number,
 ): AsyncGenerator<GenerateEvent, End, undefined> {
   for await (const decoded of tokens) {
+    if ('ended' in decoded) {
+      tally.outputTokens += decoded.untold
+      const { delta, stop } = answer.end(decoded.ended)
+      if (delta !== undefined) yield { event: { $case: 'delta', value: delta } }
+      const reason = decoded.ended === 'turn' || stop !== undefined ? FinishReason.STOP : FinishReason.LENGTH
+      return { reason, stopSequence: stop, reasoningTokens: answer.reasoningTokens }
+    }
     countToken(tally, metrics)
     const turnEnded = engine.isEndOfGeneration(decoded.token)
     const last = turnEnded ? 'turn' : tally.outputTokens >= maxTokens ? 'limit' : undefined

@@ -5,6 +5,8 @@ import { modelPath, servedModels } from '../shared/models/served.ts'
 import type { Engine } from './engines/engine.ts'
 import { createLlamaEngine } from './engines/llama.ts'
 import { EngineLoadError } from './engines/load-error.ts'
+import { createOpenaiEngine } from './engines/openai/openai.ts'
+import { openaiOptions } from './openai-options.ts'
 import { serveEngine } from './serve-engine.ts'
 
 await runService('inference-worker', async (context: ServiceContext): Promise<RunningService> => serveEngine(context, await loadEngine(context)))
@@ -18,6 +20,7 @@ async function loadEngine({ config, log }: ServiceContext): Promise<Engine> {
   }
   const path = await modelPath(entry, config.home)
   try {
+    if (config.inferenceWorker.engine === 'openai') return await createOpenaiEngine(await openaiOptions(config, entry.id, path), log)
     return await createLlamaEngine({ model: entry.id, path, slots, contextLength, batchSize, threads: threads === 0 ? ownThreads() : threads, gpu }, log)
   } catch (thrown) {
     // Starting again mends none of these.

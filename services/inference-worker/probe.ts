@@ -1,4 +1,4 @@
-import type { Engine, GeneratingEngine } from './engines/engine.ts'
+import type { Engine, GeneratingEngine, RemoteEngine } from './engines/engine.ts'
 import type { Slots } from './slots.ts'
 
 /** Lets the engine work on one token in a slot of its own, as for a request. Throws when it does, or has nothing to give. */
@@ -25,8 +25,12 @@ const greedy = {
   seed: 0,
 } as const
 
-async function decodeOne(engine: GeneratingEngine, slot: number, signal: AbortSignal): Promise<void> {
-  const tokens = engine.decode({ slot, tokens: [0], sampling: greedy, guide: undefined, topLogprobs: undefined }, signal)
+async function decodeOne(engine: GeneratingEngine | RemoteEngine, slot: number, signal: AbortSignal): Promise<void> {
+  const request = { slot, tokens: [0], sampling: greedy, topLogprobs: undefined }
+  const tokens =
+    engine.kind === 'remote'
+      ? engine.complete({ ...request, team: '', maxTokens: 1, grammar: undefined }, signal)
+      : engine.decode({ ...request, guide: undefined }, signal)
   const { done } = await tokens.next()
   await tokens.return()
   if (done === true) throw new Error('the engine gave no token')

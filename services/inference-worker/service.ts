@@ -54,13 +54,15 @@ export interface InferenceService {
 
 /** How often the engine is looked at. */
 const tickMs = 250
+/** How soon after a failure a server elsewhere is tried again. */
+const retryMs = 1000
 
 export function createInferenceService({ engine, options, log, metrics, onHang }: InferenceServiceOptions): InferenceService {
   const slots = createSlots({ count: engine.slots, maxQueued: options.maxQueued, now: () => performance.now() })
   const calls = new Set<LinkedAbort>()
   const watches = new Set<LinkedAbort>()
   const context: RequestContext = { engine, slots, log, metrics, admit, onEngineFailure }
-  const constraints = engine.kind === 'generating' ? createConstraints(engine) : undefined
+  const constraints = engine.kind === 'embedding' ? undefined : createConstraints(engine)
   const probing = new AbortController()
   let answers = false
   let hangs = false
@@ -92,7 +94,8 @@ export function createInferenceService({ engine, options, log, metrics, onHang }
       (thrown: unknown) => ({ thrown }),
     )
     probedSince = undefined
-    nextProbe = performance.now() + options.probeIntervalMs
+    // Of a server that was restarted nobody tells that it is back.
+    nextProbe = performance.now() + (failed !== undefined && engine.upstream !== undefined ? Math.min(retryMs, options.probeIntervalMs) : options.probeIntervalMs)
     if (probing.signal.aborted) return
     if (failed !== undefined) {
       if (answers) stopWatches()
@@ -111,6 +114,12 @@ export function createInferenceService({ engine, options, log, metrics, onHang }
       log.error({ stuckMs: Math.round(stuckMs) }, 'the engine hangs')
       stopWatches()
       onHang()
+    }
+    if (engine.upstream?.up === false) {
+      if (answers) stopWatches()
+      answers = false
+      nextProbe = 0
+      return
     }
     // Requests under way show as much as a probe does, which would wait behind them.
     if (probedSince === undefined && slots.running === 0 && now >= nextProbe) void runProbe()

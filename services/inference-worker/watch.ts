@@ -10,7 +10,7 @@ const leastMs = 100
 export async function* watch(engine: Engine, slots: Slots, signal: AbortSignal): AsyncGenerator<WorkerState, void, undefined> {
   let changed = Promise.withResolvers<void>()
   const stop = (): void => changed.resolve()
-  const unsubscribe = slots.subscribe(() => changed.resolve())
+  const unsubscribe = [slots, engine.upstream].map((source) => source?.subscribe(() => changed.resolve()))
   signal.addEventListener('abort', stop, { once: true })
   try {
     while (!signal.aborted) {
@@ -19,15 +19,24 @@ export async function* watch(engine: Engine, slots: Slots, signal: AbortSignal):
         model: engine.model,
         contextLength: engine.contextLength,
         slots: engine.slots,
-        running: slots.running,
-        queued: slots.queued,
+        ...loadOf(engine, slots),
       }
       // Changes in this time come together in the next state.
       await after(leastMs, undefined, { signal, ref: false }).catch(() => undefined)
       if (!signal.aborted) await changed.promise
     }
   } finally {
-    unsubscribe()
+    for (const end of unsubscribe) end?.()
     signal.removeEventListener('abort', stop)
   }
+}
+
+/**
+ * What waits in a server behind the worker waits, though it has one of the worker's slots; and the requests of its other clients are in the
+ * way, too.
+ */
+export function loadOf({ upstream }: Pick<Engine, 'upstream'>, { running, queued }: Pick<Slots, 'running' | 'queued'>): { running: number; queued: number } {
+  const load = upstream?.load
+  if (load === undefined) return { running, queued }
+  return { running: Math.max(running - load.waiting, load.running), queued: queued + load.waiting }
 }

@@ -1,10 +1,11 @@
+import type { TokenSplitter } from '../token-splitter.ts'
 import type { TokenTexts } from '../../shared/vocabulary/token-texts.ts'
 
 /**
  * What runs a model, at the level of raw tokens. Limits, stop sequences, text assembly, queueing and metrics are outside it,
  * so that every engine has the same ones.
  */
-export type Engine = GeneratingEngine | EmbeddingEngine
+export type Engine = GeneratingEngine | RemoteEngine | EmbeddingEngine
 
 /** What engines have in common. */
 interface Loaded {
@@ -18,14 +19,22 @@ interface Loaded {
   readonly vocabularySize: number
   /** Milliseconds since the step under way began; 0 when there is none. */
   stepMs(): number
+  /** The server that runs the model, where that is not this process. */
+  readonly upstream?: Upstream
   /** Ends what is under way and frees the memory. */
   close(): Promise<void>
 }
 
-/** Continues a text. */
-export interface GeneratingEngine extends Loaded {
-  readonly kind: 'generating'
+/** What is known of the tokens that a model generates. */
+export interface Vocabulary {
+  readonly vocabularySize: number
   readonly texts: TokenTexts
+  isEndOfGeneration(token: number): boolean
+}
+
+/** Continues a text. */
+export interface GeneratingEngine extends Loaded, Vocabulary {
+  readonly kind: 'generating'
   /**
    * Empties the slot, evaluates the prompt in it and yields the tokens that follow, one for each decode step, without an end
    * of its own: the caller stops at an end-of-generation token and before prompt and answer together pass `contextLength`. No
@@ -34,7 +43,29 @@ export interface GeneratingEngine extends Loaded {
    * whatever the engine failed with, and what the guide threw as it is.
    */
   decode(request: DecodeRequest, signal: AbortSignal): AsyncGenerator<DecodedToken, void, undefined>
-  isEndOfGeneration(token: number): boolean
+}
+
+/** Continues a text in another process, which draws the tokens by itself: nobody can have a say in each of them. */
+export interface RemoteEngine extends Loaded, Vocabulary {
+  readonly kind: 'remote'
+  /** Those that end a turn. */
+  readonly endTokens: readonly number[]
+  readonly splitter: TokenSplitter
+  /**
+   * Yields the tokens as they come, and why there are no more. When the signal aborts it ends without an error and the server is told.
+   * Throws INVALID_ARGUMENT for a grammar that the server does not take; else whatever the engine failed with.
+   */
+  complete(request: RemoteRequest, signal: AbortSignal): AsyncGenerator<DecodedToken | RemoteEnd, void, undefined>
+}
+
+/** What another process says of itself. */
+export interface Upstream {
+  /** False from when it stops answering until it answers again and is what it was. */
+  readonly up: boolean
+  /** Requests of all its clients; undefined when it does not tell. */
+  readonly load: { running: number; waiting: number } | undefined
+  /** Told after each change of the load; returns what ends that. */
+  subscribe(listener: () => void): () => void
 }
 
 /** Makes one vector of a text. */
@@ -59,6 +90,31 @@ export interface DecodeRequest {
   guide: TokenGuide | undefined
   /** Set: each token comes with its log-probability, and those of so many of the likeliest. */
   topLogprobs: number | undefined
+}
+
+export interface RemoteRequest {
+  /** From 0 to `slots` - 1; one request at a time. */
+  slot: number
+  /** What is computed for one team never serves another. Empty: what is computed serves nobody. */
+  team: string
+  /** Not empty, ids below `vocabularySize`. */
+  tokens: readonly number[]
+  /** At least 1. */
+  maxTokens: number
+  sampling: Sampling
+  /** GBNF that the text keeps to from its first token on. */
+  grammar: string | undefined
+  /** Set: each token comes with its log-probability, and those of so many of the likeliest. */
+  topLogprobs: number | undefined
+}
+
+/** Always the last of a completion, unless the caller has stopped reading before. */
+export interface RemoteEnd {
+  ended: 'turn' | 'limit'
+  /** Tokens that were drawn last and brought no text that the server could tell. */
+  untold: number
+  /** Tokens of the prompt that were not evaluated, because they were for the same team before; undefined when the server does not tell. */
+  cachedTokens: number | undefined
 }
 
 /** How the next token is drawn, in this order: logit bias, penalties, top-k, top-p, min-p, temperature. */
