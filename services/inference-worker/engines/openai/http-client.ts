@@ -6,8 +6,6 @@ import { statusError, UpstreamError } from './upstream-error.ts'
 export interface HttpClientOptions {
   address: PodAddress
   apiKey: string | undefined
-  /** Most requests at once. */
-  maxSockets: number
 }
 
 export interface Exchange {
@@ -43,8 +41,8 @@ export interface HttpClient {
 const maxBodyBytes = 64 * 2 ** 20
 const maxEventBytes = 8 * 2 ** 20
 
-export function createHttpClient({ address, apiKey, maxSockets }: HttpClientOptions): HttpClient {
-  const agent = new Agent({ keepAlive: true, maxSockets, maxFreeSockets: maxSockets })
+export function createHttpClient({ address, apiKey }: HttpClientOptions): HttpClient {
+  const agent = new Agent({ keepAlive: true })
   const headers = { accept: 'application/json, text/event-stream', host: 'localhost', ...(apiKey === undefined ? {} : { authorization: `Bearer ${apiKey}` }) }
 
   /** Resolves with the headers. The response ends when the signal aborts. */

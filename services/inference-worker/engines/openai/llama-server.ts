@@ -26,7 +26,7 @@ const End = Type.Object({
   stop: Type.Literal(true),
   stop_type: Type.String(),
   tokens_predicted: Type.Integer({ minimum: 0 }),
-  cache_n: Type.Optional(Type.Integer()),
+  'timings/cache_n': Type.Optional(Type.Integer()),
 })
 
 /** Long enough to be evaluated in more than a step, short enough for any context. */
@@ -68,7 +68,7 @@ export function createLlamaServerKind(options: KindOptions): ServerKind {
     return (event) => {
       if (Check(End, event)) {
         const ended: RemoteEnd['ended'] = event.stop_type === 'eos' ? 'turn' : 'limit'
-        return [{ ended, untold: Math.max(0, event.tokens_predicted - told), cachedTokens: event.cache_n }]
+        return [{ ended, untold: Math.max(0, event.tokens_predicted - told), cachedTokens: event['timings/cache_n'] }]
       }
       if (!Check(Part, event)) throw malformed()
       const [token] = event.tokens

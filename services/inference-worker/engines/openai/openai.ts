@@ -11,7 +11,7 @@ import { createHttpClient, type HttpClient } from './http-client.ts'
 import { createMonitor, type Monitor } from './monitor.ts'
 import type { ServerKindName } from './server-kind.ts'
 import { UpstreamError } from './upstream-error.ts'
-import { type EmbeddingVocabulary, type GeneratingVocabulary, readVocabulary } from './vocabulary.ts'
+import { type EmbeddingVocabulary, type FileVocabulary, readVocabulary } from './vocabulary.ts'
 
 export interface OpenaiEngineOptions {
   /** Catalogue id. */
@@ -40,7 +40,7 @@ export interface OpenaiEngineOptions {
 const untoldSlots = 64
 
 interface Parts {
-  options: OpenaiEngineOptions
+  options: Omit<OpenaiEngineOptions, 'path'>
   http: HttpClient
   connected: Connected
   monitor: Monitor
@@ -53,8 +53,12 @@ interface Parts {
  * EngineLoadError, and UpstreamError when it does not answer in time.
  */
 export async function createOpenaiEngine(options: OpenaiEngineOptions, log: Logger): Promise<Engine> {
-  const vocabulary = await readVocabulary(options.path)
-  const http = createHttpClient({ address: options.address, apiKey: options.apiKey, maxSockets: Number.POSITIVE_INFINITY })
+  return await connectEngine(options, await readVocabulary(options.path), log)
+}
+
+/** The same, with the vocabulary at hand. */
+export async function connectEngine(options: Omit<OpenaiEngineOptions, 'path'>, vocabulary: FileVocabulary, log: Logger): Promise<Engine> {
+  const http = createHttpClient({ address: options.address, apiKey: options.apiKey })
   try {
     return await start(options, vocabulary, http, log)
   } catch (thrown) {
@@ -63,7 +67,7 @@ export async function createOpenaiEngine(options: OpenaiEngineOptions, log: Logg
   }
 }
 
-async function start(options: OpenaiEngineOptions, vocabulary: GeneratingVocabulary | EmbeddingVocabulary, http: HttpClient, log: Logger): Promise<Engine> {
+async function start(options: Omit<OpenaiEngineOptions, 'path'>, vocabulary: FileVocabulary, http: HttpClient, log: Logger): Promise<Engine> {
   const { vocabularySize, purpose } = vocabulary
   const known = purpose === 'generating' ? vocabulary : { texts: noTexts, endTokens: [] }
   const ends = new Set(known.endTokens)

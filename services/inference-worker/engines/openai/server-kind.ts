@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto'
 import type { DecodedToken, RemoteEnd, RemoteRequest } from '../engine.ts'
 import type { TokenSplitter } from '../../token-splitter.ts'
 import type { TokenTexts } from '../../../shared/vocabulary/token-texts.ts'
@@ -65,9 +66,11 @@ export class IsolationError extends Error {
 
 /** Has the same prompt evaluated for a team twice, then for another one; `cachedOf` says how much of it was not, where the server tells. */
 export async function tryIsolation(server: string, cachedOf: (team: string) => Promise<number | undefined>): Promise<Isolation> {
-  await cachedOf('\0one')
-  const own = await cachedOf('\0one')
-  const others = await cachedOf('\0other')
+  // New ones each time: the server may hold what an earlier trial left. No team's name begins like that.
+  const [one, other] = [`\0${randomUUID()}`, `\0${randomUUID()}`]
+  await cachedOf(one)
+  const own = await cachedOf(one)
+  const others = await cachedOf(other)
   if (others !== undefined && others > 0) {
     throw new IsolationError(`${server} serves one team what another has left in its cache: it does not know cache_salt. Use a newer one, or start it without prefix caching.`)
   }
