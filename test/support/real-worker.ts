@@ -99,7 +99,7 @@ export async function startRealWorker(): Promise<RealWorker> {
   }
 }
 
-async function readAnswer(events: AsyncIterable<GenerateEvent>): Promise<Answer> {
+export async function readAnswer(events: AsyncIterable<GenerateEvent>): Promise<Answer> {
   const result: Answer = {
     text: '',
     tokens: [],
