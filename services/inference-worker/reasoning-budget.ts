@@ -1,5 +1,4 @@
 import type { ReasoningBudget as Budget } from '../../proto/gen/intramuros/v1/inference.ts'
-import { createAwaitedText } from './awaited-text.ts'
 
 /** Counts the tokens with which a model reasons, and ends the reasoning when there were enough. */
 export interface ReasoningBudget {
@@ -40,6 +39,26 @@ export function createReasoningBudget({ tokens, begin, end, endTokens }: Budget)
     },
     get used() {
       return used
+    },
+  }
+}
+
+/** Finds a text in bytes that come in pieces. */
+interface AwaitedText {
+  /** What comes behind the text, when these bytes complete it. */
+  find(bytes: Uint8Array): Uint8Array | undefined
+}
+
+function createAwaitedText(text: string): AwaitedText {
+  const wanted = Buffer.from(text)
+  let tail = Buffer.alloc(0)
+  return {
+    find(bytes) {
+      const whole = Buffer.concat([tail, bytes])
+      const at = whole.indexOf(wanted)
+      if (at >= 0) return whole.subarray(at + wanted.length)
+      tail = whole.subarray(Math.max(0, whole.length - wanted.length + 1))
+      return undefined
     },
   }
 }

@@ -1,7 +1,6 @@
 import type { GenerateRequest } from '../../proto/gen/intramuros/v1/inference.ts'
 import { ServiceError } from '../shared/errors.ts'
 import type { AnswerGuide } from './answer-guide.ts'
-import { createAwaitedTexts } from './awaited-text.ts'
 import type { DecodedToken, RemoteEnd, RemoteEngine, Sampling } from './engines/engine.ts'
 
 export interface RemoteDecodeOptions {
@@ -12,82 +11,65 @@ export interface RemoteDecodeOptions {
   guide: AnswerGuide | undefined
 }
 
+/** Why a completion was read no further. */
+type Cut = 'forced' | 'forbidden' | 'one'
+
 /**
- * The tokens of an answer whose model is in another process. That draws them by itself, under the grammar that it was sent, so what it
- * can't know is done between completions: where a grammar begins to hold only after some text, or the end of the reasoning is forced, what
- * it is at is cut off, and it is asked to go on from there. The guide still sees each token, so that an answer that breaks its grammar
- * is an error and never an answer.
+ * The tokens of an answer whose model is in another process. That draws them freely; where one comes that the guide does not allow, or
+ * another one must come, the completion is cut off and the server asked to go on from there: for one token with all forbidden ones
+ * masked, then freely again. That is the masked distribution exactly, as with an engine of this process, and costs nothing as long as
+ * model and grammar agree; and no grammar, which may be hostile, reaches the server.
  */
 export async function* decodeRemotely(options: RemoteDecodeOptions, signal: AbortSignal): AsyncGenerator<DecodedToken | RemoteEnd, void, undefined> {
   const { engine, slot, request, sampling, guide } = options
-  const { constraint, team, maxTokens, topLogprobs } = request
-  const visible = new Set(request.visibleTokens)
-  const bytesOf = (token: number): Uint8Array => (visible.has(token) ? engine.texts.spelling(token) : engine.texts.text(token))
+  const { team, maxTokens, topLogprobs } = request
   const drawn: number[] = []
-  let awaited = constraint === undefined || constraint.after.length === 0 ? undefined : createAwaitedTexts(constraint.after)
 
-  function take(token: number): number {
-    drawn.push(token)
-    return token
+  function take(item: DecodedToken): DecodedToken {
+    drawn.push(item.token)
+    return item
   }
 
-  /** The completion that goes on from here, up to where another one must. */
-  async function* completion(part: number): AsyncGenerator<DecodedToken | RemoteEnd, 'cut' | 'ended', undefined> {
+  /** Yields what of one completion may be in the answer. Returns undefined at its end. */
+  async function* completion(part: number, forbidden: Uint8Array | undefined): AsyncGenerator<DecodedToken | RemoteEnd, Cut | undefined, undefined> {
     const items = engine.complete(
       {
         slot,
         team,
         tokens: [...request.tokens, ...drawn],
-        maxTokens: maxTokens - drawn.length,
+        maxTokens: forbidden === undefined ? maxTokens - drawn.length : 1,
         // The same random numbers again would not be random.
         sampling: { ...sampling, seed: (sampling.seed + part) % 2 ** 32 },
-        grammar: awaited === undefined ? constraint?.grammar : undefined,
+        forbidden,
         topLogprobs,
       },
       signal,
     )
     for await (const item of items) {
-      if ('ended' in item) {
-        if (item.ended === 'turn') mayEnd(guide, engine.endTokens[0])
-        yield item
-        return 'ended'
-      }
-      const forced = guide?.forced()
+      const forced = 'ended' in item ? undefined : guide?.forced()
       if (forced !== undefined) {
-        for (let token: number | undefined = forced; token !== undefined; token = guide?.forced()) {
-          if (awaited?.find(bytesOf(token)) !== undefined) awaited = undefined
-          yield { token: take(token), logprobs: undefined }
-        }
-        return 'cut'
+        for (let token: number | undefined = forced; token !== undefined; token = guide?.forced()) yield take({ token, logprobs: undefined })
+        return 'forced'
       }
-      if (engine.isEndOfGeneration(item.token)) mayEnd(guide, item.token)
-      const bytes = bytesOf(item.token)
-      const behind = awaited?.find(bytes)
-      if (behind === undefined) {
-        take(item.token)
+      const token = 'ended' in item ? (item.ended === 'turn' ? engine.endTokens[0] : undefined) : item.token
+      if (token !== undefined && guide?.allows(token) === false) {
+        if (forbidden !== undefined) throw new ServiceError('INTERNAL', 'grammar_failed', 'The answer could not be kept to the grammar.')
+        return 'forbidden'
+      }
+      if ('ended' in item) {
         yield item
-        continue
+        return undefined
       }
-      awaited = undefined
-      // What stands behind the text in the same token was drawn without the grammar.
-      const kept = behind.length === 0 ? [item.token] : engine.splitter.split(bytes.subarray(0, bytes.length - behind.length))
-      if (kept === undefined) throw cantKeep()
-      for (const token of kept) yield { token: take(token), logprobs: token === item.token ? item.logprobs : undefined }
-      return 'cut'
+      yield take(item)
+      if (forbidden !== undefined) return 'one'
     }
     // After an abort.
-    return 'ended'
+    return undefined
   }
 
+  let cut: Cut | undefined
   for (let part = 0; !signal.aborted; part += 1) {
-    if ((yield* completion(part)) === 'ended') return
+    cut = yield* completion(part, cut === 'forbidden' ? guide?.forbidden() : undefined)
+    if (cut === undefined) return
   }
-}
-
-function mayEnd(guide: AnswerGuide | undefined, token: number | undefined): void {
-  if (guide !== undefined && token !== undefined && !guide.allows(token)) throw cantKeep()
-}
-
-function cantKeep(): ServiceError {
-  return new ServiceError('INTERNAL', 'grammar_failed', 'The answer could not be kept to the grammar.')
 }

@@ -88,10 +88,18 @@ export async function startScriptedUpstream(script: UpstreamScript, port = 0): P
       const word = upstream.script.otherVocabulary === true ? 'zz' : Buffer.from(texts[token ?? 0] ?? []).toString()
       return json({ vllm: { prompt: word }, sglang: { text: word }, 'llama-server': { content: word } }[kind])
     }
-    if (body['stream'] !== true) return json(trial(body))
+    const isTrial = body['stream'] !== true && body['return_tokens'] !== true
+    if (isTrial) return json(trial(body))
     if (upstream.script.status !== undefined) return json({ error: { message: `bad request: ${text}` } }, upstream.script.status)
     requests.push(body)
+    if (body['stream'] !== true) return json(oneToken(upstream.script.answer?.[0] ?? 104))
     void stream(body, response)
+  }
+
+  /** What llama-server answers outside of a stream. */
+  function oneToken(token: number): unknown {
+    const entry = { id: token, logprob: -token / 1000 }
+    return { stop: true, stop_type: token === upstreamEnd ? 'eos' : 'limit', tokens: [token], tokens_predicted: 1, 'timings/cache_n': 3, completion_probabilities: [{ ...entry, top_logprobs: [entry] }] }
   }
 
   /** One token, as far as it matters how much of the prompt was evaluated. */
@@ -166,7 +174,7 @@ function* eventsOf({ kind, incremental }: UpstreamScript, tokens: readonly numbe
       const probabilities = [{ id: token, logprob: logprob(token), top_logprobs: [{ id: token, logprob: logprob(token) }, { id: 1, logprob: -7 }] }]
       yield [index, JSON.stringify({ content: bytes.toString(), tokens: [token], stop: false, tokens_predicted: index + 1, completion_probabilities: probabilities })]
     }
-    yield [tokens.length, JSON.stringify({ stop: true, stop_type: reason === 'stop' ? 'eos' : 'limit', tokens_predicted: tokens.length, 'timings/cache_n': 3 })]
+    yield [tokens.length, JSON.stringify({ stop: true, stop_type: reason === 'stop' ? 'eos' : 'limit', tokens: [], tokens_predicted: tokens.length, 'timings/cache_n': 3 })]
     return
   }
   for (const [index, token] of tokens.entries()) {

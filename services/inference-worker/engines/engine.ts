@@ -1,4 +1,3 @@
-import type { TokenSplitter } from '../token-splitter.ts'
 import type { TokenTexts } from '../../shared/vocabulary/token-texts.ts'
 
 /**
@@ -50,10 +49,9 @@ export interface RemoteEngine extends Loaded, Vocabulary {
   readonly kind: 'remote'
   /** Those that end a turn. */
   readonly endTokens: readonly number[]
-  readonly splitter: TokenSplitter
   /**
    * Yields the tokens as they come, and why there are no more. When the signal aborts it ends without an error and the server is told.
-   * Throws INVALID_ARGUMENT for a grammar that the server does not take; else whatever the engine failed with.
+   * Throws UNAVAILABLE when the server has no room; else whatever the engine failed with.
    */
   complete(request: RemoteRequest, signal: AbortSignal): AsyncGenerator<DecodedToken | RemoteEnd, void, undefined>
 }
@@ -102,8 +100,8 @@ export interface RemoteRequest {
   /** At least 1. */
   maxTokens: number
   sampling: Sampling
-  /** GBNF that the text keeps to from its first token on. */
-  grammar: string | undefined
+  /** The tokens that may not come: 1 for each, at its place. Only with one token at most. */
+  forbidden: Uint8Array | undefined
   /** Set: each token comes with its log-probability, and those of so many of the likeliest. */
   topLogprobs: number | undefined
 }

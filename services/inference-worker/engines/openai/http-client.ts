@@ -31,8 +31,8 @@ export interface HttpClient {
   /** The same, parsed. */
   json(exchange: Exchange, limitMs: number): Promise<unknown>
   /**
-   * What is read from the parsed data of the server-sent events of a 200, until "[DONE]" or the end. The connection is closed when
-   * the caller stops reading.
+   * What is read from the parsed data of the server-sent events of a 200, until "[DONE]" or the end; or of its body where that is JSON. The
+   * connection is closed when the caller stops reading.
    */
   events<T>(exchange: Exchange, limits: StreamLimits, read: (event: unknown) => readonly T[]): AsyncGenerator<T, void, undefined>
   close(): void
@@ -85,15 +85,9 @@ export function createHttpClient({ address, apiKey }: HttpClientOptions): HttpCl
     try {
       const response = await begin(exchange, limit.signal)
       const status = response.statusCode ?? 0
-      const chunks: Buffer[] = []
-      let size = 0
-      for await (const chunk of response as AsyncIterable<Buffer>) {
-        size += chunk.length
-        if (size > maxBodyBytes) throw new UpstreamError('too_large', "An answer of the model's server is too large.")
-        chunks.push(chunk)
-      }
+      const body = await readBody(response)
       if (status < 200 || status > 299) throw statusError(status)
-      return Buffer.concat(chunks).toString()
+      return body
     } catch (thrown) {
       throw limit.explain(thrown)
     }
@@ -108,6 +102,12 @@ export function createHttpClient({ address, apiKey }: HttpClientOptions): HttpCl
       try {
         response = await begin(exchange, limit.signal)
         if (response.statusCode !== 200) throw statusError(response.statusCode ?? 0)
+        if (/^application\/json\b/.test(response.headers['content-type'] ?? '')) {
+          const items = read(parse(await readBody(response)))
+          limit.pause()
+          yield* items
+          return
+        }
         const reader = createEventReader(maxEventBytes)
         for await (const chunk of response as AsyncIterable<Buffer>) {
           for (const data of reader.push(chunk)) {
@@ -129,6 +129,17 @@ export function createHttpClient({ address, apiKey }: HttpClientOptions): HttpCl
     },
     close: () => agent.destroy(),
   }
+}
+
+async function readBody(response: IncomingMessage): Promise<string> {
+  const chunks: Buffer[] = []
+  let size = 0
+  for await (const chunk of response as AsyncIterable<Buffer>) {
+    size += chunk.length
+    if (size > maxBodyBytes) throw new UpstreamError('too_large', "An answer of the model's server is too large.")
+    chunks.push(chunk)
+  }
+  return Buffer.concat(chunks).toString()
 }
 
 class StaleConnection extends UpstreamError {}

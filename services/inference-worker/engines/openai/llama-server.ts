@@ -2,6 +2,7 @@ import { Type } from 'typebox'
 import { Check } from 'typebox/value'
 import type { DecodedToken, RemoteEnd, RemoteRequest, TokenLogprobs } from '../engine.ts'
 import type { HttpClient } from './http-client.ts'
+import { biasesOf } from './mask-bias.ts'
 import { listModels, malformed, pickModel, questionMs } from './model-list.ts'
 import { type Completion, type Isolation, IsolationError, type KindOptions, leastLogprob, sampleTokens, type ServedModel, type ServerKind } from './server-kind.ts'
 import { UpstreamError } from './upstream-error.ts'
@@ -24,6 +25,9 @@ const Part = Type.Object({
 })
 const End = Type.Object({
   stop: Type.Literal(true),
+  /** Those that no event before this one told. */
+  tokens: Type.Array(Type.Integer({ minimum: 0 })),
+  completion_probabilities: Type.Optional(Type.Array(Probabilities)),
   stop_type: Type.String(),
   tokens_predicted: Type.Integer({ minimum: 0 }),
   'timings/cache_n': Type.Optional(Type.Integer()),
@@ -65,20 +69,24 @@ export function createLlamaServerKind(options: KindOptions): ServerKind {
 
   function reader(request: RemoteRequest): Completion['read'] {
     let told = 0
+    const decoded = (token: number, probabilities: Type.Static<typeof Probabilities> | undefined): DecodedToken => {
+      if (token >= options.vocabularySize) throw malformed()
+      const isWanted = request.topLogprobs !== undefined && probabilities?.id === token
+      return { token, logprobs: isWanted ? logprobsOf(probabilities, request.topLogprobs ?? 0) : undefined }
+    }
     return (event) => {
       if (Check(End, event)) {
         const ended: RemoteEnd['ended'] = event.stop_type === 'eos' ? 'turn' : 'limit'
-        return [{ ended, untold: Math.max(0, event.tokens_predicted - told), cachedTokens: event['timings/cache_n'] }]
+        const tokens = event.tokens.map((token, index) => decoded(token, event.completion_probabilities?.[index]))
+        return [...tokens, { ended, untold: Math.max(0, event.tokens_predicted - told - tokens.length), cachedTokens: event['timings/cache_n'] }]
       }
       if (!Check(Part, event)) throw malformed()
       const [token] = event.tokens
       // The first event says only that the prompt is being evaluated.
       if (token === undefined || event.tokens_predicted <= told) return []
-      if (token >= options.vocabularySize) throw malformed()
       const missing = event.tokens_predicted - told - 1
       told = event.tokens_predicted
-      const [probabilities] = event.completion_probabilities ?? []
-      const last: DecodedToken = { token, logprobs: request.topLogprobs === undefined || probabilities === undefined ? undefined : logprobsOf(probabilities, request.topLogprobs) }
+      const last = decoded(token, event.completion_probabilities?.[0])
       return missing === 0 ? [last] : [...untoldTokens(event.content, token, missing).map((token) => ({ token, logprobs: undefined })), last]
     }
   }
@@ -136,7 +144,7 @@ export function createLlamaServerKind(options: KindOptions): ServerKind {
       return { reuse: mayReuse, why: mayReuse ? undefined : 'llama-server does not reuse what a slot holds' }
     },
     complete(request, model: ServedModel) {
-      const { slot, team, tokens, maxTokens, grammar, topLogprobs } = request
+      const { slot, team, tokens, maxTokens, topLogprobs } = request
       const reuse = mayReuse && team !== '' && holders.get(slot) === team
       // What is for nobody goes where it drives out the oldest.
       if (team !== '') holders.set(slot, team)
@@ -145,7 +153,8 @@ export function createLlamaServerKind(options: KindOptions): ServerKind {
         body: {
           prompt: tokens,
           n_predict: maxTokens,
-          stream: true,
+          // In a stream it says nothing of a token that ends within a character.
+          stream: maxTokens > 1,
           return_tokens: true,
           id_slot: team === '' ? -1 : slot % (model.slots ?? 1),
           cache_prompt: reuse,
@@ -153,10 +162,9 @@ export function createLlamaServerKind(options: KindOptions): ServerKind {
           n_cache_reuse: 0,
           sse_ping_interval: -1,
           // The whole prompt would be in the last event, too.
-          response_fields: ['stop', 'stop_type', 'tokens_predicted', 'timings/cache_n'],
+          response_fields: ['stop', 'stop_type', 'tokens', 'completion_probabilities', 'tokens_predicted', 'timings/cache_n'],
           ...samplingOf(request),
           ...(topLogprobs === undefined ? {} : { n_probs: Math.max(1, topLogprobs), post_sampling_probs: false }),
-          ...(grammar === undefined ? {} : { grammar, grammar_lazy: false }),
         },
         read: reader(request),
       }
@@ -185,8 +193,8 @@ const plainSampling = {
 /** In C++ this seed means one that is not known. */
 const unseeded = 0xffff_ffff
 
-function samplingOf({ sampling, maxTokens }: RemoteRequest): Record<string, unknown> {
-  const { temperature, topP, topK, minP, repeatPenalty, penaltyWindow, presencePenalty, frequencyPenalty, logitBias, seed } = sampling
+function samplingOf({ sampling, maxTokens, forbidden }: RemoteRequest): Record<string, unknown> {
+  const { temperature, topP, topK, minP, repeatPenalty, penaltyWindow, presencePenalty, frequencyPenalty, seed } = sampling
   return {
     ...plainSampling,
     temperature,
@@ -198,7 +206,7 @@ function samplingOf({ sampling, maxTokens }: RemoteRequest): Record<string, unkn
     repeat_last_n: repeatPenalty === 1 ? maxTokens : penaltyWindow,
     presence_penalty: presencePenalty,
     frequency_penalty: frequencyPenalty,
-    logit_bias: [...logitBias],
+    logit_bias: biasesOf(sampling, forbidden).map(([token, bias]) => [token, bias === 'never' ? false : bias]),
     seed: seed === unseeded ? 0 : seed,
   }
 }

@@ -13,7 +13,7 @@ const request: RemoteRequest = {
   tokens: [256, 257],
   maxTokens: 50,
   sampling: { temperature: 0.5, topP: 0.9, topK: 7, minP: 0.1, repeatPenalty: 1.1, penaltyWindow: 33, presencePenalty: 0.2, frequencyPenalty: 0.3, logitBias: new Map([[5, -100]]), seed: 4_000_000_000 },
-  grammar: undefined,
+  forbidden: undefined,
   topLogprobs: undefined,
 }
 const forever = new AbortController().signal
@@ -103,9 +103,9 @@ describe.each(kinds)('%s', (kind) => {
 
   test('the request holds all that shapes the answer', async () => {
     const { engine, upstream } = await connected({ kind })
-    await read(engine, { grammar: 'root ::= "x"', topLogprobs: 3 })
+    await read(engine, { topLogprobs: 3 })
     const text = JSON.stringify(upstream.requests[0])
-    for (const part of ['[256,257]', '0.5', '0.9', ':7', '0.1', '1.1', '0.2', '0.3', '-100', 'root ::= \\"x\\"', ':50']) expect(text).toContain(part)
+    for (const part of ['[256,257]', '0.5', '0.9', ':7', '0.1', '1.1', '0.2', '0.3', '-100', ':50']) expect(text).toContain(part)
   })
 
   test('teams have each their own part of the cache', async () => {
@@ -157,10 +157,24 @@ describe.each(kinds)('%s', (kind) => {
     await vi.waitUntil(() => upstream.open === 0, 5000)
   })
 
-  test('a grammar that it does not take is the request\'s fault', async () => {
+  test('forbidden tokens are masked', async () => {
     const { engine, upstream } = await connected({ kind })
-    upstream.script = { kind, status: 400 }
-    await expect(read(engine, { grammar: 'root ::= "x"' })).rejects.toMatchObject({ code: 'INVALID_ARGUMENT', reason: 'invalid_grammar' })
+    const forbidden = new Uint8Array(engine.vocabularySize).fill(1)
+    forbidden[104] = 0
+    forbidden[7] = 0
+    const { tokens, end } = await read(engine, { forbidden, maxTokens: 1 })
+    expect(tokens.map(({ token }) => token)).toEqual([104])
+    expect(end?.ended).toBe('limit')
+    const [body = {}] = upstream.requests
+    const params = (body['sampling_params'] ?? body) as Record<string, unknown>
+    if (kind === 'vllm') expect(params['allowed_token_ids']).toEqual([7, 104])
+    if (kind === 'sglang') expect(params['logit_bias']).toMatchObject({ 5: -1e9, 6: -1e9, 105: -1e9, [upstreamEnd]: -1e9 })
+    if (kind === 'llama-server') expect(params['logit_bias']).toContainEqual([105, false])
+    if (kind !== 'vllm') expect(JSON.stringify(params['logit_bias'])).not.toMatch(/\b(104|7)"?[:,]/)
+    await read(engine, { forbidden, maxTokens: 1, sampling: { ...request.sampling, repeatPenalty: 1 } })
+    const lifted = (upstream.requests[1]?.['sampling_params'] ?? upstream.requests[1]) as Record<string, unknown>
+    if (kind === 'sglang') expect(lifted['logit_bias']).toEqual({ 7: 1000, 104: 1000 })
+    if (kind === 'llama-server') expect(lifted['logit_bias']).toEqual([[7, 1000], [104, 1000]])
   })
 
   test.each([0, 2])('silence after %i tokens ends in time', async (tokens) => {

@@ -1,7 +1,7 @@
 import { createHmac, randomBytes } from 'node:crypto'
 import { ServiceError } from '../../../shared/errors.ts'
 import type { Logger } from '../../../shared/log.ts'
-import { createTokenSplitter } from '../../token-splitter.ts'
+import { createTokenSplitter } from './token-splitter.ts'
 import type { DecodedToken, EmbeddingEngine, Engine, RemoteEnd, RemoteEngine, RemoteRequest } from '../engine.ts'
 import { EngineLoadError } from '../load-error.ts'
 import type { PodAddress } from '../../../shared/config/pod-address.ts'
@@ -93,7 +93,6 @@ async function start(options: Omit<OpenaiEngineOptions, 'path'>, vocabulary: Fil
     texts: vocabulary.texts,
     endTokens: vocabulary.endTokens,
     isEndOfGeneration,
-    splitter,
     complete: (request, signal) => complete(parts, request, signal),
   } satisfies RemoteEngine
 }
@@ -121,7 +120,7 @@ async function* complete({ options, http, connected, monitor }: Parts, request: 
     yield* http.events({ method: 'POST', path, body, signal }, { firstMs: options.firstTokenMs, idleMs: options.nextTokenMs }, readWithErrors(read))
   } catch (thrown) {
     if (signal.aborted) return
-    throw explained(thrown, monitor, request.grammar !== undefined)
+    throw explained(thrown, monitor)
   }
 }
 
@@ -133,13 +132,10 @@ function readWithErrors<T>(read: (event: unknown) => readonly T[]): (event: unkn
   }
 }
 
-function explained(thrown: unknown, monitor: Monitor, hasGrammar: boolean): unknown {
+function explained(thrown: unknown, monitor: Monitor): unknown {
   if (!(thrown instanceof UpstreamError)) return thrown
   const { reason } = thrown
   if (reason === 'unreachable' || reason === 'broken_off') monitor.suspect()
-  if (reason === 'refused' && hasGrammar) {
-    return new ServiceError('INVALID_ARGUMENT', 'invalid_grammar', "The grammar can't be used: the model's server does not take it.", { param: 'grammar', cause: thrown })
-  }
   if (reason === 'busy') {
     return new ServiceError('UNAVAILABLE', 'engine_failed', "The model's server has no room at the moment. Try again soon.", { retryAfterMs: 1000, cause: thrown })
   }
@@ -159,7 +155,7 @@ function embeddingEngine(parts: Parts, vocabulary: EmbeddingVocabulary): Embeddi
         return await remote.embed(tokens, signal)
       } catch (thrown) {
         signal.throwIfAborted()
-        throw explained(thrown, monitor, false)
+        throw explained(thrown, monitor)
       }
     },
   }

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import type { DecodedToken, RemoteEnd, RemoteRequest } from '../engine.ts'
-import type { TokenSplitter } from '../../token-splitter.ts'
+import type { TokenSplitter } from './token-splitter.ts'
 import type { TokenTexts } from '../../../shared/vocabulary/token-texts.ts'
 import type { HttpClient } from './http-client.ts'
 
@@ -30,7 +30,7 @@ export interface Isolation {
 export interface Completion {
   path: string
   body: unknown
-  /** Reads one event of the answer. Throws UpstreamError malformed. */
+  /** Reads one event of the answer, or all of it where it is none of events. Throws UpstreamError malformed. */
   read(event: unknown): readonly (DecodedToken | RemoteEnd)[]
 }
 

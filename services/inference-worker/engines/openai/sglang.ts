@@ -2,6 +2,7 @@ import { Type } from 'typebox'
 import { Check } from 'typebox/value'
 import type { DecodedToken, RemoteEnd, RemoteRequest, TokenLogprobs } from '../engine.ts'
 import type { HttpClient } from './http-client.ts'
+import { biasesOf } from './mask-bias.ts'
 import { listModels, malformed, pickModel, questionMs } from './model-list.ts'
 import { type Completion, type KindOptions, leastLogprob, sampleTokens, type ServerKind, tryIsolation } from './server-kind.ts'
 
@@ -77,7 +78,8 @@ export function createSglangKind(options: KindOptions): ServerKind {
       return await tryIsolation('SGLang', (team) => cachedOf(http, tokens, saltOf(team), signal))
     },
     complete(request) {
-      const { team, tokens, maxTokens, sampling, grammar, topLogprobs } = request
+      const { team, tokens, maxTokens, sampling, forbidden, topLogprobs } = request
+      const biases = biasesOf(sampling, forbidden)
       return {
         path: '/generate',
         body: {
@@ -97,8 +99,7 @@ export function createSglangKind(options: KindOptions): ServerKind {
             stop_token_ids: endTokens,
             skip_special_tokens: false,
             no_stop_trim: true,
-            ...(sampling.logitBias.size === 0 ? {} : { logit_bias: Object.fromEntries(sampling.logitBias) }),
-            ...(grammar === undefined ? {} : { ebnf: grammar }),
+            ...(biases.length === 0 ? {} : { logit_bias: Object.fromEntries(biases.map(([token, bias]) => [token, bias === 'never' ? never : bias])) }),
           },
           ...(topLogprobs === undefined ? {} : { return_logprob: true, top_logprobs_num: topLogprobs, return_text_in_logprobs: false }),
         },
@@ -112,6 +113,9 @@ export function createSglangKind(options: KindOptions): ServerKind {
 function salted(salt: string): { cache_salt: string; extra_key: string } {
   return { cache_salt: salt, extra_key: salt }
 }
+
+/** JSON has no infinity; no logit is near this. */
+const never = -1e9
 
 function lastOf<T>(items: readonly T[], count: number): readonly T[] {
   return count === 0 ? [] : items.slice(-count)

@@ -81,7 +81,7 @@ export function createVllmKind(options: KindOptions): ServerKind {
       })
     },
     complete(request, { name }) {
-      const { team, tokens, maxTokens, sampling, grammar, topLogprobs } = request
+      const { team, tokens, maxTokens, sampling, forbidden, topLogprobs } = request
       return {
         path: '/v1/completions',
         body: {
@@ -105,12 +105,20 @@ export function createVllmKind(options: KindOptions): ServerKind {
           stop_token_ids: endTokens,
           ...(sampling.logitBias.size === 0 ? {} : { logit_bias: Object.fromEntries(sampling.logitBias) }),
           ...(topLogprobs === undefined ? {} : { logprobs: topLogprobs, return_tokens_as_token_ids: true }),
-          ...(grammar === undefined ? {} : { structured_outputs: { grammar } }),
+          ...(forbidden === undefined ? {} : { allowed_token_ids: allowedOf(forbidden) }),
         },
         read: reader(request),
       }
     },
   }
+}
+
+function allowedOf(forbidden: Uint8Array): number[] {
+  const allowed: number[] = []
+  forbidden.forEach((is, token) => {
+    if (is === 0) allowed.push(token)
+  })
+  return allowed
 }
 
 function cachedTokens({ prompt_tokens_details: details }: Type.Static<typeof Usage>): number | undefined {

@@ -1,4 +1,4 @@
-import type { Vocabulary } from './engines/engine.ts'
+import type { Vocabulary } from '../engine.ts'
 
 /** Finds tokens that spell bytes. */
 export interface TokenSplitter {
