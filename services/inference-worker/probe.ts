@@ -29,7 +29,7 @@ async function decodeOne(engine: GeneratingEngine | RemoteEngine, slot: number, 
   const request = { slot, tokens: [0], sampling: greedy, topLogprobs: undefined }
   const tokens =
     engine.kind === 'remote'
-      ? engine.complete({ ...request, team: '', maxTokens: 1, forbidden: undefined }, signal)
+      ? engine.complete({ ...request, team: '', answered: 0, maxTokens: 1, forbidden: undefined }, signal)
       : engine.decode({ ...request, guide: undefined }, signal)
   const { done } = await tokens.next()
   await tokens.return()

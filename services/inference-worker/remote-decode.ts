@@ -37,6 +37,7 @@ export async function* decodeRemotely(options: RemoteDecodeOptions, signal: Abor
         slot,
         team,
         tokens: [...request.tokens, ...drawn],
+        answered: drawn.length,
         maxTokens: forbidden === undefined ? maxTokens - drawn.length : 1,
         // The same random numbers again would not be random.
         sampling: { ...sampling, seed: (sampling.seed + part) % 2 ** 32 },

@@ -39,8 +39,11 @@ async function busySlots(): Promise<number> {
 
 it('answers a chat, whole and as a stream', async () => {
   const whole = await chat({ messages: question })
-  expect(whole.choices[0]?.message.content).toContain('Paris')
-  expect(whole.choices[0]?.finish_reason).toBe('stop')
+  // What the server makes of it with its own template, tokeniser and sampler.
+  const direct = (await server.post('/v1/chat/completions', { messages: question, max_tokens: 40, temperature: 0, cache_prompt: false })) as Completion
+  expect(whole.choices[0]?.message.content).toBe(direct.choices[0]?.message.content)
+  expect(whole.choices[0]?.finish_reason).toBe(direct.choices[0]?.finish_reason)
+  expect(whole.usage).toMatchObject({ prompt_tokens: direct.usage.prompt_tokens, completion_tokens: direct.usage.completion_tokens })
   const { response } = await open(platform, chatBody(platform, { messages: question, max_tokens: 40, stream: true, stream_options: { include_usage: true } }))
   let text = ''
   let usage: unknown
@@ -83,5 +86,5 @@ it('without its server it is not ready, says so, and is back with it', async () 
 it('nothing of prompts and answers is in what the services wrote', async () => {
   await chat({ messages: [{ role: 'user', content: 'Repeat: canary-5f1c' }] })
   expect(platform.output()).toContain('engine connected')
-  expect(platform.output()).not.toMatch(/canary-5f1c|Paris|France/)
+  expect(platform.output()).not.toMatch(/canary-5f1c|Paris|France|Marseillaise/)
 })

@@ -5,10 +5,10 @@ import type { GeneratingVocabulary } from '../../services/inference-worker/engin
 import type { ServerKindName } from '../../services/inference-worker/engines/openai/server-kind.ts'
 
 /** Tokens: 256 bytes, then words of two letters, then the end of a turn. */
-const letters = 'abcdefghijklmnopqrstuvwxyz'
+const letters = 'abcdefghijklmnopqrstuvwxyz'.split('')
 const texts = [
   ...Array.from({ length: 256 }, (_, byte) => Uint8Array.of(byte)),
-  ...[...letters].flatMap((one) => [...letters].map((other) => Buffer.from(one + other))),
+  ...letters.flatMap((one) => letters.map((other) => Buffer.from(one + other))),
 ]
 export const upstreamEnd = texts.length
 export const upstreamVocabulary: GeneratingVocabulary = {
@@ -28,7 +28,7 @@ export interface UpstreamScript {
   /** Status of the answer to a completion, with the prompt in its body. */
   status?: number
   /** Instead of the event after so many tokens: nothing more, the end of the connection, or these data. */
-  after?: { tokens: number; then: 'hang' | 'die' | { data: string } }
+  after?: { tokens: number; comes: 'hang' | 'die' | { data: string } }
   healthStatus?: number
   model?: string
   contextLength?: number
@@ -130,9 +130,9 @@ export async function startScriptedUpstream(script: UpstreamScript, port = 0): P
     const told = tokens.slice(0, limit)
     for (const [count, data] of eventsOf(upstream.script, told, told.at(-1) === upstreamEnd ? 'stop' : 'length')) {
       if (after !== undefined && count >= after.tokens) {
-        if (after.then === 'die') response.destroy()
-        else if (after.then !== 'hang') await send(after.then.data)
-        if (after.then === 'die' || after.then === 'hang') return
+        if (after.comes === 'die') response.destroy()
+        else if (after.comes !== 'hang') await send(after.comes.data)
+        if (after.comes === 'die' || after.comes === 'hang') return
       }
       await send(data)
     }

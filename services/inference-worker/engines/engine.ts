@@ -97,6 +97,8 @@ export interface RemoteRequest {
   team: string
   /** Not empty, ids below `vocabularySize`. */
   tokens: readonly number[]
+  /** How many of them, at their end, are of the answer already. */
+  answered: number
   /** At least 1. */
   maxTokens: number
   sampling: Sampling

@@ -193,7 +193,7 @@ const plainSampling = {
 /** In C++ this seed means one that is not known. */
 const unseeded = 0xffff_ffff
 
-function samplingOf({ sampling, maxTokens, forbidden }: RemoteRequest): Record<string, unknown> {
+function samplingOf({ sampling, answered, maxTokens, forbidden }: RemoteRequest): Record<string, unknown> {
   const { temperature, topP, topK, minP, repeatPenalty, penaltyWindow, presencePenalty, frequencyPenalty, seed } = sampling
   return {
     ...plainSampling,
@@ -202,8 +202,8 @@ function samplingOf({ sampling, maxTokens, forbidden }: RemoteRequest): Record<s
     top_k: topK,
     min_p: minP,
     repeat_penalty: repeatPenalty,
-    // One window for all three. It has no way to leave the prompt out of the others.
-    repeat_last_n: repeatPenalty === 1 ? maxTokens : penaltyWindow,
+    // One window for all three, and no way to leave the prompt out of the others.
+    repeat_last_n: repeatPenalty === 1 ? answered + maxTokens : penaltyWindow,
     presence_penalty: presencePenalty,
     frequency_penalty: frequencyPenalty,
     logit_bias: biasesOf(sampling, forbidden).map(([token, bias]) => [token, bias === 'never' ? false : bias]),

@@ -11,6 +11,7 @@ const request: RemoteRequest = {
   slot: 0,
   team: 'one',
   tokens: [256, 257],
+  answered: 0,
   maxTokens: 50,
   sampling: { temperature: 0.5, topP: 0.9, topK: 7, minP: 0.1, repeatPenalty: 1.1, penaltyWindow: 33, presencePenalty: 0.2, frequencyPenalty: 0.3, logitBias: new Map([[5, -100]]), seed: 4_000_000_000 },
   forbidden: undefined,
@@ -138,11 +139,11 @@ describe.each(kinds)('%s', (kind) => {
     ['a status of 500', { status: 500 }, { reason: 'failed' }],
     ['a status of 400', { status: 400 }, { reason: 'refused' }],
     ['no room', { status: 429 }, { code: 'UNAVAILABLE', reason: 'engine_failed', retryAfterMs: 1000 }],
-    ['an end in the middle', { after: { tokens: 2, then: 'die' } }, { reason: 'broken_off' }],
-    ['no JSON', { after: { tokens: 2, then: { data: '{"canary' } } }, { reason: 'malformed' }],
-    ['an error in the stream', { after: { tokens: 2, then: { data: '{"error":{"message":"canary"}}' } } }, { reason: 'failed' }],
-    ['another shape', { after: { tokens: 2, then: { data: '["canary"]' } } }, { reason: 'malformed' }],
-    ['an event without an end', { after: { tokens: 2, then: { data: `"${'canary'.repeat(2_000_000)}"` } } }, { reason: 'too_large' }],
+    ['an end in the middle', { after: { tokens: 2, comes: 'die' } }, { reason: 'broken_off' }],
+    ['no JSON', { after: { tokens: 2, comes: { data: '{"canary' } } }, { reason: 'malformed' }],
+    ['an error in the stream', { after: { tokens: 2, comes: { data: '{"error":{"message":"canary"}}' } } }, { reason: 'failed' }],
+    ['another shape', { after: { tokens: 2, comes: { data: '["canary"]' } } }, { reason: 'malformed' }],
+    ['an event without an end', { after: { tokens: 2, comes: { data: `"${'canary'.repeat(2_000_000)}"` } } }, { reason: 'too_large' }],
     ['a token that there is not', { answer: [104, 999_999] }, { reason: 'malformed' }],
   ] satisfies [string, Partial<UpstreamScript>, object][])('%s fails the request, and says nothing of what it was about', async (_what, change, error) => {
     const { engine, upstream } = await connected({ kind })
@@ -178,7 +179,7 @@ describe.each(kinds)('%s', (kind) => {
   })
 
   test.each([0, 2])('silence after %i tokens ends in time', async (tokens) => {
-    const { engine, upstream } = await connected({ kind, after: { tokens, then: 'hang' } }, { firstTokenMs: 100, nextTokenMs: 100 })
+    const { engine, upstream } = await connected({ kind, after: { tokens, comes: 'hang' } }, { firstTokenMs: 100, nextTokenMs: 100 })
     const begin = performance.now()
     await expect(read(engine)).rejects.toMatchObject({ reason: 'timeout' })
     expect(performance.now() - begin).toBeLessThan(4000)
@@ -186,7 +187,7 @@ describe.each(kinds)('%s', (kind) => {
   })
 
   test('a cancel closes the connection at once', async () => {
-    const { engine, upstream } = await connected({ kind, after: { tokens: 2, then: 'hang' } })
+    const { engine, upstream } = await connected({ kind, after: { tokens: 2, comes: 'hang' } })
     const gone = new AbortController()
     const reading = read(engine, {}, gone.signal)
     await vi.waitUntil(() => upstream.open === 1, 5000)
@@ -197,7 +198,7 @@ describe.each(kinds)('%s', (kind) => {
   })
 
   test('a caller that reads no further closes it, too', async () => {
-    const { engine, upstream } = await connected({ kind, after: { tokens: 2, then: 'hang' } })
+    const { engine, upstream } = await connected({ kind, after: { tokens: 2, comes: 'hang' } })
     const items = engine.complete(request, forever)
     expect((await items.next()).done).toBe(false)
     await items.return()
