@@ -29,7 +29,7 @@ afterEach(async () => {
 async function connected(script: UpstreamScript, change: Partial<OpenaiEngineOptions> = {}): Promise<{ upstream: ScriptedUpstream; engine: RemoteEngine }> {
   const upstream = await startScriptedUpstream(script)
   closing.push(() => upstream.close())
-  const log = pino({ base: null }, { write: (line: string) => void lines.push(line) })
+  const log = pino({ base: null, timestamp: false }, { write: (line: string) => void lines.push(line) })
   const engine = await connectEngine(
     {
       model: 'served',
