@@ -5,6 +5,7 @@ import type { HttpClient } from './http-client.ts'
 import { biasesOf } from './mask-bias.ts'
 import { listModels, malformed, pickModel, questionMs } from './model-list.ts'
 import { type Completion, type Isolation, IsolationError, type KindOptions, leastLogprob, sampleTokens, type ServedModel, type ServerKind } from './server-kind.ts'
+import { createSlotHolders, type SentRequest } from './slot-holders.ts'
 import { UpstreamError } from './upstream-error.ts'
 
 const Props = Type.Object({
@@ -43,8 +44,7 @@ const trialMs = 120_000
  */
 export function createLlamaServerKind(options: KindOptions): ServerKind {
   const { texts, splitter } = options
-  /** Whose prompt each slot holds. */
-  const holders = new Map<number, string>()
+  const holders = createSlotHolders(() => performance.now())
   let mayReuse = false
 
   async function cachedOf(http: HttpClient, tokens: readonly number[], reuse: boolean, signal: AbortSignal): Promise<number> {
@@ -67,7 +67,7 @@ export function createLlamaServerKind(options: KindOptions): ServerKind {
     }
   }
 
-  function reader(request: RemoteRequest): Completion['read'] {
+  function reader(request: RemoteRequest, sent: SentRequest | undefined): Completion['read'] {
     let told = 0
     const decoded = (token: number, probabilities: Type.Static<typeof Probabilities> | undefined): DecodedToken => {
       if (token >= options.vocabularySize) throw malformed()
@@ -75,7 +75,9 @@ export function createLlamaServerKind(options: KindOptions): ServerKind {
       return { token, logprobs: isWanted ? logprobsOf(probabilities, request.topLogprobs ?? 0) : undefined }
     }
     return (event) => {
+      sent?.begun()
       if (Check(End, event)) {
+        sent?.answered()
         const ended: RemoteEnd['ended'] = event.stop_type === 'eos' ? 'turn' : 'limit'
         const tokens = event.tokens.map((token, index) => decoded(token, event.completion_probabilities?.[index]))
         return [...tokens, { ended, untold: Math.max(0, event.tokens_predicted - told - tokens.length), cachedTokens: event['timings/cache_n'] }]
@@ -84,6 +86,7 @@ export function createLlamaServerKind(options: KindOptions): ServerKind {
       const [token] = event.tokens
       // The first event says only that the prompt is being evaluated.
       if (token === undefined || event.tokens_predicted <= told) return []
+      sent?.answered()
       const missing = event.tokens_predicted - told - 1
       told = event.tokens_predicted
       const last = decoded(token, event.completion_probabilities?.[0])
@@ -145,9 +148,8 @@ export function createLlamaServerKind(options: KindOptions): ServerKind {
     },
     complete(request, model: ServedModel) {
       const { slot, team, tokens, maxTokens, topLogprobs } = request
-      const reuse = mayReuse && team !== '' && holders.get(slot) === team
       // What is for nobody goes where it drives out the oldest.
-      if (team !== '') holders.set(slot, team)
+      const sent = team === '' ? undefined : holders.send(slot, team)
       return {
         path: '/completion',
         body: {
@@ -157,7 +159,7 @@ export function createLlamaServerKind(options: KindOptions): ServerKind {
           stream: maxTokens > 1,
           return_tokens: true,
           id_slot: team === '' ? -1 : slot % (model.slots ?? 1),
-          cache_prompt: reuse,
+          cache_prompt: mayReuse && sent?.mayReuse === true,
           // Otherwise it would use parts of a text that were computed behind another beginning.
           n_cache_reuse: 0,
           sse_ping_interval: -1,
@@ -166,7 +168,7 @@ export function createLlamaServerKind(options: KindOptions): ServerKind {
           ...samplingOf(request),
           ...(topLogprobs === undefined ? {} : { n_probs: Math.max(1, topLogprobs), post_sampling_probs: false }),
         },
-        read: reader(request),
+        read: reader(request, sent),
       }
     },
   }
