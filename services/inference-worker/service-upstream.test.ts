@@ -81,8 +81,10 @@ test('requests wait for a slot here, and no more are sent there', async () => {
   })
   const settled = Promise.allSettled(all)
   await vi.waitUntil(() => upstream.open === 2, 5000)
-  const { value } = await service.watch({}, call)[Symbol.asyncIterator]().next()
-  expect(value).toMatchObject({ slots: 2, running: 2, queued: 3 })
+  for await (const state of service.watch({}, call)) {
+    expect(state).toMatchObject({ slots: 2, running: 2, queued: 3 })
+    break
+  }
   gone.abort()
   expect((await settled).map(({ status }) => status)).toEqual(Array.from({ length: 5 }, () => 'rejected'))
   await vi.waitUntil(() => upstream.open === 0, 5000)

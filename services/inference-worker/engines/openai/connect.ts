@@ -80,19 +80,29 @@ async function findKind({ http, kind, kindOptions }: ConnectOptions, signal: Abo
   )
 }
 
-async function examine({ http, generates, kindOptions, log }: ConnectOptions, kind: ServerKind, served: ServedModel, signal: AbortSignal): Promise<void> {
+async function examine(options: ConnectOptions, kind: ServerKind, served: ServedModel, signal: AbortSignal): Promise<void> {
+  const { http, generates, kindOptions, log } = options
   if (served.vocabularySize !== undefined && served.vocabularySize !== kindOptions.vocabularySize) {
     throw mismatch(`The model's server serves a model of ${served.vocabularySize} tokens; the vocabulary of the model in the catalogue has ${kindOptions.vocabularySize}.`)
   }
   if (!generates) return
-  for (const token of sampleTokens(kindOptions, 16, 3)) {
-    const there = await kind.detokenise(http, served, token, signal)
-    // Alone, a token may lose the space that it begins with.
-    if (there.trim() !== Buffer.from(kindOptions.texts.text(token)).toString().trim())
-      throw mismatch(`Token ${token} is another text for the model's server than for the model in the catalogue: they are not the same model.`)
-  }
+  await compareTexts(options, kind, served, signal)
   const { reuse, why } = await kind.isolate(http, served, signal)
   if (why !== undefined) log.warn({ reuse, why }, reuse ? 'the isolation of teams was not tried out' : 'no prompt is reused')
+}
+
+async function compareTexts({ http, kindOptions, log }: ConnectOptions, kind: ServerKind, served: ServedModel, signal: AbortSignal): Promise<void> {
+  try {
+    for (const token of sampleTokens(kindOptions, 16, 3)) {
+      const there = await kind.detokenise(http, served, token, signal)
+      // Alone, a token may lose the space that it begins with.
+      if (there.trim() !== Buffer.from(kindOptions.texts.text(token)).toString().trim())
+        throw mismatch(`Token ${token} is another text for the model's server than for the model in the catalogue: they are not the same model.`)
+    }
+  } catch (thrown) {
+    if (!(thrown instanceof UpstreamError && thrown.reason === 'not_found')) throw thrown
+    log.warn({ server: kind.name }, "the server tells no token's text: that it serves the same model was not seen")
+  }
 }
 
 function mendsItself({ reason }: UpstreamError): boolean {

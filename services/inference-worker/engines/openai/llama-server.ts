@@ -113,6 +113,7 @@ export function createLlamaServerKind(options: KindOptions): ServerKind {
 
   return {
     name: 'llama-server',
+    healthPath: '/health',
     gauges: { running: 'llamacpp:requests_processing', waiting: 'llamacpp:requests_deferred' },
     async describe(http, name, signal) {
       const { id, meta } = pickModel(await listModels(http, signal), name)

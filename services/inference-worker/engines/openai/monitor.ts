@@ -6,6 +6,7 @@ import { UpstreamError } from './upstream-error.ts'
 
 export interface MonitorOptions {
   http: HttpClient
+  healthPath: string
   gauges: { running: string; waiting: string }
   /** Whether the server is still the one that it was. Throws when not, with words for the log. */
   check(signal: AbortSignal): Promise<void>
@@ -24,7 +25,7 @@ export interface Monitor extends Upstream {
 const healthMs = 5000
 const metricsMs = 5000
 
-export function createMonitor({ http, gauges, check, log, intervalMs = 1000 }: MonitorOptions): Monitor {
+export function createMonitor({ http, healthPath, gauges, check, log, intervalMs = 1000 }: MonitorOptions): Monitor {
   const closing = new AbortController()
   const { signal } = closing
   const listeners = new Set<() => void>()
@@ -70,7 +71,7 @@ export function createMonitor({ http, gauges, check, log, intervalMs = 1000 }: M
 
   async function look(): Promise<void> {
     try {
-      await http.text({ method: 'GET', path: '/health', signal }, healthMs)
+      await http.text({ method: 'GET', path: healthPath, signal }, healthMs)
       misses = 0
     } catch (thrown) {
       misses += 1

@@ -37,6 +37,8 @@ export interface Completion {
 /** What differs from one kind of server to another. */
 export interface ServerKind {
   readonly name: ServerKindName
+  /** Answers at once as long as the server is well. */
+  readonly healthPath: string
   /** Names of the gauges of /metrics. */
   readonly gauges: { running: string; waiting: string }
   /** Asks what is served as this name; with an empty one, what is served if that is one model. Throws UpstreamError. */

@@ -62,6 +62,8 @@ export function createSglangKind(options: KindOptions): ServerKind {
 
   return {
     name: 'sglang',
+    // Its /health generates a token and takes a second for it.
+    healthPath: '/v1/models',
     gauges: { running: 'sglang:num_running_reqs', waiting: 'sglang:num_queue_reqs' },
     async describe(http, name, signal) {
       const { id, max_model_len: contextLength } = pickModel(await listModels(http, signal), name)

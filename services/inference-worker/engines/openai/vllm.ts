@@ -59,6 +59,7 @@ export function createVllmKind(options: KindOptions): ServerKind {
 
   return {
     name: 'vllm',
+    healthPath: '/health',
     gauges: { running: 'vllm:num_requests_running', waiting: 'vllm:num_requests_waiting' },
     async describe(http, name, signal) {
       const { id, max_model_len: contextLength } = pickModel(await listModels(http, signal), name)
