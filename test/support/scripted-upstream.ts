@@ -36,6 +36,7 @@ export interface UpstreamScript {
   leaks?: number
   /** SGLang: each event has only the new tokens. */
   incremental?: boolean
+  /** `hang`: never comes, nor does any token. */
   metrics?: string
   /** It is not the model that the tokens are of. */
   otherVocabulary?: boolean
@@ -49,6 +50,8 @@ export interface ScriptedUpstream {
   readonly headers: IncomingMessage['headers'][]
   /** Streams that are open. */
   readonly open: number
+  /** Ends all connections. */
+  dropAll(): void
   close(): Promise<void>
 }
 
@@ -75,6 +78,8 @@ export async function startScriptedUpstream(script: UpstreamScript, port = 0): P
     const json = (value: unknown, status = 200): void => void response.writeHead(status, { 'content-type': 'application/json' }).end(JSON.stringify(value))
     const path = url.replace(/\?.*/, '')
     if (path === '/health') return json({}, upstream.script.healthStatus ?? 200)
+    const hangs = upstream.script.metrics === 'hang'
+    if (hangs && (path === '/metrics' || path === '/completion' || path === '/generate' || path === '/v1/completions')) return
     if (path === '/metrics') return void response.end(upstream.script.metrics ?? '')
     if (path === '/props') return json({ total_slots: 2, default_generation_settings: { n_ctx: contextLength } })
     if (path === '/slots/0') return json({ error: { message: 'not supported' } }, 501)
@@ -149,6 +154,7 @@ export async function startScriptedUpstream(script: UpstreamScript, port = 0): P
     get open() {
       return open
     },
+    dropAll: () => server.closeAllConnections(),
     async close() {
       const closed = once(server, 'close')
       server.close()

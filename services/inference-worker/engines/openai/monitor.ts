@@ -11,6 +11,8 @@ export interface MonitorOptions {
   /** Whether the server is still the one that it was. Throws when not, with words for the log. */
   check(signal: AbortSignal): Promise<void>
   log: Logger
+  /** So long without its metrics, which come from the engine itself in some servers, means that it hangs. */
+  hangMs: number
   /** Between two looks; a second by default. */
   intervalMs?: number
 }
@@ -25,13 +27,14 @@ export interface Monitor extends Upstream {
 const healthMs = 5000
 const metricsMs = 5000
 
-export function createMonitor({ http, healthPath, gauges, check, log, intervalMs = 1000 }: MonitorOptions): Monitor {
+export function createMonitor({ http, healthPath, gauges, check, log, hangMs, intervalMs = 1000 }: MonitorOptions): Monitor {
   const closing = new AbortController()
   const { signal } = closing
   const listeners = new Set<() => void>()
   let up = true
   let load: { running: number; waiting: number } | undefined
   let tellsLoad = true
+  let lateSince: number | undefined
   /** Two in a row: a busy server may be late once. */
   let misses = 0
   let timer: NodeJS.Timeout | undefined
@@ -56,13 +59,19 @@ export function createMonitor({ http, healthPath, gauges, check, log, intervalMs
 
   async function readLoad(): Promise<void> {
     if (!tellsLoad) return
+    const begin = performance.now()
     try {
-      const text = await http.text({ method: 'GET', path: '/metrics', signal }, metricsMs)
+      const text = await http.text({ method: 'GET', path: '/metrics', signal }, Math.min(metricsMs, hangMs))
+      lateSince = undefined
       const running = readGauge(text, gauges.running)
       const waiting = readGauge(text, gauges.waiting)
       tell(running === undefined || waiting === undefined ? undefined : { running, waiting })
     } catch (thrown) {
       tell(undefined)
+      if (thrown instanceof UpstreamError && thrown.reason === 'timeout') {
+        lateSince ??= begin
+        if (performance.now() - lateSince > hangMs) down('hangs')
+      } else lateSince = undefined
       if (!(thrown instanceof UpstreamError && (thrown.reason === 'not_found' || thrown.reason === 'unauthorised'))) return
       tellsLoad = false
       log.info({}, "the model's server tells no metrics")
@@ -88,6 +97,7 @@ export function createMonitor({ http, healthPath, gauges, check, log, intervalMs
         return
       }
       up = true
+      lateSince = undefined
       lastTrouble = ''
       tellsLoad = true
       log.info({}, "the model's server answers again")

@@ -221,6 +221,16 @@ describe.each(kinds)('%s', (kind) => {
     expect((await read(engine)).text).toBe('hello')
   })
 
+  test('an engine that hangs is noticed, though its server answers', async () => {
+    const { engine, upstream } = await connected({ kind }, { nextTokenMs: 200 })
+    upstream.script = { kind, metrics: 'hang' }
+    await vi.waitUntil(() => engine.upstream?.up === false, 5000)
+    expect(lines.join('')).toContain('"why":"hangs"')
+    upstream.script = { kind }
+    upstream.dropAll()
+    await vi.waitUntil(() => engine.upstream?.up === true, 5000)
+  })
+
   test('what it says of its load is read', async () => {
     const [running, waiting] = { vllm: ['vllm:num_requests_running', 'vllm:num_requests_waiting'], sglang: ['sglang:num_running_reqs', 'sglang:num_queue_reqs'], 'llama-server': ['llamacpp:requests_processing', 'llamacpp:requests_deferred'] }[kind]
     const metrics = `# HELP ${running} x\n${running}{model_name="a b} 9",engine="0"} 3.0\n${running}{engine="1"} 2\n${running}_by_x{a="b"} 70\n${waiting} 4\n`

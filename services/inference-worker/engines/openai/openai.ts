@@ -82,7 +82,7 @@ async function start(options: Omit<OpenaiEngineOptions, 'path'>, vocabulary: Fil
   if (served.slots !== undefined && slots > served.slots)
     throw new EngineLoadError('too_many_slots', `${kind.name} works on ${served.slots} requests at once; inferenceWorker.openai.slots is ${slots}.`)
   const contextLength = options.contextLength === 0 ? served.contextLength : Math.min(served.contextLength, options.contextLength)
-  const monitor = createMonitor({ http, healthPath: kind.healthPath, gauges: kind.gauges, check, log, ...(options.monitorMs === undefined ? {} : { intervalMs: options.monitorMs }) })
+  const monitor = createMonitor({ http, healthPath: kind.healthPath, gauges: kind.gauges, check, log, hangMs: options.nextTokenMs, ...(options.monitorMs === undefined ? {} : { intervalMs: options.monitorMs }) })
   const parts: Parts = { options, http, connected, monitor, contextLength, slots }
   log.info({ model: options.model, kind: purpose, server: kind.name, contextLength, slots }, 'engine connected')
   if (vocabulary.purpose === 'embedding') return embeddingEngine(parts, vocabulary)
