@@ -26,6 +26,21 @@ describe('admission', () => {
     expect((failure as { retryAfterMs: number }).retryAfterMs).toBeGreaterThanOrEqual(1000)
   })
 
+  test('of a full queue, the team that fills it loses the last that came, and another has its place', async () => {
+    const admission = createAdmission({ maxConcurrent: 1, maxQueued: 3, queueTimeoutMs: 10_000 })
+    const leave = await admission.enter('flood', open)
+    const enter = async (team: string): Promise<string> => {
+      const done = await admission.enter(team, open)
+      done()
+      return team
+    }
+    const outcome = Promise.allSettled([enter('flood'), enter('flood'), enter('flood'), enter('calm')])
+    expect(admission.queued).toBe(3)
+    leave()
+    expect((await outcome).map(({ status }) => status)).toEqual(['fulfilled', 'fulfilled', 'rejected', 'fulfilled'])
+    expect([admission.running, admission.queued]).toEqual([0, 0])
+  })
+
   test('gives up on a request that waited too long', async () => {
     const admission = createAdmission({ maxConcurrent: 1, maxQueued: 5, queueTimeoutMs: 5 })
     await admission.enter('a', open)

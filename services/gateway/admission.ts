@@ -20,6 +20,7 @@ export interface Admission {
 
 interface Waiting {
   admit(): void
+  refuse(): void
 }
 
 export function createAdmission(limits: AdmissionLimits): Admission {
@@ -55,6 +56,18 @@ export function createAdmission(limits: AdmissionLimits): Admission {
     first.admit()
   }
 
+  /** In a queue that is full: the team that fills it most loses the last that came. False when that is this team. */
+  function makeRoom(team: string): boolean {
+    const longest = [...queues.values()].reduce((most, queue) => (queue.size > most.size ? queue : most), new Set<Waiting>())
+    if (longest.size <= (queues.get(team)?.size ?? 0) + 1) return false
+    ;[...longest].at(-1)?.refuse()
+    return true
+  }
+
+  function full(): ServiceError {
+    return refusal('queue_full', 'Too many requests are waiting. Try again later.')
+  }
+
   function refusal(reason: string, message: string): ServiceError {
     const retryAfterMs = Math.min(30_000, Math.max(1000, (meanMs * (queued + 1)) / limits.maxConcurrent))
     return new ServiceError('RESOURCE_EXHAUSTED', reason, message, { retryAfterMs })
@@ -70,7 +83,7 @@ export function createAdmission(limits: AdmissionLimits): Admission {
     async enter(team, signal) {
       signal.throwIfAborted()
       if (running < limits.maxConcurrent && queued === 0) return turn()
-      if (queued >= limits.maxQueued) throw refusal('queue_full', 'Too many requests are waiting. Try again later.')
+      if (queued >= limits.maxQueued && !makeRoom(team)) throw full()
       return new Promise((resolve, reject) => {
         const queue = queues.get(team) ?? new Set<Waiting>()
         queues.set(team, queue)
@@ -92,6 +105,7 @@ export function createAdmission(limits: AdmissionLimits): Admission {
             leaveQueue()
             resolve(turn())
           },
+          refuse: () => giveUp(full()),
         }
         signal.addEventListener('abort', onAbort, { once: true })
         queue.add(waiting)

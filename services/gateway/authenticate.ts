@@ -9,6 +9,10 @@ export interface Principal {
   keyId: string
   /** Unknown parameters are refused rather than ignored. */
   strictParameters: boolean
+  /** The team's share where teams wait for each other. */
+  weight: number
+  /** The team's requests can wait for others'. */
+  batch: boolean
   mayUse(model: string): boolean
 }
 

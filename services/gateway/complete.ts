@@ -6,6 +6,7 @@ import { createOutputParser, type OutputParser } from '../shared/dialects/output
 import { callBeginnings } from '../shared/dialects/tool-call-reader.ts'
 import { ServiceError } from '../shared/errors.ts'
 import type { CallOptions } from '../shared/rpc/lane-client.ts'
+import type { Principal } from './authenticate.ts'
 import type { Endpoint, ParsedRequest } from './endpoint.ts'
 import type { Answer, Generation, Prompt } from './generation.ts'
 import type { Exchange } from './http/exchange.ts'
@@ -50,7 +51,7 @@ async function generate(gateway: Gateway, exchange: Exchange, request: ParsedReq
   const choices = generation.choices * prompts.length
   if (choices === 1) await writeChoice(run, 0, call.signal)
   else await writeChoices(run, choices, call.signal)
-  return () => answer.finish({ input: tally.inputTokens, output: tally.outputTokens, reasoning: tally.reasoningTokens })
+  return () => answer.finish({ input: tally.inputTokens, cached: tally.cachedTokens, output: tally.outputTokens, reasoning: tally.reasoningTokens })
 }
 
 /** The tokens of a prompt, and how the answer is to be constrained and read. `anyLength`: it may be longer than the context, as there is to be no answer. */
@@ -70,19 +71,25 @@ interface Run {
   start(): Promise<void> | undefined
 }
 
-/** All choices at once; when one fails, the others are stopped. */
+/** A worker's queue is for many: one request waits in it with no more than these. */
+const mostChoicesAtOnce = 8
+
+/** Some choices at once; when one fails, the others are stopped. */
 async function writeChoices(run: Run, count: number, signal: AbortSignal): Promise<void> {
   const others = new AbortController()
   const either = AbortSignal.any([signal, others.signal])
-  const choices = Array.from({ length: count }, async (_, choice) => {
-    try {
-      await writeChoice(run, choice, either)
-    } catch (thrown) {
-      others.abort(thrown)
-      throw thrown
+  const left = Array.from({ length: count }, (_, choice) => choice).values()
+  const oneAfterTheOther = async (): Promise<void> => {
+    for (const choice of left) {
+      try {
+        await writeChoice(run, choice, either)
+      } catch (thrown) {
+        others.abort(thrown)
+        throw thrown
+      }
     }
-  })
-  const results = await Promise.allSettled(choices)
+  }
+  const results = await Promise.allSettled(Array.from({ length: Math.min(count, mostChoicesAtOnce) }, oneAfterTheOther))
   // The first to fail told the others why.
   if (results.some(({ status }) => status === 'rejected')) throw others.signal.reason
 }
@@ -92,7 +99,7 @@ async function writeChoice({ gateway, generation, prepared: all, answer, job, st
   const prepared = all[Math.floor(choice / generation.choices)]
   if (prepared === undefined) throw new RangeError('no such prompt')
   const parser = outputParser(generation, prepared)
-  const request = generateRequest(generation, prepared, principal.team, choice % generation.choices)
+  const request = generateRequest(generation, prepared, principal, choice % generation.choices)
   let called = false
   let counted = 0
   let logprobs: TokenLogprob[] = []
@@ -122,7 +129,9 @@ async function writeChoice({ gateway, generation, prepared: all, answer, job, st
       await write(parts)
       if (parser.brokenCall) throw brokenCall()
     } else if (event?.$case === 'finish') {
-      const { outputTokens, reason, stopSequence } = event.value
+      const { outputTokens, cachedTokens, reason, stopSequence } = event.value
+      // Choices of one prompt share it; it is counted once.
+      tally.cachedTokens = Math.min(tally.inputTokens, tally.cachedTokens + (choice % generation.choices === 0 ? cachedTokens : 0))
       tally.outputTokens += outputTokens - counted
       // What is held back of an answer that was cut may be the beginning of a call's mark-up, which is never told.
       if (reason !== FinishReason.LENGTH && stopSequence === undefined) {
@@ -172,7 +181,7 @@ function toolNames({ tools, toolChoice }: { tools: readonly { name: string }[]; 
   return toolChoice === ToolChoice.NONE ? [] : tools.map(({ name }) => name)
 }
 
-function generateRequest(generation: Generation, prepared: PrepareResponse, team: string, choice: number): GenerateRequest {
+function generateRequest(generation: Generation, prepared: PrepareResponse, { team, weight, batch }: Principal, choice: number): GenerateRequest {
   const { sampling } = generation
   return {
     model: generation.model,
@@ -183,6 +192,8 @@ function generateRequest(generation: Generation, prepared: PrepareResponse, team
     // What is demanded to be a call has no text that could be stopped.
     stop: demandsCall(generation) ? [] : generation.stop,
     stopUntil: callMarkers(generation, prepared),
+    weight,
+    batch: batch || generation.batch,
     visibleTokens: prepared.visibleTokens,
     constraint: prepared.grammar === '' ? undefined : { grammar: prepared.grammar, after: prepared.grammarAfter },
     reasoningBudget: reasoningBudgetOf(generation, prepared),

@@ -25,6 +25,8 @@ export interface Generation {
   wantPromptText: boolean
   /** The client's hint at which requests share a prefix; means something inside its team only. Empty for none. */
   cacheKey: string
+  /** Work that can wait for others'. */
+  batch: boolean
 }
 
 export interface ChoiceEnd {
@@ -36,6 +38,8 @@ export interface ChoiceEnd {
 
 export interface TokensUsed {
   input: number
+  /** Of the input, what workers held evaluated already. */
+  cached: number
   /** Of all choices together. */
   output: number
   /** Of the output, those of the reasoning, as far as it is known. */

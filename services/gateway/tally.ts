@@ -7,6 +7,8 @@ export interface Tally {
   /** Reason of the failure; empty if there was none. */
   error: string
   inputTokens: number
+  /** Of the input, what workers held evaluated already. */
+  cachedTokens: number
   outputTokens: number
   /** Of the output, those that brought reasoning. */
   reasoningTokens: number
@@ -18,7 +20,7 @@ export interface Tally {
 }
 
 export function newTally(): Tally {
-  return { outcome: Outcome.FAILED, finishReason: '', error: '', inputTokens: 0, outputTokens: 0, reasoningTokens: 0, answerBytes: 0, worker: '', firstTokenAt: 0 }
+  return { outcome: Outcome.FAILED, finishReason: '', error: '', inputTokens: 0, cachedTokens: 0, outputTokens: 0, reasoningTokens: 0, answerBytes: 0, worker: '', firstTokenAt: 0 }
 }
 
 /** The audit record of a request's end. `started` is on performance.now()'s clock. */

@@ -6,7 +6,7 @@ import { generateRequest } from '../../test/support/generate-request.ts'
 import { createWorkers, type Workers } from './workers.ts'
 
 const finish: GenerateEvent = {
-  event: { $case: 'finish', value: { reason: FinishReason.STOP, inputTokens: 1, outputTokens: 1, queueUs: 0n, prefillUs: 0n, decodeUs: 0n, reasoningTokens: 0 } },
+  event: { $case: 'finish', value: { reason: FinishReason.STOP, inputTokens: 1, outputTokens: 1, queueUs: 0n, prefillUs: 0n, decodeUs: 0n, reasoningTokens: 0, cachedTokens: 0 } },
 }
 let workers: Workers | undefined
 afterEach(() => workers?.close())

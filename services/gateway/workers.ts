@@ -1,14 +1,14 @@
-import { hash } from 'node:crypto'
-import { type EmbedRequest, type EmbedResponse, type GenerateEvent, type GenerateRequest, InferenceService, type WorkerState } from '../../proto/gen/intramuros/v1/inference.ts'
+import { type EmbedRequest, type EmbedResponse, type GenerateEvent, type GenerateRequest, InferenceService, type PrefixDelta, type WorkerState } from '../../proto/gen/intramuros/v1/inference.ts'
 import { asServiceError, ServiceError } from '../shared/errors.ts'
 import type { Logger } from '../shared/log.ts'
 import type { CallOptions, LaneClient } from '../shared/rpc/lane-client.ts'
+import { chooseWorker, type Wanted } from './choose-worker.ts'
 
 export interface Workers {
   /** Models that some worker serves right now. */
   serves(model: string): boolean
   /**
-   * Streams an answer from the least busy worker of the model. A worker that is lost or refuses before its first event is
+   * Streams an answer from a worker of the model: one that holds the prompt's beginning, or the least busy. A worker that is lost or refuses before its first event is
    * replaced by the next; after that the failure is the stream's. `onWorker` is told who works on it.
    * Throws UNAVAILABLE no_worker when none is left.
    */
@@ -29,6 +29,8 @@ interface Worker {
   state: WorkerState | undefined
   /** Requests of this gateway that it works on; fresher than its own word. */
   inFlight: number
+  /** What its slots hold, as it told. */
+  prefixes: Set<bigint>
 }
 
 export type WorkersOptions = {
@@ -44,7 +46,7 @@ const embedTimeoutMs = 300_000
 export function createWorkers({ connect, addresses, log }: WorkersOptions): Workers {
   const stopping = new AbortController()
   const workers = addresses.map((address) => {
-    const worker: Worker = { lane: connect(address, (up) => void (up ? watch(worker) : forget(worker))), state: undefined, inFlight: 0 }
+    const worker: Worker = { lane: connect(address, (up) => void (up ? watch(worker) : forget(worker))), state: undefined, inFlight: 0, prefixes: new Set() }
     return worker
   })
 
@@ -53,6 +55,7 @@ export function createWorkers({ connect, addresses, log }: WorkersOptions): Work
       for await (const state of worker.lane.stream(InferenceService.watch, {}, { requestId: '', signal: stopping.signal })) {
         if (worker.state?.model !== state.model) log.info({ worker: worker.lane.address, model: state.model, slots: state.slots }, 'worker ready')
         worker.state = state
+        follow(worker.prefixes, state.prefixes)
       }
     } catch {
       // The lane was lost: onStateChange comes again when it is back.
@@ -64,24 +67,17 @@ export function createWorkers({ connect, addresses, log }: WorkersOptions): Work
 
   function forget(worker: Worker): void {
     worker.state = undefined
+    worker.prefixes.clear()
   }
 
-  function choose(model: string, hint: string, tried: ReadonlySet<Worker>): Worker | undefined {
-    let best: Worker | undefined
-    let bestLoad = Number.POSITIVE_INFINITY
-    let bestRank = ''
-    for (const worker of workers) {
-      if (worker.state?.model !== model || !worker.lane.up || tried.has(worker)) continue
+  function choose(model: string, wanted: Wanted, tried: ReadonlySet<Worker>): Worker | undefined {
+    const candidates = workers.flatMap((worker) => {
+      const { lane, state, inFlight, prefixes } = worker
+      if (state?.model !== model || !lane.up || tried.has(worker)) return []
       // Others' requests count as the worker told them; ours as we know them.
-      const load = Math.max(worker.inFlight, worker.state.running + worker.state.queued) / worker.state.slots
-      if (load > bestLoad) continue
-      const rank = hint === '' ? '' : hash('sha1', `${hint}\n${worker.lane.address}`)
-      if (load === bestLoad && rank <= bestRank) continue
-      best = worker
-      bestLoad = load
-      bestRank = rank
-    }
-    return best
+      return [{ worker, address: lane.address, slots: state.slots, requests: Math.max(inFlight, state.running + state.queued), prefixes }]
+    })
+    return chooseWorker(candidates, wanted)?.worker
   }
 
   /**
@@ -89,7 +85,8 @@ export function createWorkers({ connect, addresses, log }: WorkersOptions): Work
    * UNAVAILABLE no_worker.
    */
   async function* tryEach<Event>(
-    { model, hint }: { model: string; hint: string },
+    model: string,
+    wanted: Wanted,
     { requestId, signal }: CallOptions,
     onWorker: (address: string) => void,
     call: (lane: LaneClient) => AsyncIterable<Event>,
@@ -97,7 +94,7 @@ export function createWorkers({ connect, addresses, log }: WorkersOptions): Work
     const tried = new Set<Worker>()
     let last: ServiceError | undefined
     for (;;) {
-      const worker = choose(model, hint, tried)
+      const worker = choose(model, wanted, tried)
       if (worker === undefined) throw last ?? new ServiceError('UNAVAILABLE', 'no_worker', 'The model is not available at the moment. Try again soon.', { retryAfterMs: 2000 })
       tried.add(worker)
       worker.inFlight += 1
@@ -124,12 +121,12 @@ export function createWorkers({ connect, addresses, log }: WorkersOptions): Work
   return {
     serves: (model) => workers.some((worker) => worker.state?.model === model),
     generate: (request, options, onWorker) =>
-      tryEach({ model: request.model, hint: options.cacheKey === '' ? '' : `${request.team}\n${options.cacheKey}` }, options, onWorker, (lane) => lane.stream(InferenceService.generate, request, options)),
+      tryEach(request.model, { team: request.team, tokens: request.tokens, cacheKey: options.cacheKey }, options, onWorker, (lane) => lane.stream(InferenceService.generate, request, options)),
     async embed(request, options, onWorker) {
       const once = async function* (lane: LaneClient): AsyncGenerator<EmbedResponse> {
         yield await lane.unary(InferenceService.embed, request, { ...options, timeoutMs: embedTimeoutMs })
       }
-      for await (const response of tryEach({ model: request.model, hint: '' }, options, onWorker, once)) return response
+      for await (const response of tryEach(request.model, { team: request.team, tokens: [], cacheKey: '' }, options, onWorker, once)) return response
       throw new ServiceError('UNAVAILABLE', 'answer_cut_short', 'The answer ended before its end.')
     },
     close() {
@@ -137,4 +134,11 @@ export function createWorkers({ connect, addresses, log }: WorkersOptions): Work
       for (const worker of workers) worker.lane.close()
     },
   }
+}
+
+function follow(prefixes: Set<bigint>, delta: PrefixDelta | undefined): void {
+  if (delta === undefined) return
+  if (delta.reset) prefixes.clear()
+  for (const one of delta.removed) prefixes.delete(one)
+  for (const one of delta.added) prefixes.add(one)
 }

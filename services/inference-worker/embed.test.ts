@@ -21,7 +21,7 @@ async function startService(script: EmbeddingScript, options: Partial<InferenceO
   const onHang = vi.fn<() => void>()
   const service = createInferenceService({
     engine,
-    options: { maxQueued: 8, stepTimeoutMs: 60_000, probeIntervalMs: 60_000, ...options },
+    options: { maxQueued: 8, queueTimeoutMs: 60_000, stepTimeoutMs: 60_000, probeIntervalMs: 60_000, ...options },
     log: pino({ base: null, timestamp: false }, { write: (line: string) => void lines.push(JSON.parse(line)) }),
     metrics: createMetrics(registry),
     onHang,

@@ -22,13 +22,14 @@ export async function embed(context: RequestContext, request: EmbedRequest, call
     validateModel(request.model, context.engine)
     const engine = embedding(context.engine)
     validateEmbed(request, engine)
-    const slot = await context.slots.acquire(call.signal)
+    const slot = await context.slots.acquire({ team: request.team, weight: 1, batch: false, tokens: [] }, call.signal)
     gotSlot = performance.now()
     try {
       const embeddings: EmbedResponse['embeddings'] = []
       for (const { tokens } of request.inputs) {
         embeddings.push({ values: normalise(await engine.embed(tokens, call.signal)) })
         inputTokens += tokens.length
+        slot.charge({ input: tokens.length })
       }
       call.signal.throwIfAborted()
       return { embeddings }

@@ -14,12 +14,14 @@ import type { DecodedToken, DecodeRequest, Engine, GeneratingEngine, RemoteEnd, 
 import type { Outcome, WorkerMetrics } from './metrics.ts'
 import { type Failure, failureOf } from './outcome.ts'
 import { decodeRemotely } from './remote-decode.ts'
-import type { Slots } from './slots.ts'
+import type { WorkerLoad } from './load.ts'
+import type { Slot, SlotRequest, Slots } from './slots.ts'
 import { invalid, validateGenerate, validateModel } from './validation.ts'
 
 export interface RequestContext {
   engine: Engine
   slots: Slots
+  load: WorkerLoad
   log: Logger
   metrics: WorkerMetrics
   /** Throws while no new request is taken. */
@@ -31,6 +33,8 @@ export interface RequestContext {
 interface Tally {
   outcome: Outcome
   outputTokens: number
+  /** Of the prompt, not evaluated: the slot held them. */
+  cachedTokens: number
   /** Milliseconds by performance.now(); undefined for what has not come. */
   begin: number
   gotSlot: number | undefined
@@ -57,6 +61,7 @@ export async function* generate(
   const tally: Tally = {
     outcome: 'cancelled',
     outputTokens: 0,
+    cachedTokens: 0,
     begin: performance.now(),
     gotSlot: undefined,
     firstToken: undefined,
@@ -69,21 +74,23 @@ export async function* generate(
     const engine = generating(context.engine)
     const sampling = validateGenerate(request, engine)
     const constraint = constraints?.create(request)
-    const slot = await slots.acquire(call.signal)
-    tally.gotSlot = performance.now()
+    const slot = await slots.acquire(slotRequest(request), call.signal)
+    const work = begin(context, slot, request, tally)
     let end: End
     try {
       const answer = createAnswer(engine.texts, request, constraint)
-      const decoded = decode(engine, slot.index, request, engineSampling(engine, sampling), answer, call.signal)
-      end = yield* read(engine, context.metrics, decoded, answer, tally, request.maxTokens)
+      const decoded = decode(engine, slot, request, engineSampling(engine, sampling), answer, call.signal)
+      end = yield* read(engine, decoded, answer, tally, request.maxTokens, work.took)
     } finally {
-      slot.release()
+      // What a server elsewhere holds is its own affair.
+      slot.release(work.evaluated(engine.kind === 'remote' ? 0 : engine.held(slot.index)))
+      work.end()
     }
     tally.outcome = end.reason === FinishReason.STOP ? 'stop' : 'length'
     yield {
       event: {
         $case: 'finish',
-        value: { ...end, inputTokens: request.tokens.length, outputTokens: tally.outputTokens, ...microseconds(tally) },
+        value: { ...end, inputTokens: request.tokens.length, outputTokens: tally.outputTokens, cachedTokens: tally.cachedTokens, ...microseconds(tally) },
       },
     }
   } catch (thrown) {
@@ -101,6 +108,36 @@ function generating(engine: Engine): GeneratingEngine | RemoteEngine {
   throw invalid('not_a_generating_model', 'This model makes embeddings; it can not generate text.', 'model')
 }
 
+function slotRequest({ team, weight, batch, tokens }: GenerateRequest): SlotRequest {
+  return { team, weight: weight === 0 ? 1 : weight, batch, tokens }
+}
+
+/** Keeps account of a request that has got its slot: of what it takes from the others' share, and of what its slot holds. */
+function begin({ load, metrics }: RequestContext, slot: Slot, { tokens, maxTokens }: GenerateRequest, tally: Tally) {
+  const fresh = tokens.length - slot.keep
+  const entry = load.enter(fresh + maxTokens)
+  const answer: number[] = []
+  tally.gotSlot = performance.now()
+  tally.cachedTokens = slot.keep
+  slot.charge({ input: fresh })
+  return {
+    took(token: number): void {
+      if (answer.length === 0) entry.done(fresh)
+      answer.push(token)
+      entry.done(1)
+      slot.charge({ output: 1 })
+      countToken(tally, metrics)
+    },
+    /** The first tokens of prompt and answer. */
+    evaluated: (count: number): number[] => [...tokens, ...answer].slice(0, count),
+    end(): void {
+      const { gotSlot = 0, firstToken, lastToken, outputTokens } = tally
+      if (firstToken === undefined || lastToken === undefined) entry.leave(undefined, undefined)
+      else entry.leave({ tokens: fresh, ms: firstToken - gotSlot }, { tokens: outputTokens - 1, ms: lastToken - firstToken })
+    },
+  }
+}
+
 function engineSampling({ vocabularySize }: GeneratingEngine | RemoteEngine, sampling: Sampling): EngineSampling {
   const logitBias = new Map(Object.entries(sampling.logitBias).map(([token, bias]) => [Number(token), bias]))
   const topK = sampling.topK < vocabularySize ? sampling.topK : 0
@@ -109,27 +146,29 @@ function engineSampling({ vocabularySize }: GeneratingEngine | RemoteEngine, sam
 
 function decode(
   engine: GeneratingEngine | RemoteEngine,
-  slot: number,
+  slot: Slot,
   request: GenerateRequest,
   sampling: EngineSampling,
   { guide }: Answer,
   signal: AbortSignal,
 ): AsyncIterable<DecodedToken | RemoteEnd> {
   if (engine.kind === 'generating') {
-    const decodeRequest: DecodeRequest = { slot, tokens: request.tokens, sampling, guide, topLogprobs: request.topLogprobs }
+    const { index, keep, share } = slot
+    const { tokens, topLogprobs } = request
+    const decodeRequest: DecodeRequest = { slot: index, tokens, keep, share, sampling, guide, topLogprobs }
     return engine.decode(decodeRequest, signal)
   }
-  return decodeRemotely({ engine, slot, request, sampling, guide }, signal)
+  return decodeRemotely({ engine, slot: slot.index, request, sampling, guide }, signal)
 }
 
 /** Reads the tokens and yields the deltas; returns why the answer is complete. */
 async function* read(
   engine: GeneratingEngine | RemoteEngine,
-  metrics: WorkerMetrics,
   tokens: AsyncIterable<DecodedToken | RemoteEnd>,
   answer: Answer,
   tally: Tally,
   maxTokens: number,
+  took: (token: number) => void,
 ): AsyncGenerator<GenerateEvent, End, undefined> {
   for await (const decoded of tokens) {
     if ('ended' in decoded) {
@@ -139,7 +178,7 @@ async function* read(
       const reason = decoded.ended === 'turn' || stop !== undefined ? FinishReason.STOP : FinishReason.LENGTH
       return { reason, stopSequence: stop, reasoningTokens: answer.reasoningTokens }
     }
-    countToken(tally, metrics)
+    took(decoded.token)
     const turnEnded = engine.isEndOfGeneration(decoded.token)
     const last = turnEnded ? 'turn' : tally.outputTokens >= maxTokens ? 'limit' : undefined
     const { delta, stop } = answer.push(decoded, last)
@@ -185,7 +224,8 @@ function report(
   if (tally.gotSlot !== undefined) metrics.queue.observe(Number(queueUs) / 1e6)
   if (tally.firstToken !== undefined) {
     metrics.prefill.observe(Number(prefillUs) / 1e6)
-    metrics.tokens.inc({ direction: 'input' }, request.tokens.length)
+    metrics.tokens.inc({ direction: 'input' }, request.tokens.length - tally.cachedTokens)
+    metrics.tokens.inc({ direction: 'cached' }, tally.cachedTokens)
     metrics.tokens.inc({ direction: 'output' }, outputTokens)
   }
   const fields = {
@@ -193,6 +233,7 @@ function report(
     outcome,
     ...(failure === undefined ? {} : { reason: failure.error.reason }),
     inputTokens: request.tokens.length,
+    cachedTokens: tally.cachedTokens,
     outputTokens,
     queueUs: Number(queueUs),
     prefillUs: Number(prefillUs),

@@ -12,7 +12,7 @@ import { serveEngine } from './serve-engine.ts'
 await runService('inference-worker', async (context: ServiceContext): Promise<RunningService> => serveEngine(context, await loadEngine(context)))
 
 async function loadEngine({ config, log }: ServiceContext): Promise<Engine> {
-  const { model, slots, contextLength, batchSize, threads, gpu } = config.inferenceWorker
+  const { model, slots, spareSlot, contextLength, batchSize, threads, gpu } = config.inferenceWorker
   const served = servedModels(config)
   const entry = model === '' && served.length === 1 ? served[0] : served.find(({ id }) => id === model)
   if (entry === undefined) {
@@ -21,7 +21,7 @@ async function loadEngine({ config, log }: ServiceContext): Promise<Engine> {
   const path = await modelPath(entry, config.home)
   try {
     if (config.inferenceWorker.engine === 'openai') return await createOpenaiEngine(await openaiOptions(config, entry.id, path), log)
-    return await createLlamaEngine({ model: entry.id, path, slots, contextLength, batchSize, threads: threads === 0 ? ownThreads() : threads, gpu }, log)
+    return await createLlamaEngine({ model: entry.id, path, slots, spareSlots: spareSlot && slots < 256 ? 1 : 0, contextLength, batchSize, threads: threads === 0 ? ownThreads() : threads, gpu }, log)
   } catch (thrown) {
     // Starting again mends none of these.
     if (thrown instanceof EngineLoadError) throw new FatalStartError(thrown.message)

@@ -18,7 +18,7 @@ export function createMetrics(registry: Registry) {
     }),
     tokens: new Counter({
       name: 'intramuros_worker_tokens_total',
-      help: 'Tokens by direction: input (evaluated prompts), output (sampled).',
+      help: 'Tokens by direction: input (of prompts, evaluated), cached (of prompts, held by the slot), output (sampled).',
       labelNames: ['direction'],
       registers,
     }),

@@ -10,10 +10,10 @@ const probeIntervalMs = 30_000
 
 /** The inference service over an engine, whichever it is. */
 export async function serveEngine({ config, log, registry, identity, serverCalls }: ServiceContext, engine: Engine): Promise<RunningService> {
-  const { listen, maxQueued, stepTimeoutSeconds } = config.inferenceWorker
+  const { listen, maxQueued, queueTimeoutSeconds, stepTimeoutSeconds } = config.inferenceWorker
   const service = createInferenceService({
     engine,
-    options: { maxQueued, stepTimeoutMs: stepTimeoutSeconds * 1000, probeIntervalMs },
+    options: { maxQueued, queueTimeoutMs: queueTimeoutSeconds * 1000, stepTimeoutMs: stepTimeoutSeconds * 1000, probeIntervalMs },
     log,
     metrics: createMetrics(registry),
     // Native code that does not return can only be ended with its process, and exit() would wait for it. The launcher starts another.

@@ -20,7 +20,7 @@ async function started(upstream: ScriptedUpstream): Promise<InferenceService> {
   const onHang = vi.fn<() => void>()
   const service = createInferenceService({
     engine: await connectEngine(options, upstreamVocabulary, log),
-    options: { maxQueued: 8, stepTimeoutMs: 60_000, probeIntervalMs: 60_000 },
+    options: { maxQueued: 8, queueTimeoutMs: 60_000, stepTimeoutMs: 60_000, probeIntervalMs: 60_000 },
     log,
     metrics: createMetrics(new Registry()),
     onHang,

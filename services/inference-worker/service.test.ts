@@ -22,7 +22,7 @@ async function startService(script: Script = {}, options: Partial<InferenceOptio
   const engine = createScriptedEngine(script)
   const service = createInferenceService({
     engine,
-    options: { maxQueued: 8, stepTimeoutMs: 60_000, probeIntervalMs: 60_000, ...options },
+    options: { maxQueued: 8, queueTimeoutMs: 60_000, stepTimeoutMs: 60_000, probeIntervalMs: 60_000, ...options },
     log,
     metrics: createMetrics(registry),
     onHang,
@@ -325,7 +325,7 @@ describe('watching', () => {
     const { service, generate } = await startService({ slots: 2, tokens: 1000 })
     const stop = new AbortController()
     const states = service.watch({}, { requestId: 'w', peer: 'gateway', signal: stop.signal })[Symbol.asyncIterator]()
-    expect((await states.next()).value).toEqual({ model: 'scripted', contextLength: 4096, slots: 2, running: 0, queued: 0 })
+    expect((await states.next()).value).toMatchObject({ model: 'scripted', contextLength: 4096, slots: 2, running: 0, queued: 0 })
     const since = performance.now()
     const requests = [generate(), generate(), generate()].map((events) => events[Symbol.asyncIterator]())
     const waiting = requests.map((events) => events.next())

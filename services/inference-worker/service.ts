@@ -16,12 +16,15 @@ import { generate, type RequestContext } from './generate.ts'
 import { type LinkedAbort, linkAbort } from './linked-abort.ts'
 import type { WorkerMetrics } from './metrics.ts'
 import { probe } from './probe.ts'
+import { createWorkerLoad } from './load.ts'
 import { createSlots } from './slots.ts'
 import { watch } from './watch.ts'
 
 export interface InferenceOptions {
   /** Most requests that wait for a slot. */
   maxQueued: number
+  /** Longest wait for one. */
+  queueTimeoutMs: number
   /** A decode step that takes longer means that the engine hangs. */
   stepTimeoutMs: number
   /** How often a free engine must show that it still answers. */
@@ -52,16 +55,29 @@ export interface InferenceService {
   close(): Promise<void>
 }
 
+/** Tokens: more than what chat templates begin with. */
+const leastKept = 16
+
 /** How often the engine is looked at. */
 const tickMs = 250
 /** How soon after a failure a server elsewhere is tried again. */
 const retryMs = 1000
 
 export function createInferenceService({ engine, options, log, metrics, onHang }: InferenceServiceOptions): InferenceService {
-  const slots = createSlots({ count: engine.slots, maxQueued: options.maxQueued, now: () => performance.now() })
+  const generating = engine.kind === 'generating' ? engine : undefined
+  const slots = createSlots({
+    count: engine.slots,
+    spare: generating?.spareSlots ?? 0,
+    maxQueued: options.maxQueued,
+    queueTimeoutMs: options.queueTimeoutMs,
+    leastKept,
+    keepable: (index, count) => generating?.keepable(index, count) ?? 0,
+    now: () => performance.now(),
+  })
+  const load = createWorkerLoad()
   const calls = new Set<LinkedAbort>()
   const watches = new Set<LinkedAbort>()
-  const context: RequestContext = { engine, slots, log, metrics, admit, onEngineFailure }
+  const context: RequestContext = { engine, slots, load, log, metrics, admit, onEngineFailure }
   const constraints = engine.kind === 'embedding' ? undefined : createConstraints(engine)
   const probing = new AbortController()
   let answers = false
@@ -88,11 +104,14 @@ export function createInferenceService({ engine, options, log, metrics, onHang }
   }
 
   async function runProbe(): Promise<void> {
+    const slot = slots.borrow()
+    if (slot === undefined) return
     probedSince = performance.now()
-    const failed = await probe(engine, slots, probing.signal).then(
+    const failed = await probe(engine, slot.index, probing.signal).then(
       () => undefined,
       (thrown: unknown) => ({ thrown }),
     )
+    slot.giveBack()
     probedSince = undefined
     // Of a server that was restarted nobody tells that it is back.
     nextProbe = performance.now() + (failed !== undefined && engine.upstream !== undefined ? Math.min(retryMs, options.probeIntervalMs) : options.probeIntervalMs)
@@ -108,7 +127,9 @@ export function createInferenceService({ engine, options, log, metrics, onHang }
 
   function tick(): void {
     const now = performance.now()
-    const stuckMs = Math.max(engine.stepMs(), probedSince === undefined ? 0 : now - probedSince)
+    // To end this process would not help a server elsewhere; a probe of that ends by itself.
+    const probeMs = probedSince === undefined || engine.upstream !== undefined ? 0 : now - probedSince
+    const stuckMs = Math.max(engine.stepMs(), probeMs)
     if (!hangs && stuckMs > options.stepTimeoutMs) {
       hangs = true
       log.error({ stuckMs: Math.round(stuckMs) }, 'the engine hangs')
@@ -187,7 +208,7 @@ export function createInferenceService({ engine, options, log, metrics, onHang }
     watch: (_request, call) =>
       linked(watches, call.signal, (signal) => {
         admit()
-        return watch(engine, slots, signal)
+        return watch({ engine, slots, load }, signal)
       }),
     ready: () => answers && !hangs && !draining,
     async drain(signal) {

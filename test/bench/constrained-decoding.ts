@@ -27,10 +27,10 @@ const path = process.env['INTRAMUROS_TEST_MODEL'] ?? ''
 const log = pino({ enabled: false })
 const llama = await startLlama(log)
 const vocabulary = await loadVocabulary(llama, path)
-const engine = await createLlamaEngine({ model: 'm', path, slots: 4, contextLength: 2048, batchSize: 64, threads: 1, gpu: 'off' }, log)
+const engine = await createLlamaEngine({ model: 'm', path, slots: 4, spareSlots: 0, contextLength: 2048, batchSize: 64, threads: 1, gpu: 'off' }, log)
 const service = createInferenceService({
   engine,
-  options: { maxQueued: 8, stepTimeoutMs: 60_000, probeIntervalMs: 600_000 },
+  options: { maxQueued: 8, queueTimeoutMs: 60_000, stepTimeoutMs: 60_000, probeIntervalMs: 600_000 },
   log,
   metrics: createMetrics(new Registry()),
   onHang: () => process.exit(1),

@@ -275,10 +275,11 @@ describe('messages', () => {
     expect((await ask({ messages: given })).choices).toHaveLength(1)
   })
 
-  test('give the same prompt as parts and as a string', async () => {
-    const split = await ask({ messages: [{ role: 'user', content: [{ type: 'text', text: 'Name the capital ' }, { type: 'text', text: 'of France.' }] }] })
-    expect(textOf(split)).toBe(textOf(await ask()))
-    expect(split.usage).toEqual((await ask()).usage)
+  test('give the same prompt as parts and as a string of them, each on a line of its own', async () => {
+    const split = await ask({ messages: [{ role: 'user', content: [{ type: 'text', text: 'Name the capital' }, { type: 'text', text: 'of France.' }] }] })
+    const whole = await ask({ messages: [{ role: 'user', content: 'Name the capital\nof France.' }] })
+    expect(textOf(split)).toBe(textOf(whole))
+    expect(split.usage).toEqual(whole.usage)
   })
 
   test('that hold an image are refused with their place', async () => {

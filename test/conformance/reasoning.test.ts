@@ -108,8 +108,8 @@ describe('a budget of reasoning, with the real model', () => {
   })
 
   test('structured output comes after it, also when the model would rather end', async () => {
-    // To this, it has nothing to say but a few words of reasoning.
-    const { message } = await ask({ ...greedy, ...format, messages })
+    // To this, it has nothing to say but a few words of reasoning. It may not end after them, and goes on to the budget.
+    const { message } = await ask({ ...greedy, ...format, messages, thinking_budget_tokens: 24 })
     expect(parseJson(message.content)).toEqual({ sure: expect.any(Boolean) as boolean })
   })
 

@@ -23,8 +23,8 @@ beforeAll(async () => {
   const path = await minilmModel()
   server = await startLlamaServer({ model: path, args: ['--embedding'] })
   const log = pino({ level: 'silent' })
-  const engine = await createLlamaEngine({ model: 'm', path, slots: 1, contextLength: 0, batchSize: 512, threads: 1, gpu: 'off' }, log)
-  const options = { maxQueued: 1, stepTimeoutMs: 60_000, probeIntervalMs: 60_000 }
+  const engine = await createLlamaEngine({ model: 'm', path, slots: 1, spareSlots: 0, contextLength: 0, batchSize: 512, threads: 1, gpu: 'off' }, log)
+  const options = { maxQueued: 1, queueTimeoutMs: 60_000, stepTimeoutMs: 60_000, probeIntervalMs: 60_000 }
   service = createInferenceService({ engine, options, log, metrics: createMetrics(new Registry()), onHang: () => undefined })
   await vi.waitUntil(() => service.ready(), 60_000)
 })

@@ -91,6 +91,8 @@ async function ours(service: InferenceService, tokens: number[]): Promise<Answer
     },
     stop: [],
     stopUntil: [],
+    weight: 1,
+    batch: false,
     constraint: undefined,
     visibleTokens: [],
     reasoningBudget: undefined,
@@ -152,8 +154,8 @@ describe.each(weights)('$name', ({ name, float, tolerance, tie, atLeastSame }) =
     }
     server = await startLlamaServer({ model: path, args: ['--ctx-size', '1024'] })
     const log = pino({ level: 'silent' })
-    const engine = await createLlamaEngine({ model: 'm', path, slots: 1, contextLength: 1024, batchSize: 512, threads: 1, gpu: 'off' }, log)
-    const options = { maxQueued: 1, stepTimeoutMs: 60_000, probeIntervalMs: 60_000 }
+    const engine = await createLlamaEngine({ model: 'm', path, slots: 1, spareSlots: 0, contextLength: 1024, batchSize: 512, threads: 1, gpu: 'off' }, log)
+    const options = { maxQueued: 1, queueTimeoutMs: 60_000, stepTimeoutMs: 60_000, probeIntervalMs: 60_000 }
     service = createInferenceService({ engine, options, log, metrics: createMetrics(new Registry()), onHang: () => undefined })
     await vi.waitUntil(() => service.ready(), 60_000)
     for (const question of prompts) {

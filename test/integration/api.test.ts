@@ -193,12 +193,12 @@ describe('models', () => {
 test('an unknown parameter is refused for a team that takes none, with what may have been meant', async () => {
   const directory = openDirectory({ home: platform.home })
   try {
-    directory.setStrictParameters('default', true)
+    directory.changeTeam('default', { strictParameters: true })
     const reply = await post(platform, '/v1/chat/completions', { messages, temprature: 1 })
     expect(reply.status).toBe(400)
     expect(reply.json['error']).toMatchObject({ code: 'unknown_parameter', param: 'temprature', message: expect.stringContaining("'temperature'") as string })
   } finally {
-    directory.setStrictParameters('default', false)
+    directory.changeTeam('default', { strictParameters: false })
     directory.close()
   }
 })

@@ -22,14 +22,14 @@ let vocabulary: LlamaModel
 
 beforeAll(async () => {
   const path = await minilmModel()
-  const loaded = await createLlamaEngine({ model, path, slots: 3, contextLength: 0, batchSize: 512, threads: 1, gpu: 'off' }, log)
+  const loaded = await createLlamaEngine({ model, path, slots: 3, spareSlots: 0, contextLength: 0, batchSize: 512, threads: 1, gpu: 'off' }, log)
   if (loaded.kind !== 'embedding') throw new TypeError('not taken for an embedding model')
   engine = loaded
   const llama = await getLlama({ gpu: false, build: 'never', skipDownload: true, maxThreads: 1, logLevel: LlamaLogLevel.disabled })
   vocabulary = await llama.loadModel({ modelPath: path, vocabOnly: true })
   service = createInferenceService({
     engine,
-    options: { maxQueued: 8, stepTimeoutMs: 60_000, probeIntervalMs: 60_000 },
+    options: { maxQueued: 8, queueTimeoutMs: 60_000, stepTimeoutMs: 60_000, probeIntervalMs: 60_000 },
     log,
     metrics: createMetrics(new Registry()),
     onHang: () => undefined,

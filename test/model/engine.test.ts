@@ -58,7 +58,7 @@ describe('a real model', () => {
         answer({ tokens: chat(question), maxTokens: 8 }),
       ),
     )
-    for (let round = 0; round < 3; round += 1) expect(await answer(request)).toEqual(alone)
+    for (let round = 0; round < 3; round += 1) expect(await answer(request)).toEqual({ ...alone, cachedTokens: expect.any(Number) as number })
   })
 
   test('in a batch of others the greedy answer is mostly what it is alone', async () => {
@@ -75,7 +75,7 @@ describe('a real model', () => {
     let agreeing = 0
     let all = 0
     for (let round = 0; round < 2; round += 1) {
-      for (const [index, { tokens }] of (await Promise.all(requests.map(answer))).entries()) {
+      for (const [index, { tokens }] of (await Promise.all(requests.map((one) => answer(one)))).entries()) {
         const differs = tokens.findIndex((token, place) => token !== alone[index]?.tokens[place])
         agreeing += differs < 0 ? tokens.length : differs
         all += tokens.length
@@ -246,7 +246,7 @@ describe('what can not be loaded', () => {
 
   // 48 GB of KV cache.
   test.skipIf(totalmem() > 40e9)('too little memory for the slots is told', async () => {
-    expect(await load(folder, { slots: 256, contextLength: 8192 })).toMatchObject({
+    expect(await load(folder, { slots: 255, contextLength: 8192 })).toMatchObject({
       status: 3,
       told: { reason: 'out_of_memory' },
     })

@@ -26,6 +26,8 @@ export function generateRequest(fields: Partial<Omit<GenerateRequest, 'sampling'
     visibleTokens: [],
     reasoningBudget: undefined,
     topLogprobs: undefined,
+    weight: 0,
+    batch: false,
   }
   return { ...request, ...only(fields, Object.keys(request)), sampling: { ...greedy, ...only(fields, [...Object.keys(greedy), 'seed']) } }
 }

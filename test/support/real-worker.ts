@@ -7,7 +7,7 @@ import type { DecodeRequest, GeneratingEngine, Sampling } from '../../services/i
 import { createLlamaEngine } from '../../services/inference-worker/engines/llama.ts'
 import type { LlamaEngineOptions } from '../../services/inference-worker/engines/llama-options.ts'
 import { createMetrics } from '../../services/inference-worker/metrics.ts'
-import { createInferenceService, type InferenceService } from '../../services/inference-worker/service.ts'
+import { createInferenceService, type InferenceOptions, type InferenceService } from '../../services/inference-worker/service.ts'
 import { generateRequest, greedy } from './generate-request.ts'
 
 export type Request = Parameters<typeof generateRequest>[0]
@@ -20,6 +20,7 @@ export interface Answer {
   stopSequence: string | undefined
   outputTokens: number
   reasoningTokens: number
+  cachedTokens: number
 }
 
 /** The inference service in this process over the real test model, with what tests do with it. */
@@ -32,7 +33,7 @@ export interface RealWorker {
   readonly lines: readonly string[]
   chat(question: string): number[]
   generate(request: Request, signal?: AbortSignal): AsyncIterable<GenerateEvent>
-  answer(request: Request): Promise<Answer>
+  answer(request: Request, signal?: AbortSignal): Promise<Answer>
   close(): Promise<void>
 }
 
@@ -40,7 +41,8 @@ export const realModel = 'smollm2-135m-instruct'
 export const realOptions: LlamaEngineOptions = {
   model: realModel,
   path: process.env['INTRAMUROS_TEST_MODEL'] ?? '',
-  slots: 5,
+  slots: 4,
+  spareSlots: 1,
   contextLength: 1024,
   batchSize: 512,
   threads: 1,
@@ -52,6 +54,8 @@ export const greedySampling: Sampling = { ...greedy, logitBias: new Map(), seed:
 export const plainDecode: DecodeRequest = {
   slot: 0,
   tokens: [504, 3575],
+  keep: 0,
+  share: { weight: 1, batch: false, served: 0, waiting: 0 },
   sampling: greedySampling,
   guide: undefined,
   topLogprobs: undefined,
@@ -59,7 +63,7 @@ export const plainDecode: DecodeRequest = {
 
 const forever = new AbortController().signal
 
-export async function startRealWorker(): Promise<RealWorker> {
+export async function startRealWorker(more: Partial<InferenceOptions> = {}): Promise<RealWorker> {
   const lines: string[] = []
   const log = pino({ base: null }, { write: (line: string) => void lines.push(line) })
   const llama = await getLlama({ gpu: false, build: 'never', skipDownload: true, maxThreads: 1, logLevel: LlamaLogLevel.disabled })
@@ -68,7 +72,7 @@ export async function startRealWorker(): Promise<RealWorker> {
   if (engine.kind !== 'generating') throw new TypeError('not a model that generates')
   const service = createInferenceService({
     engine,
-    options: { maxQueued: 8, stepTimeoutMs: 60_000, probeIntervalMs: 60_000 },
+    options: { maxQueued: 8, queueTimeoutMs: 60_000, stepTimeoutMs: 60_000, probeIntervalMs: 60_000, ...more },
     log,
     metrics: createMetrics(new Registry()),
     onHang: () => undefined,
@@ -91,7 +95,7 @@ export async function startRealWorker(): Promise<RealWorker> {
     lines,
     chat,
     generate,
-    answer: (request) => readAnswer(generate(request)),
+    answer: (request, signal) => readAnswer(generate(request, signal)),
     async close() {
       await service.close()
       await vocabulary.dispose()
@@ -108,6 +112,7 @@ export async function readAnswer(events: AsyncIterable<GenerateEvent>): Promise<
     stopSequence: undefined,
     outputTokens: 0,
     reasoningTokens: 0,
+    cachedTokens: 0,
   }
   for await (const { event } of events) {
     if (event?.$case === 'delta') {
@@ -115,8 +120,8 @@ export async function readAnswer(events: AsyncIterable<GenerateEvent>): Promise<
       result.tokens.push(...event.value.tokens)
       result.logprobs.push(...event.value.logprobs)
     } else if (event?.$case === 'finish') {
-      const { reason, stopSequence, outputTokens, reasoningTokens } = event.value
-      Object.assign(result, { reason, stopSequence, outputTokens, reasoningTokens })
+      const { reason, stopSequence, outputTokens, reasoningTokens, cachedTokens } = event.value
+      Object.assign(result, { reason, stopSequence, outputTokens, reasoningTokens, cachedTokens })
     }
   }
   return result

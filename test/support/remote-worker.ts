@@ -43,7 +43,7 @@ export async function startRemoteWorker(url: string, path: string, change: Parti
   const engine = await createOpenaiEngine(options, log)
   const service = createInferenceService({
     engine,
-    options: { maxQueued: 8, stepTimeoutMs: 60_000, probeIntervalMs: 60_000 },
+    options: { maxQueued: 8, queueTimeoutMs: 60_000, stepTimeoutMs: 60_000, probeIntervalMs: 60_000 },
     log,
     metrics: createMetrics(new Registry()),
     onHang: () => undefined,

@@ -6,6 +6,8 @@ const forever = new AbortController().signal
 const request = (slot: number, tokens: readonly number[] = [1]): DecodeRequest => ({
   slot,
   tokens,
+  keep: 0,
+  share: { weight: 1, batch: false, served: 0, waiting: 0 },
   sampling: {
     temperature: 0,
     topP: 1,

@@ -5,6 +5,7 @@ import type { DecodedToken, GeneratingEngine } from '../../services/inference-wo
 export interface Script {
   model?: string
   slots?: number
+  spareSlots?: number
   contextLength?: number
   /** Length of an answer, its end-of-generation token not counted. Default: 8. */
   tokens?: number
@@ -31,8 +32,10 @@ const vocabularySize = 1_000_000
 
 /** Stands for a model: deterministic, the same interface, and it notices when a slot is used twice at a time. */
 export function createScriptedEngine(script: Script = {}): GeneratingEngine {
-  const { model = 'scripted', slots = 4, contextLength = 4096, delayMs = 0 } = script
+  const { model = 'scripted', slots = 4, spareSlots = 0, contextLength = 4096, delayMs = 0 } = script
   const inUse = new Set<number>()
+  /** Tokens that each slot holds evaluated. */
+  const held = new Map<number, readonly number[]>()
   const closing = Promise.withResolvers<void>()
   let closed = false
   let hungSince: number | undefined
@@ -59,24 +62,35 @@ export function createScriptedEngine(script: Script = {}): GeneratingEngine {
     kind: 'generating',
     model,
     slots,
+    spareSlots,
     contextLength,
     vocabularySize,
     texts: { text, spelling: (token) => (token === endOfGeneration ? Buffer.from('<|end|>') : text(token)), addsSpace: false },
-    async *decode({ slot, tokens, sampling: { seed, temperature }, guide, topLogprobs }, signal) {
-      if (slot < 0 || slot >= slots || inUse.has(slot)) throw new Error(`slot ${slot} is not free`)
+    async *decode({ slot, tokens, keep, sampling: { seed, temperature }, guide, topLogprobs }, signal) {
+      if (slot < 0 || slot >= slots + spareSlots || inUse.has(slot)) throw new Error(`slot ${slot} is not free`)
+      const kept = held.get(slot)?.slice(0, keep) ?? []
+      if (kept.length < keep || keep >= tokens.length || kept.some((token, index) => token !== tokens[index])) throw new Error(`slot ${slot} does not hold that`)
       inUse.add(slot)
+      const evaluated = [...kept]
+      held.set(slot, evaluated)
       try {
         const salt = temperature === 0 ? 0 : seed
         const answer = script.answer?.(tokens) ?? (script.text === undefined ? undefined : byteTokens(script.text)) ?? wordsFor(tokens, script.tokens ?? 8, salt)
         for (let count = 0; ; count += 1) {
           await beforeToken(count)
           if (signal.aborted || closed) return
-          yield withLogprobs(guide?.forced() ?? answer[count] ?? endOfGeneration, topLogprobs)
+          if (count === 0) evaluated.push(...tokens.slice(keep))
+          const token = guide?.forced() ?? answer[count] ?? endOfGeneration
+          yield withLogprobs(token, topLogprobs)
+          evaluated.push(token)
         }
       } finally {
         inUse.delete(slot)
       }
     },
+    held: (slot) => held.get(slot)?.length ?? 0,
+    keepable: (slot, count) => Math.min(count, held.get(slot)?.length ?? 0),
+    check: () => beforeToken(0),
     isEndOfGeneration: (token) => token === endOfGeneration,
     stepMs: () => (hungSince === undefined ? 0 : performance.now() - hungSince),
     async close() {

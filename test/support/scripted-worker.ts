@@ -14,9 +14,9 @@ await runService('inference-worker', (context) => {
   return serveEngine(context, script.embedding === true ? createScriptedEmbeddingEngine(script) : sparingProbes(script))
 })
 
-/** What goes wrong on purpose must not go wrong in the probe that makes the worker ready, a prompt of one token. */
+/** What goes wrong on purpose must not go wrong in the probe that makes the worker ready. */
 function sparingProbes(script: Script): GeneratingEngine {
   const engine = createScriptedEngine(script)
   const healthy = createScriptedEngine({ model: engine.model, slots: engine.slots, contextLength: engine.contextLength })
-  return { ...engine, decode: (request, signal) => (request.tokens.length === 1 ? healthy : engine).decode(request, signal) }
+  return { ...engine, check: (slot, signal) => healthy.check(slot, signal) }
 }

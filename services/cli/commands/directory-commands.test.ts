@@ -104,17 +104,22 @@ test('teams are added with their models, listed and removed', async () => {
   })
   await createKey('research')
   const { out } = await run('teams', 'list')
-  expect(out.split('\n')[0]).toMatch(/^TEAM +MODELS +UNKNOWN PARAMETERS +LIVE KEYS +CREATED$/)
-  expect(out).toMatch(/^default +every served model +ignored +0 +\S+Z$/m)
-  expect(out).toMatch(/^research +small, large +ignored +1 +\S+Z$/m)
+  expect(out.split('\n')[0]).toMatch(/^TEAM +MODELS +UNKNOWN PARAMETERS +WEIGHT +PRIORITY +LIVE KEYS +CREATED$/)
+  expect(out).toMatch(/^default +every served model +ignored +1 +interactive +0 +\S+Z$/m)
+  expect(out).toMatch(/^research +small, large +ignored +1 +interactive +1 +\S+Z$/m)
   expect(await json('teams', 'list')).toMatchObject([
     { name: 'default', models: [], liveKeys: 0 },
     { name: 'research', models: ['small', 'large'], liveKeys: 1 },
   ])
-  expect(await run('teams', 'set', 'research', '--unknown-parameters', 'refuse')).toMatchObject({ status: 0, out: 'Unknown parameters in requests of team "research" are refused.\n' })
+  expect(await run('teams', 'set', 'research', '--unknown-parameters', 'refuse')).toMatchObject({ status: 0, out: 'Team "research": unknown parameters are refused, weight 1, priority interactive.\n' })
   expect(await json('teams', 'list')).toMatchObject([{ strictParameters: false }, { name: 'research', strictParameters: true }])
   expect(await json('teams', 'set', 'research', '--unknown-parameters', 'ignore')).toMatchObject({ strictParameters: false })
-  expect(await run('teams', 'set', 'research', '--unknown-parameters', 'maybe')).toMatchObject({ status: 2, out: '' })
+  expect(await json('teams', 'set', 'research', '--weight', '2.5', '--priority', 'batch')).toMatchObject({ strictParameters: false, weight: 2.5, batch: true })
+  expect(await json('teams', 'set', 'research', '--priority', 'interactive')).toMatchObject({ weight: 2.5, batch: false })
+  for (const wrong of [['--unknown-parameters', 'maybe'], ['--weight', 'much'], ['--weight', ''], ['--priority', 'high'], []]) {
+    expect(await run('teams', 'set', 'research', ...wrong)).toMatchObject({ status: 2, out: '' })
+  }
+  expect(await run('teams', 'set', 'research', '--weight', '0')).toMatchObject({ status: 1, err: expect.stringContaining('from 0.001 to 1000') as string })
   expect(await run('teams', 'remove', 'research')).toMatchObject({ status: 1, out: '' })
   const forced = await run('teams', 'remove', 'research', '--force')
   expect(forced.status).toBe(0)

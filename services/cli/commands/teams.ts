@@ -1,4 +1,5 @@
 import type { Command } from 'commander'
+import type { TeamChanges } from '../../shared/directory/directory.ts'
 import { type CommandContext, misused, withDirectory } from './context.ts'
 import { table } from './table.ts'
 
@@ -31,15 +32,16 @@ export function registerTeams(program: Command, { home, knownModels, out, err }:
     .command('set')
     .description('change what holds for a team')
     .argument('<name>')
-    .requiredOption('--unknown-parameters <refuse|ignore>', 'what becomes of request parameters that the API does not know; ignored ones are named in the header x-intramuros-ignored')
+    .option('--unknown-parameters <refuse|ignore>', 'what becomes of request parameters that the API does not know; ignored ones are named in the header x-intramuros-ignored')
+    .option('--weight <number>', "its share where teams wait for each other, from 0.001 to 1000; 2 is twice another's share (default of a new team: 1)")
+    .option('--priority <interactive|batch>', "batch: its requests can wait for others' (default of a new team: interactive)")
     .option('--json', 'print JSON')
-    .action((name: string, options: { unknownParameters: string; json?: true }, command: Command) => {
-      const { unknownParameters: choice } = options
-      if (choice !== 'refuse' && choice !== 'ignore') misused(command, '--unknown-parameters takes "refuse" or "ignore".')
+    .action((name: string, { json, ...options }: SetOptions & { json?: true }, command: Command) => {
+      const changes = changesOf(command, options)
       withDirectory({ home: home() }, (directory) => {
-        const team = directory.setStrictParameters(name, choice === 'refuse')
-        if (options.json) out.write(`${JSON.stringify(team)}\n`)
-        else out.write(`Unknown parameters in requests of team "${name}" are ${team.strictParameters ? 'refused' : 'ignored'}.\n`)
+        const team = directory.changeTeam(name, changes)
+        if (json) out.write(`${JSON.stringify(team)}\n`)
+        else out.write(`Team "${name}": unknown parameters are ${team.strictParameters ? 'refused' : 'ignored'}, weight ${team.weight}, priority ${priorityOf(team)}.\n`)
       })
     })
 
@@ -50,10 +52,12 @@ export function registerTeams(program: Command, { home, knownModels, out, err }:
     .action((options: { json?: true }) =>
       withDirectory({ home: home(), readOnly: true }, (directory) => {
         const live = directory.listKeys().filter((key) => key.revokedAt === undefined)
-        const list = directory.listTeams().map(({ name, models, strictParameters, createdAt }) => ({
+        const list = directory.listTeams().map(({ name, models, strictParameters, weight, batch, createdAt }) => ({
           name,
           models,
           strictParameters,
+          weight,
+          batch,
           createdAt,
           liveKeys: live.filter((key) => key.team === name).length,
         }))
@@ -61,8 +65,8 @@ export function registerTeams(program: Command, { home, knownModels, out, err }:
           out.write(`${JSON.stringify(list)}\n`)
           return
         }
-        const rows = list.map((team) => [team.name, modelsText(team.models), team.strictParameters ? 'refused' : 'ignored', String(team.liveKeys), team.createdAt])
-        out.write(table(['TEAM', 'MODELS', 'UNKNOWN PARAMETERS', 'LIVE KEYS', 'CREATED'], rows, 'There are no teams.'))
+        const rows = list.map((team) => [team.name, modelsText(team.models), team.strictParameters ? 'refused' : 'ignored', String(team.weight), priorityOf(team), String(team.liveKeys), team.createdAt])
+        out.write(table(['TEAM', 'MODELS', 'UNKNOWN PARAMETERS', 'WEIGHT', 'PRIORITY', 'LIVE KEYS', 'CREATED'], rows, 'There are no teams.'))
       }),
     )
 
@@ -79,6 +83,29 @@ export function registerTeams(program: Command, { home, knownModels, out, err }:
         else out.write(`Removed team "${name}"${revoked.length === 0 ? '' : ` and revoked ${revoked.join(', ')}`}.\n`)
       }),
     )
+}
+
+interface SetOptions {
+  unknownParameters?: string
+  weight?: string
+  priority?: string
+}
+
+function changesOf(command: Command, { unknownParameters, weight, priority }: SetOptions): TeamChanges {
+  if (unknownParameters === undefined && weight === undefined && priority === undefined) misused(command, 'Nothing is to be changed: give --unknown-parameters, --weight or --priority.')
+  if (unknownParameters !== undefined && unknownParameters !== 'refuse' && unknownParameters !== 'ignore') misused(command, '--unknown-parameters takes "refuse" or "ignore".')
+  if (priority !== undefined && priority !== 'interactive' && priority !== 'batch') misused(command, '--priority takes "interactive" or "batch".')
+  const number = weight === undefined || weight.trim() === '' ? Number.NaN : Number(weight)
+  if (weight !== undefined && !Number.isFinite(number)) misused(command, '--weight takes a number from 0.001 to 1000.')
+  return {
+    ...(unknownParameters === undefined ? {} : { strictParameters: unknownParameters === 'refuse' }),
+    ...(weight === undefined ? {} : { weight: number }),
+    ...(priority === undefined ? {} : { batch: priority === 'batch' }),
+  }
+}
+
+function priorityOf({ batch }: { batch: boolean }): string {
+  return batch ? 'batch' : 'interactive'
 }
 
 /** Empty for "*". A list without ids is no list: an empty shell variable must not give a team every model. */

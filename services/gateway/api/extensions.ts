@@ -9,7 +9,7 @@ export const extensionFields = {
   add_special_tokens: refused([null, true], 'the prompt always has the tokens that its model wants.'),
   allowed_token_ids: refused([null, []], 'there is no such choice of tokens. Use logit_bias or grammar.'),
   bad_words: refused([null, []], 'words can not be banned. Use logit_bias.'),
-  cache_prompt: ignored(Type.Unknown(), 'Prefix caching is the worker\'s own affair.'),
+  cache_prompt: ignored(Type.Unknown(), 'Prompts are always cached, for their own team.'),
   cache_salt: ignored(Type.Unknown(), 'Caches are never shared between teams.'),
   continue_final_message: refused([null, false], "the last message can't be continued; a new turn begins."),
   dry_multiplier: refused([null, 0], 'there is no DRY sampler.'),

@@ -1,3 +1,4 @@
+import type { Share } from './step-plan.ts'
 import type { TokenTexts } from '../../shared/vocabulary/token-texts.ts'
 
 /**
@@ -34,14 +35,22 @@ export interface Vocabulary {
 /** Continues a text. */
 export interface GeneratingEngine extends Loaded, Vocabulary {
   readonly kind: 'generating'
+  /** Slots besides, numbered after the others. */
+  readonly spareSlots: number
   /**
-   * Empties the slot, evaluates the prompt in it and yields the tokens that follow, one for each decode step, without an end
-   * of its own: the caller stops at an end-of-generation token and before prompt and answer together pass `contextLength`. No
-   * token is drawn before the caller asks for it.
+   * Drops what the slot holds behind the first `keep` tokens, evaluates the rest of the prompt in it and yields the tokens that follow, one
+   * for each decode step, without an end of its own: the caller stops at an end-of-generation token and before prompt and answer together
+   * pass `contextLength`. No token is drawn before the caller asks for it.
    * When the signal aborts it ends without an error, within one decode step; when it has ended, the slot is free. Throws
    * whatever the engine failed with, and what the guide threw as it is.
    */
   decode(request: DecodeRequest, signal: AbortSignal): AsyncGenerator<DecodedToken, void, undefined>
+  /** How many tokens of the last request's prompt and answer the slot holds evaluated, from the first on. Not while it is in use. */
+  held(slot: number): number
+  /** How many of the first `count` tokens that the slot holds can be kept when those behind them are dropped. Not while it is in use. */
+  keepable(slot: number, count: number): number
+  /** Evaluates one token in a free slot; what the slot holds stays, where the model's memory can be cut. Throws when the engine does. */
+  check(slot: number, signal: AbortSignal): Promise<void>
 }
 
 /** Continues a text in another process, which draws the tokens by itself: nobody can have a say in each of them. */
@@ -54,6 +63,8 @@ export interface RemoteEngine extends Loaded, Vocabulary {
    * Throws UNAVAILABLE when the server has no room; else whatever the engine failed with.
    */
   complete(request: RemoteRequest, signal: AbortSignal): AsyncGenerator<DecodedToken | RemoteEnd, void, undefined>
+  /** Has one token drawn. Throws when the engine does, or has none to give. */
+  check(slot: number, signal: AbortSignal): Promise<void>
 }
 
 /** What another process says of itself. */
@@ -79,10 +90,14 @@ export interface EmbeddingEngine extends Loaded {
 }
 
 export interface DecodeRequest {
-  /** From 0 to `slots` - 1; one request at a time. */
+  /** From 0 to `slots` + `spareSlots` - 1; one request at a time. */
   slot: number
   /** Not empty, ids below `vocabularySize`. */
   tokens: readonly number[]
+  /** So many of the tokens the slot holds already, as `keepable` said; fewer than there are. 0 empties the slot. */
+  keep: number
+  /** Who is worked for. */
+  share: Share
   sampling: Sampling
   /** Has a say in every token. */
   guide: TokenGuide | undefined

@@ -1,6 +1,5 @@
 import {
   type LlamaContext,
-  type LlamaContextSequence,
   LlamaLogLevel,
   type LlamaModel,
   type Token,
@@ -8,17 +7,21 @@ import {
 import type { Logger } from '../../shared/log.ts'
 import type { DecodedToken, DecodeRequest, GeneratingEngine } from './engine.ts'
 import { EngineLoadError } from './load-error.ts'
-import { type LlamaInternals, type NativeSampler, noShift, openInternals } from './llama-internals.ts'
+import { createDecodeSteps, type DecodeSteps, type Evaluation } from './decode-steps.ts'
+import { type LlamaInternals, type NativeSampler, openInternals } from './llama-internals.ts'
 import type { LoadedModel } from './llama-load.ts'
 import { chooseContextLength, type LlamaEngineOptions } from './llama-options.ts'
 import { readTokenTable } from './llama-vocabulary.ts'
 import { createLogprobReader, type LogprobReader } from './logprob-reader.ts'
-import { createSteps, type Steps } from './step.ts'
+import type { Share } from './step-plan.ts'
 import { createTokenSampler } from './token-sampler.ts'
 import { createTokenTexts } from '../../shared/vocabulary/token-texts.ts'
 
 /** LLAMA_MAX_SEQ of llama.cpp. */
 const mostSlots = 256
+
+/** A prompt evaluated beside answers makes their steps no longer than this, whatever its length. */
+const mostMsBetweenTokens = 100
 
 /** Decodes on a loaded model. Throws EngineLoadError. */
 export async function createGeneratingEngine(
@@ -26,10 +29,11 @@ export async function createGeneratingEngine(
   options: LlamaEngineOptions,
   log: Logger,
 ): Promise<GeneratingEngine> {
-  if (options.slots > mostSlots)
+  const sequences = options.slots + options.spareSlots
+  if (sequences > mostSlots)
     throw new EngineLoadError(
       'too_many_slots',
-      `llama.cpp decodes at most ${mostSlots} requests at once; ${options.slots} slots were asked for.`,
+      `llama.cpp decodes at most ${mostSlots} requests at once; ${sequences} slots were asked for, the spare one included.`,
     )
   const table = readTokenTable(model, options.path)
   const contextLength = chooseContextLength(options.contextLength, model.trainContextSize, log)
@@ -38,24 +42,28 @@ export async function createGeneratingEngine(
     contextLength,
     batchSize: chooseBatchSize(options, llama.gpu === false),
   })
-  const steps = createSteps({ batchSize: context.batchSize, now: () => performance.now() })
-  const sequences = Array.from({ length: options.slots }, () => context.getSequence({ contextShift: noShift }))
-  const internals = openInternals(llama, model, context, sequences)
-  const allSlots = sequences.map((sequence): Slot => ({ sequence, sampler: internals.createSampler() }))
-  const decoder: Decoder = { internals, steps, logprobReader: createLogprobReader(internals) }
+  const internals = openInternals(llama, model, context)
+  const steps = createDecodeSteps({ decode: internals.decode, batchSize: context.batchSize, targetMs: mostMsBetweenTokens, now: () => performance.now() })
+  const allSlots = Array.from({ length: sequences }, (_, sequence): Slot => ({ sequence, sampler: internals.createSampler(), held: 0, failed: false }))
+  const decoder: Decoder = { internals, steps, logprobReader: createLogprobReader(internals), window: model.fileInsights.swaSize ?? 0 }
+  const rollsBack = !model.fileInsights.isRecurrent && !model.fileInsights.isHybrid
   return {
     kind: 'generating',
     model: options.model,
     contextLength,
     slots: options.slots,
+    spareSlots: options.spareSlots,
     vocabularySize: table.tokens.length,
     texts: createTokenTexts(table),
     decode: (request, signal) => decode(decoder, slotOf(allSlots, request.slot), request, signal),
+    held: (slot) => slotOf(allSlots, slot).held,
+    keepable: (slot, count) => (rollsBack ? keepable(decoder, slotOf(allSlots, slot), count) : keepableWhole(slotOf(allSlots, slot), count)),
+    check: (slot, signal) => check(decoder, slotOf(allSlots, slot), contextLength, signal),
     isEndOfGeneration: (token) => model.isEogToken(asTokens([token])[0]),
     stepMs: () => (steps.startedAt === undefined ? 0 : performance.now() - steps.startedAt),
     async close() {
       llama.logLevel = LlamaLogLevel.disabled
-      // Ends when no token is being drawn any more.
+      await steps.idle()
       await context.dispose()
       decoder.logprobReader.dispose()
       for (const { sampler } of allSlots) sampler.dispose()
@@ -66,47 +74,80 @@ export async function createGeneratingEngine(
 }
 
 interface Slot {
-  sequence: LlamaContextSequence
+  /** llama.cpp's number of it. */
+  readonly sequence: number
   /** Some hundred kilobytes to megabytes, freed only with the garbage: kept from one request to the next. */
-  sampler: NativeSampler
+  readonly sampler: NativeSampler
+  /** Tokens evaluated in it. */
+  held: number
+  /** A step with it failed: what it holds is not known. */
+  failed: boolean
 }
 
 interface Decoder {
   internals: LlamaInternals
-  steps: Steps
+  steps: DecodeSteps
   logprobReader: LogprobReader
+  /** Tokens of the model's sliding window; 0 for none. */
+  window: number
 }
 
-async function* decode(
-  { internals, steps, logprobReader }: Decoder,
-  { sequence, sampler }: Slot,
-  request: DecodeRequest,
-  signal: AbortSignal,
-): AsyncGenerator<DecodedToken, void, undefined> {
-  // Nothing of the request before may be reused: whose it was is not known here.
-  await sequence.clearHistory()
-  const prompt = asTokens(request.tokens)
-  let evaluated = 0
-  // The prompt goes in steps of its own choosing: a cancel needs not wait for all of it, and others' tokens go in the same steps.
+async function* decode(decoder: Decoder, slot: Slot, request: DecodeRequest, signal: AbortSignal): AsyncGenerator<DecodedToken, void, undefined> {
+  const { internals, steps, logprobReader } = decoder
+  truncate(decoder, slot, request.keep)
+  const sampler = createTokenSampler(internals, slot.sampler, logprobReader, request)
+  let tokens = Uint32Array.from(request.tokens).subarray(slot.held)
   for (;;) {
-    const granted = await steps.join(prompt.length - evaluated, signal)
-    if (granted === 0) return
-    if (evaluated + granted === prompt.length) break
-    try {
-      await sequence.evaluateWithoutGeneratingNewTokens(prompt.slice(evaluated, evaluated + granted))
-    } finally {
-      steps.done()
-    }
-    evaluated += granted
-  }
-  const tokenSampler = createTokenSampler(internals, sampler, logprobReader, request)
-  let tokens = prompt.slice(evaluated)
-  // Here the step is joined already; each round ends it and joins the next.
-  for (;;) {
-    const next = await internals.decode(sequence, tokens, tokenSampler.next).finally(steps.done)
+    const next = await steps.evaluate({ ...progressOf(slot), tokens, share: request.share, read: sampler.next }, signal)
+    if (next === undefined) return
     yield next
-    if ((await steps.join(1, signal)) === 0) return
-    tokens = asTokens([next.token])
+    tokens = Uint32Array.of(next.token)
+  }
+}
+
+/** Keeps the first tokens only; where that can't be, none. */
+function truncate({ internals }: Decoder, slot: Slot, keep: number): void {
+  if (keep >= slot.held && !slot.failed) return
+  const kept = !slot.failed && keep > 0 && internals.drop(slot.sequence, keep) ? keep : 0
+  if (kept === 0 && !internals.drop(slot.sequence, 0)) throw new Error('the slot could not be emptied')
+  slot.held = kept
+  slot.failed = false
+}
+
+/** Of a sliding window, tokens that have left it are gone: what is kept must have all of the window before it. */
+function keepable({ internals, window }: Decoder, { sequence, held }: Slot, count: number): number {
+  if (count >= held || window === 0) return Math.min(count, held)
+  return internals.firstPosition(sequence) <= Math.max(0, count - window) ? count : 0
+}
+
+/** A recurrent model's memory is one state, behind all tokens. */
+function keepableWhole({ held }: Slot, count: number): number {
+  return count >= held ? held : 0
+}
+
+async function check(decoder: Decoder, slot: Slot, contextLength: number, signal: AbortSignal): Promise<void> {
+  const { steps } = decoder
+  const held = slot.held < contextLength ? slot.held : 0
+  truncate(decoder, slot, held)
+  const evaluated = await steps.evaluate({ ...progressOf(slot), tokens: Uint32Array.of(0), share: checks, read: async () => true }, signal)
+  truncate(decoder, slot, held)
+  signal.throwIfAborted()
+  if (evaluated === undefined) throw new Error('the engine gave no logits')
+}
+
+const checks: Share = { weight: 1, batch: false, served: 0, waiting: 0 }
+
+function progressOf(slot: Slot): Pick<Evaluation<never>, 'sequence' | 'position' | 'onProgress' | 'onFailure'> {
+  return {
+    sequence: slot.sequence,
+    position: slot.held,
+    onProgress(count) {
+      slot.held += count
+    },
+    onFailure() {
+      slot.held = 0
+      slot.failed = true
+    },
   }
 }
 
@@ -126,28 +167,26 @@ function asTokens(tokens: readonly number[]): Token[] {
  * save nothing (measured: 5.0 ms of CPU a token in steps of 64 as in steps of 512, 6.1 in steps of 32), they only make it
  * longer.
  */
-function chooseBatchSize({ batchSize, slots }: LlamaEngineOptions, onCpu: boolean): number {
-  return Math.max(onCpu ? Math.min(batchSize, 64) : batchSize, slots)
+function chooseBatchSize({ batchSize, slots, spareSlots }: LlamaEngineOptions, onCpu: boolean): number {
+  return Math.max(onCpu ? Math.min(batchSize, 64) : batchSize, slots + spareSlots)
 }
 
 async function createContext(
   model: LlamaModel,
-  { slots, contextLength, batchSize, threads }: LlamaEngineOptions,
+  { slots, spareSlots, contextLength, batchSize, threads }: LlamaEngineOptions,
 ): Promise<LlamaContext> {
   try {
     return await model.createContext({
-      sequences: slots,
+      sequences: slots + spareSlots,
       contextSize: contextLength,
       batchSize,
       threads: { ideal: threads, min: threads },
-      // The steps never queue more than a batch holds; the other strategy (3.21, 3.22) loses count of what it has given.
-      batching: { itemPrioritizationStrategy: 'firstInFirstOut' },
       failedCreationRemedy: false,
     })
   } catch (thrown) {
     throw new EngineLoadError(
       'out_of_memory',
-      `There is not enough memory for ${slots} slots of ${contextLength} tokens. Lower the slots or the context length.`,
+      `There is not enough memory for ${slots + spareSlots} slots of ${contextLength} tokens. Lower the slots or the context length.`,
       thrown,
     )
   }

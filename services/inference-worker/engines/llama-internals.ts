@@ -1,24 +1,40 @@
-import type { Llama, LlamaContext, LlamaContextSequence, LlamaModel, Token } from 'node-llama-cpp'
+import type { Llama, LlamaContext, LlamaModel } from 'node-llama-cpp'
 import { EngineLoadError } from './load-error.ts'
-import { oneAtATime } from './one-at-a-time.ts'
 
 /**
- * What the engine needs of node-llama-cpp that it does not export: to draw several times from the same logits, and each time
- * in another way. All access to its internals is in this file; the version is pinned.
+ * What the engine needs of node-llama-cpp that it does not export: whole decode steps, and to draw several times from the same
+ * logits, each time in another way. All access to its internals is in this file; the version is pinned.
  */
 export interface LlamaInternals {
   createSampler(): NativeSampler
   /**
-   * Evaluates tokens, not none, and calls `read` with the place of the last one's logits, which are there until it has
-   * ended. Resolves with its result, or rejects with what it threw.
+   * One decode step. Resolves with the places of the logits of those that want them, in their order; the logits are there until the
+   * next step. No token may be drawn while a step is under way.
    */
-  decode<T>(sequence: LlamaContextSequence, tokens: Token[], read: (logits: number) => Promise<T>): Promise<T>
+  decode(entries: readonly BatchEntry[]): Promise<number[]>
+  /**
+   * Drops what a sequence holds from a position on. False, and nothing is dropped, where the model's memory can't be cut there: that of a
+   * recurrent model is one state.
+   */
+  drop(sequence: number, from: number): boolean
+  /** The first position that a sequence still holds: beyond 0 where old ones have left a sliding window; -1 when it holds none. */
+  firstPosition(sequence: number): number
   /** Draws a token. */
   sample(logits: number, sampler: NativeSampler): Promise<number>
   /** The tokens that the sampler's chain leaves, likeliest first, and their probabilities among each other. */
   candidates(logits: number, sampler: NativeSampler): Promise<{ token: number; probability: number }[]>
   /** Draws a token and tells its probability among those that the sampler's chain leaves. */
   probability(logits: number, sampler: NativeSampler): Promise<number>
+}
+
+export interface BatchEntry {
+  /** From 0. */
+  sequence: number
+  /** That of the first of the tokens, in the sequence. */
+  position: number
+  tokens: Uint32Array
+  /** The logits of the last token are wanted. */
+  logits: boolean
 }
 
 /** Of AddonSampler.cpp. Keeps its random state as long as the seed stays the same. */
@@ -41,6 +57,17 @@ export interface SamplerConfig {
   tokenBiasValues?: Float32Array
 }
 
+/** Of AddonContext.cpp, the part that is used. */
+interface NativeContext {
+  initBatch(size: number): void
+  /** Returns the places of the logits of the tokens at `logitIndexes`. */
+  addToBatch(sequence: number, position: number, tokens: Uint32Array, logitIndexes: Uint32Array): Uint32Array
+  decodeBatch(): Promise<void>
+  removeTokenCellsFromSequence(sequence: number, from: number, to: number): boolean
+  getSequenceKvCacheMinPosition(sequence: number): number
+  sampleToken: SampleToken
+}
+
 type SampleToken = (
   logits: number,
   sampler: NativeSampler,
@@ -48,55 +75,45 @@ type SampleToken = (
   confidence?: boolean,
 ) => Promise<number | [token: number, probabilities: number[] | undefined, confidence: number | undefined]>
 
-type DecodeTokens = (
-  this: LlamaContextSequence,
-  tokens: Token[],
-  logits: boolean[],
-  priority: undefined,
-  meter: unknown,
-  shift: unknown,
-  map: (logits: number) => Promise<null>,
-) => Promise<unknown>
+const contextMethods = ['initBatch', 'addToBatch', 'decodeBatch', 'removeTokenCellsFromSequence', 'getSequenceKvCacheMinPosition', 'sampleToken'] as const
 
-/** Never drop the beginning of a conversation to make room: the caller keeps to the context length. */
-export const noShift = {
-  size: 1,
-  strategy(): never {
-    throw new Error('the sequence is full')
-  },
-}
+const noLogits = new Uint32Array(0)
+/** To llama.cpp, the end of a sequence. */
+const toTheEnd = -1
 
 /** Throws EngineLoadError when something is not where it is known to be. */
-export function openInternals(
-  llama: Llama,
-  model: LlamaModel,
-  context: LlamaContext,
-  sequences: readonly LlamaContextSequence[],
-): LlamaInternals {
+export function openInternals(llama: Llama, model: LlamaModel, context: LlamaContext): LlamaInternals {
   const AddonSampler = functionIn(member(llama, '_bindings'), 'AddonSampler') as unknown as new (model: unknown) => NativeSampler
   const nativeModel = member(model, '_model')
-  const nativeContext = member(context, '_ctx')
-  for (const sequence of sequences) functionIn(sequence, '_decodeTokens')
-  // node-llama-cpp before 3.22 draws the tokens of a batch on several threads at once, without a lock, though llama.cpp puts
-  // the logits of a batch in their order only when they are first read: threads that read them together spoil them, and a
-  // request may get the token of another.
-  const sampleToken = oneAtATime(functionIn(nativeContext, 'sampleToken').bind(nativeContext) as SampleToken)
+  const native = nativeContext(context)
+  // llama.cpp puts the logits of a step in their order when they are first read, so the first to read them does it alone: threads that
+  // read them together before spoil them, and a request may get the token of another. Afterwards reading changes nothing.
+  let ordered: Promise<unknown> | undefined
+
+  const sampleToken: SampleToken = (...parameters) => {
+    if (ordered !== undefined) return ordered.then(() => native.sampleToken(...parameters))
+    const result = native.sampleToken(...parameters)
+    ordered = result.catch(() => undefined)
+    return result
+  }
 
   return {
     createSampler: () => new AddonSampler(nativeModel),
-    async decode<T>(sequence: LlamaContextSequence, tokens: Token[], read: (logits: number) => Promise<T>) {
-      const wanted: boolean[] = []
-      wanted[tokens.length - 1] = true
-      // What is thrown inside the callback would never reach us, and the context would stay locked.
-      let outcome: PromiseSettledResult<T> | undefined
-      await (functionIn(sequence, '_decodeTokens') as DecodeTokens).call(sequence, tokens, wanted, undefined, sequence.tokenMeter, noShift, async (logits) => {
-        ;[outcome] = await Promise.allSettled([read(logits)])
-        return null
-      })
-      if (outcome === undefined) throw new Error('the decode step gave no logits')
-      if (outcome.status === 'rejected') throw outcome.reason as Error
-      return outcome.value
+    async decode(entries) {
+      native.initBatch(entries.reduce((sum, { tokens }) => sum + tokens.length, 0))
+      const places: number[] = []
+      for (const { sequence, position, tokens, logits } of entries) {
+        const [place] = native.addToBatch(sequence, position, tokens, logits ? Uint32Array.of(tokens.length - 1) : noLogits)
+        if (!logits) continue
+        if (place === undefined) throw new Error('the decode step gave no logits')
+        places.push(place)
+      }
+      ordered = undefined
+      await native.decodeBatch()
+      return places
     },
+    drop: (sequence, from) => native.removeTokenCellsFromSequence(sequence, from, toTheEnd),
+    firstPosition: (sequence) => native.getSequenceKvCacheMinPosition(sequence),
     async sample(logits, sampler) {
       return drawn(await sampleToken(logits, sampler))
     },
@@ -115,6 +132,12 @@ export function openInternals(
       return (Array.isArray(result) ? result[2] : undefined) ?? 0
     },
   }
+}
+
+function nativeContext(context: LlamaContext): NativeContext {
+  const native = member(context, '_ctx')
+  for (const method of contextMethods) functionIn(native, method)
+  return native as NativeContext
 }
 
 function drawn(result: Awaited<ReturnType<SampleToken>>): number {

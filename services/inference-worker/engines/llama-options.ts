@@ -6,8 +6,10 @@ export interface LlamaEngineOptions {
   model: string
   /** The GGUF file. */
   path: string
-  /** Requests that are decoded at once, at most 256. */
+  /** Requests that are decoded at once, with the spare ones at most 256. */
   slots: number
+  /** Slots besides, of generating models. */
+  spareSlots: number
   /** Tokens for each slot, bounded by what the model was trained for; 0: just that. */
   contextLength: number
   /** Most tokens in one decode call; raised to `slots`, and on the CPU bounded by 64. */

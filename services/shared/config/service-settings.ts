@@ -216,7 +216,20 @@ export const inferenceWorker = {
       maximum: 100_000,
       default: 128,
       unit: 'requests',
-      description: 'Requests that wait for a slot; one more is refused.',
+      description: 'Requests that wait for a slot; of more, the last that came of the team with the most is refused.',
+    },
+    queueTimeoutSeconds: {
+      type: 'integer',
+      minimum: 1,
+      maximum: 86_400,
+      default: 120,
+      unit: 'seconds',
+      description: 'Longest wait for a slot; a request that would surely wait longer is refused at once.',
+    },
+    spareSlot: {
+      type: 'boolean',
+      default: true,
+      description: 'One slot more, taken only by a team that has none while all others are taken, so that it needs not wait for them. It takes as much memory as any other.',
     },
     stepTimeoutSeconds: {
       type: 'integer',

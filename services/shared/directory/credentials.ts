@@ -1,6 +1,6 @@
 import type { DatabaseSync } from 'node:sqlite'
 import { isSecret } from './api-key.ts'
-import { blobOf, numberOf, textOf, transaction } from './database.ts'
+import { blobOf, numberOf, type Row, textOf, transaction } from './database.ts'
 import { hmacOf } from './hmac-key.ts'
 import { modelsOf } from './models-column.ts'
 
@@ -13,6 +13,10 @@ export interface Credential {
   readonly models: readonly string[]
   /** The team takes no unknown parameters. */
   readonly strictParameters: boolean
+  /** The team's share where teams wait for each other. */
+  readonly weight: number
+  /** The team's requests can wait for others'. */
+  readonly batch: boolean
   mayUse(model: string): boolean
 }
 
@@ -33,7 +37,7 @@ export interface Credentials {
 export function createCredentials(database: DatabaseSync, hmacKey: Uint8Array): Credentials {
   const dataVersion = database.prepare('PRAGMA data_version')
   const liveKeys = database.prepare(
-    `SELECT api_key.id, api_key.team, api_key.hmac, team.models, team.strict_parameters
+    `SELECT api_key.id, api_key.team, api_key.hmac, team.models, team.strict_parameters, team.weight, team.batch
      FROM api_key JOIN team ON team.name = api_key.team WHERE api_key.revoked_at IS NULL`,
   )
   let loadedVersion: number | undefined
@@ -49,7 +53,7 @@ export function createCredentials(database: DatabaseSync, hmacKey: Uint8Array): 
       for (const row of liveKeys.iterate()) {
         loaded.set(
           Buffer.from(blobOf(row, 'hmac')).toString('hex'),
-          credential(textOf(row, 'team'), textOf(row, 'id'), modelsOf(row), numberOf(row, 'strict_parameters') !== 0),
+          credential(row),
         )
       }
       byHmac = loaded
@@ -70,7 +74,16 @@ export function createCredentials(database: DatabaseSync, hmacKey: Uint8Array): 
   }
 }
 
-function credential(team: string, keyId: string, models: readonly string[], strictParameters: boolean): Credential {
+function credential(row: Row): Credential {
+  const models = modelsOf(row)
   const allowed = new Set(models)
-  return Object.freeze({ team, keyId, models, strictParameters, mayUse: (model: string) => allowed.size === 0 || allowed.has(model) })
+  return Object.freeze({
+    team: textOf(row, 'team'),
+    keyId: textOf(row, 'id'),
+    models,
+    strictParameters: numberOf(row, 'strict_parameters') !== 0,
+    weight: numberOf(row, 'weight'),
+    batch: numberOf(row, 'batch') !== 0,
+    mayUse: (model: string) => allowed.size === 0 || allowed.has(model),
+  })
 }

@@ -13,7 +13,7 @@ export interface OpenDatabase {
   hmacKey: Buffer
 }
 
-const schemaVersion = 2
+const schemaVersion = 3
 
 // A key's team is plain text: revoked keys outlive their team, so that an id in an old audit record can still be told.
 const schema = `
@@ -21,6 +21,8 @@ CREATE TABLE team (
   name TEXT PRIMARY KEY,
   models TEXT NOT NULL CHECK (json_valid(models)),
   strict_parameters INTEGER NOT NULL DEFAULT 0,
+  weight REAL NOT NULL DEFAULT 1,
+  batch INTEGER NOT NULL DEFAULT 0,
   created_at TEXT NOT NULL
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE api_key (
@@ -36,7 +38,10 @@ PRAGMA user_version = ${schemaVersion};
 `
 
 /** What brings a file of the version before to each version. */
-const migrations: ReadonlyMap<number, string> = new Map([[2, 'ALTER TABLE team ADD COLUMN strict_parameters INTEGER NOT NULL DEFAULT 0']])
+const migrations: ReadonlyMap<number, string> = new Map([
+  [2, 'ALTER TABLE team ADD COLUMN strict_parameters INTEGER NOT NULL DEFAULT 0'],
+  [3, 'ALTER TABLE team ADD COLUMN weight REAL NOT NULL DEFAULT 1; ALTER TABLE team ADD COLUMN batch INTEGER NOT NULL DEFAULT 0'],
+])
 
 /** Waiting for another process stops the event loop: a writer is a short command, a reader may be a gateway. */
 const writerWaitMs = 5000

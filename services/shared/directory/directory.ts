@@ -6,7 +6,7 @@ import { numberOf, openDatabase, optionalTextOf, type Row, textOf, transaction }
 import { DirectoryError, withDirectoryErrors } from './directory-error.ts'
 import { hmacOf } from './hmac-key.ts'
 import { modelsOf } from './models-column.ts'
-import { checkLabel, checkModels, checkTeamName, unknownKey, unknownTeam } from './names.ts'
+import { checkLabel, checkModels, checkTeamName, checkWeight, unknownKey, unknownTeam } from './names.ts'
 
 export interface Team {
   name: string
@@ -14,9 +14,16 @@ export interface Team {
   models: readonly string[]
   /** Requests with parameters that the API does not know are refused; else these are ignored, and named in a response header. */
   strictParameters: boolean
+  /** Its share where teams wait for each other, from 0.001 to 1000; 2 is twice the share of 1. */
+  weight: number
+  /** All of its requests are work that can wait for others'. */
+  batch: boolean
   /** RFC 3339, UTC. */
   createdAt: string
 }
+
+/** What can be changed of a team. */
+export type TeamChanges = Partial<Pick<Team, 'strictParameters' | 'weight' | 'batch'>>
 
 export interface ApiKey {
   id: string
@@ -45,8 +52,8 @@ export interface DirectoryOptions {
 export interface Directory {
   /** `models`: empty for every served model. Each must be among `knownModels` when that is given. */
   addTeam(name: string, models: readonly string[], knownModels?: readonly string[]): Team
-  /** What becomes of parameters that the API does not know; see Team. */
-  setStrictParameters(name: string, strict: boolean): Team
+  /** What is left out stays as it is. */
+  changeTeam(name: string, changes: TeamChanges): Team
   /** By name. */
   listTeams(): Team[]
   /** Refuses while the team has live keys, unless `force`, which revokes them. Answers with the keys that it revoked. */
@@ -67,10 +74,10 @@ export function openDirectory({ home, readOnly = false, create = true, now = () 
   const { database, file, hmacKey } = withDirectoryErrors(join(home, 'directory.sqlite'), () =>
     openDatabase(home, { readOnly, create: create && !readOnly }),
   )
-  const selectTeams = database.prepare('SELECT name, models, strict_parameters, created_at FROM team ORDER BY name')
+  const selectTeams = database.prepare('SELECT name, models, strict_parameters, weight, batch, created_at FROM team ORDER BY name')
   const selectTeam = database.prepare('SELECT name FROM team WHERE name = ?')
   const insertTeam = database.prepare('INSERT INTO team (name, models, created_at) VALUES (?, ?, ?)')
-  const updateStrict = database.prepare('UPDATE team SET strict_parameters = ? WHERE name = ?')
+  const updateTeam = database.prepare('UPDATE team SET strict_parameters = ?, weight = ?, batch = ? WHERE name = ?')
   const deleteTeam = database.prepare('DELETE FROM team WHERE name = ?')
   const selectKeys = database.prepare('SELECT id, team, label, created_at, revoked_at FROM api_key ORDER BY created_at, id')
   const selectKey = database.prepare('SELECT id, team, label, created_at, revoked_at FROM api_key WHERE id = ?')
@@ -110,17 +117,19 @@ export function openDirectory({ home, readOnly = false, create = true, now = () 
       checkModels(models, knownModels)
       return writing(() => {
         if (selectTeam.get(name) !== undefined) throw new DirectoryError(`Team "${name}" already exists.`)
-        const team = { name, models: [...new Set(models)], strictParameters: false, createdAt: now().toISOString() }
+        const team = { name, models: [...new Set(models)], strictParameters: false, weight: 1, batch: false, createdAt: now().toISOString() }
         insertTeam.run(name, JSON.stringify(team.models), team.createdAt)
         return team
       })
     },
-    setStrictParameters(name, strict) {
+    changeTeam(name, changes) {
+      checkWeight(changes.weight ?? 1)
       return writing(() => {
-        requireTeam(name)
-        updateStrict.run(strict ? 1 : 0, name)
-        const changed = teams().find((team) => team.name === name)
-        if (changed === undefined) throw unknownTeam(name, [])
+        const all = teams()
+        const team = all.find((one) => one.name === name)
+        if (team === undefined) throw unknownTeam(name, all.map((one) => one.name))
+        const changed = { ...team, ...changes }
+        updateTeam.run(changed.strictParameters ? 1 : 0, changed.weight, changed.batch ? 1 : 0, name)
         return changed
       })
     },
@@ -175,7 +184,7 @@ export function openDirectory({ home, readOnly = false, create = true, now = () 
 }
 
 function teamOf(row: Row): Team {
-  return { name: textOf(row, 'name'), models: modelsOf(row), strictParameters: numberOf(row, 'strict_parameters') !== 0, createdAt: textOf(row, 'created_at') }
+  return { name: textOf(row, 'name'), models: modelsOf(row), strictParameters: numberOf(row, 'strict_parameters') !== 0, weight: numberOf(row, 'weight'), batch: numberOf(row, 'batch') !== 0, createdAt: textOf(row, 'created_at') }
 }
 
 function keyOf(row: Row): ApiKey {

@@ -51,3 +51,8 @@ function didYouMean(name: string, candidates: readonly string[]): string {
 function listOf(names: readonly string[]): string {
   return names.length === 0 ? 'none' : names.join(', ')
 }
+
+/** A share is a number above 0; what is far from 1 is a mistake. */
+export function checkWeight(weight: number): void {
+  if (!(weight >= 0.001 && weight <= 1000)) throw new DirectoryError('The weight of a team is a number from 0.001 to 1000.')
+}

@@ -88,6 +88,8 @@ const generate: GenerateRequest = {
   sampling: undefined,
   stop: [],
   stopUntil: [],
+  weight: 1,
+  batch: false,
   constraint: undefined,
   visibleTokens: [],
   reasoningBudget: undefined,

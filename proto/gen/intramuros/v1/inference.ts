@@ -72,6 +72,10 @@ export interface GenerateRequest {
     | undefined;
   /** Behind the first of these texts stands a call of a tool: `stop` says nothing about it, nor about what comes after it. */
   stopUntil: string[];
+  /** The team's share where requests wait for each other, from 0.001 to 1000; 0 stands for 1. */
+  weight: number;
+  /** Work that can wait: it is begun when nothing else waits, and slows down others little. */
+  batch: boolean;
 }
 
 /** How the next token is drawn, in this order: logit bias, penalties, top-k, top-p, min-p, temperature. */
@@ -172,6 +176,8 @@ export interface Finish {
     | undefined;
   /** Of the output tokens, those of the reasoning; counted only when a ReasoningBudget was given. */
   reasoningTokens: number;
+  /** Of the input tokens, those that the slot held evaluated already, of an earlier request of the same team. */
+  cachedTokens: number;
 }
 
 export interface EmbedRequest {
@@ -207,6 +213,27 @@ export interface WorkerState {
   slots: number;
   running: number;
   queued: number;
+  /** Requests that wait, by team. */
+  queuedByTeam: { [key: string]: number };
+  /** Of the requests that have a slot: tokens that are left to evaluate, or may still be decoded. */
+  tokensInFlight: bigint;
+  /** Measured, of one request, while others run beside it; moving means, 0 before anything was measured. */
+  prefillTokensPerSecond: number;
+  decodeTokensPerSecond: number;
+  prefixes: PrefixDelta | undefined;
+}
+
+export interface WorkerState_QueuedByTeamEntry {
+  key: string;
+  value: number;
+}
+
+/** What the free slots hold evaluated, as hashes of blocks of tokens (services/shared/prefix-hashes.ts): the changes since the state before. */
+export interface PrefixDelta {
+  /** True in the first state of a stream: what is known from before is to be forgotten. */
+  reset: boolean;
+  added: bigint[];
+  removed: bigint[];
 }
 
 function createBaseGenerateRequest(): GenerateRequest {
@@ -222,6 +249,8 @@ function createBaseGenerateRequest(): GenerateRequest {
     reasoningBudget: undefined,
     topLogprobs: undefined,
     stopUntil: [],
+    weight: 0,
+    batch: false,
   };
 }
 
@@ -267,6 +296,12 @@ export const GenerateRequest: MessageFns<GenerateRequest> = {
     }
     for (const v of message.stopUntil) {
       writer.uint32(90).string(v!);
+    }
+    if (message.weight !== 0) {
+      writer.uint32(97).double(message.weight);
+    }
+    if (message.batch !== false) {
+      writer.uint32(104).bool(message.batch);
     }
     return writer;
   },
@@ -390,6 +425,22 @@ export const GenerateRequest: MessageFns<GenerateRequest> = {
             }
 
             message.stopUntil.push(reader.string());
+            continue;
+          }
+          case 12: {
+            if (tag !== 97) {
+              break;
+            }
+
+            message.weight = reader.double();
+            continue;
+          }
+          case 13: {
+            if (tag !== 104) {
+              break;
+            }
+
+            message.batch = reader.bool();
             continue;
           }
         }
@@ -1047,6 +1098,7 @@ function createBaseFinish(): Finish {
     decodeUs: 0n,
     stopSequence: undefined,
     reasoningTokens: 0,
+    cachedTokens: 0,
   };
 }
 
@@ -1084,6 +1136,9 @@ export const Finish: MessageFns<Finish> = {
     }
     if (message.reasoningTokens !== 0) {
       writer.uint32(64).uint32(message.reasoningTokens);
+    }
+    if (message.cachedTokens !== 0) {
+      writer.uint32(72).uint32(message.cachedTokens);
     }
     return writer;
   },
@@ -1163,6 +1218,14 @@ export const Finish: MessageFns<Finish> = {
             }
 
             message.reasoningTokens = reader.uint32();
+            continue;
+          }
+          case 9: {
+            if (tag !== 72) {
+              break;
+            }
+
+            message.cachedTokens = reader.uint32();
             continue;
           }
         }
@@ -1448,7 +1511,18 @@ export const WatchRequest: MessageFns<WatchRequest> = {
 };
 
 function createBaseWorkerState(): WorkerState {
-  return { model: "", contextLength: 0, slots: 0, running: 0, queued: 0 };
+  return {
+    model: "",
+    contextLength: 0,
+    slots: 0,
+    running: 0,
+    queued: 0,
+    queuedByTeam: {},
+    tokensInFlight: 0n,
+    prefillTokensPerSecond: 0,
+    decodeTokensPerSecond: 0,
+    prefixes: undefined,
+  };
 }
 
 export const WorkerState: MessageFns<WorkerState> = {
@@ -1467,6 +1541,24 @@ export const WorkerState: MessageFns<WorkerState> = {
     }
     if (message.queued !== 0) {
       writer.uint32(40).uint32(message.queued);
+    }
+    globalThis.Object.entries(message.queuedByTeam).forEach(([key, value]: [string, number]) => {
+      WorkerState_QueuedByTeamEntry.encode({ key: key as any, value }, writer.uint32(50).fork()).join();
+    });
+    if (message.tokensInFlight !== 0n) {
+      if (BigInt.asUintN(64, message.tokensInFlight) !== message.tokensInFlight) {
+        throw new globalThis.Error("value provided for field message.tokensInFlight of type uint64 too large");
+      }
+      writer.uint32(56).uint64(message.tokensInFlight);
+    }
+    if (message.prefillTokensPerSecond !== 0) {
+      writer.uint32(65).double(message.prefillTokensPerSecond);
+    }
+    if (message.decodeTokensPerSecond !== 0) {
+      writer.uint32(73).double(message.decodeTokensPerSecond);
+    }
+    if (message.prefixes !== undefined) {
+      PrefixDelta.encode(message.prefixes, writer.uint32(82).fork()).join();
     }
     return writer;
   },
@@ -1524,6 +1616,208 @@ export const WorkerState: MessageFns<WorkerState> = {
             message.queued = reader.uint32();
             continue;
           }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            const entry6 = WorkerState_QueuedByTeamEntry.decode(reader, reader.uint32());
+            if (entry6.value !== undefined) {
+              message.queuedByTeam[entry6.key] = entry6.value;
+            }
+            continue;
+          }
+          case 7: {
+            if (tag !== 56) {
+              break;
+            }
+
+            message.tokensInFlight = reader.uint64() as bigint;
+            continue;
+          }
+          case 8: {
+            if (tag !== 65) {
+              break;
+            }
+
+            message.prefillTokensPerSecond = reader.double();
+            continue;
+          }
+          case 9: {
+            if (tag !== 73) {
+              break;
+            }
+
+            message.decodeTokensPerSecond = reader.double();
+            continue;
+          }
+          case 10: {
+            if (tag !== 82) {
+              break;
+            }
+
+            message.prefixes = PrefixDelta.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseWorkerState_QueuedByTeamEntry(): WorkerState_QueuedByTeamEntry {
+  return { key: "", value: 0 };
+}
+
+export const WorkerState_QueuedByTeamEntry: MessageFns<WorkerState_QueuedByTeamEntry> = {
+  encode(message: WorkerState_QueuedByTeamEntry, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.key !== "") {
+      writer.uint32(10).string(message.key);
+    }
+    if (message.value !== 0) {
+      writer.uint32(16).uint32(message.value);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): WorkerState_QueuedByTeamEntry {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseWorkerState_QueuedByTeamEntry();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.key = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.value = reader.uint32();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBasePrefixDelta(): PrefixDelta {
+  return { reset: false, added: [], removed: [] };
+}
+
+export const PrefixDelta: MessageFns<PrefixDelta> = {
+  encode(message: PrefixDelta, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.reset !== false) {
+      writer.uint32(8).bool(message.reset);
+    }
+    if (message.added.length !== 0) {
+      writer.uint32(18).fork();
+      for (const v of message.added) {
+        if (BigInt.asUintN(64, v) !== v) {
+          throw new globalThis.Error("a value provided in array field added of type fixed64 is too large");
+        }
+        writer.fixed64(v);
+      }
+      writer.join();
+    }
+    if (message.removed.length !== 0) {
+      writer.uint32(26).fork();
+      for (const v of message.removed) {
+        if (BigInt.asUintN(64, v) !== v) {
+          throw new globalThis.Error("a value provided in array field removed of type fixed64 is too large");
+        }
+        writer.fixed64(v);
+      }
+      writer.join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): PrefixDelta {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBasePrefixDelta();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.reset = reader.bool();
+            continue;
+          }
+          case 2: {
+            if (tag === 17) {
+              message.added.push(reader.fixed64() as bigint);
+
+              continue;
+            }
+
+            if (tag === 18) {
+              const end2 = reader.uint32() + reader.pos;
+              while (reader.pos < end2) {
+                message.added.push(reader.fixed64() as bigint);
+              }
+
+              continue;
+            }
+
+            break;
+          }
+          case 3: {
+            if (tag === 25) {
+              message.removed.push(reader.fixed64() as bigint);
+
+              continue;
+            }
+
+            if (tag === 26) {
+              const end2 = reader.uint32() + reader.pos;
+              while (reader.pos < end2) {
+                message.removed.push(reader.fixed64() as bigint);
+              }
+
+              continue;
+            }
+
+            break;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1566,7 +1860,10 @@ export const InferenceService = {
     responseSerialize: (value: EmbedResponse): Buffer => Buffer.from(EmbedResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): EmbedResponse => EmbedResponse.decode(value),
   },
-  /** What this worker serves and how busy it is: once at the start of the stream, then on every change, at most ten times a second. */
+  /**
+   * What this worker serves, how busy it is and what its slots hold: once at the start of the stream, then on every change, at most ten
+   * times a second.
+   */
   watch: {
     path: "/intramuros.v1.Inference/Watch" as const,
     requestStream: false as const,
@@ -1599,7 +1896,10 @@ export interface InferenceServer extends UntypedServiceImplementation {
    * Errors: as Generate; INVALID_ARGUMENT not_an_embedding_model.
    */
   embed: handleUnaryCall<EmbedRequest, EmbedResponse>;
-  /** What this worker serves and how busy it is: once at the start of the stream, then on every change, at most ten times a second. */
+  /**
+   * What this worker serves, how busy it is and what its slots hold: once at the start of the stream, then on every change, at most ten
+   * times a second.
+   */
   watch: handleServerStreamingCall<WatchRequest, WorkerState>;
   /** Carries the methods above; see lane.proto. */
   lane: handleBidiStreamingCall<LaneFrame, LaneFrame>;
@@ -1635,7 +1935,10 @@ export interface InferenceClient extends Client {
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: EmbedResponse) => void,
   ): ClientUnaryCall;
-  /** What this worker serves and how busy it is: once at the start of the stream, then on every change, at most ten times a second. */
+  /**
+   * What this worker serves, how busy it is and what its slots hold: once at the start of the stream, then on every change, at most ten
+   * times a second.
+   */
   watch(request: WatchRequest, options?: Partial<CallOptions>): ClientReadableStream<WorkerState>;
   watch(request: WatchRequest, metadata?: Metadata, options?: Partial<CallOptions>): ClientReadableStream<WorkerState>;
   /** Carries the methods above; see lane.proto. */

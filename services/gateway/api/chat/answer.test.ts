@@ -7,7 +7,7 @@ import { chatAnswer } from './answer.ts'
 import { parseChatRequest } from './request.ts'
 import { ChatCompletion, ChatCompletionChunk } from './response.ts'
 
-const used = { input: 3, output: 5, reasoning: 1 }
+const used = { input: 3, cached: 0, output: 5, reasoning: 1 }
 
 function generation(extra: object): Generation {
   return parseChatRequest({ model: 'm', messages: [{ role: 'user', content: 'hi' }], ...extra }).generation

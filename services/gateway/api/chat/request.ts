@@ -94,7 +94,7 @@ export const ChatBody = Type.Object({
   prompt_cache_options: ignored(Type.Unknown(), 'Caches are kept as the operator says.'),
   store: refused([null, false], 'nothing is stored.'),
   modalities: nullable(Type.Array(Type.Literal('text')), 'Only text.'),
-  service_tier: refused([null, 'auto', 'default'], 'there is one tier.'),
+  service_tier: nullable(Type.Enum(['auto', 'default', 'flex']), 'flex: work that can wait; it has its turn when nothing else waits.'),
   verbosity: refused([null, 'medium'], 'no model here knows it.'),
   audio: refused([null], 'there is no audio.'),
   prediction: refused([null], 'there is no predicted output.'),
@@ -134,6 +134,7 @@ export function parseChatRequest(json: unknown): ParsedRequest {
     stream: body.stream ?? false,
     wantPromptText: false,
     cacheKey: body.prompt_cache_key ?? '',
+    batch: body.service_tier === 'flex',
   }
   const includeUsage = includeUsageOf(body)
   return { generation, unknown, answer: (exchange) => chatAnswer(exchange, generation, includeUsage) }

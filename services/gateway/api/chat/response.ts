@@ -11,6 +11,7 @@ export const Usage = Type.Object({
   prompt_tokens: Type.Integer(),
   completion_tokens: Type.Integer(),
   total_tokens: Type.Integer(),
+  prompt_tokens_details: Type.Object({ cached_tokens: Type.Integer() }),
   completion_tokens_details: Type.Optional(Type.Object({ reasoning_tokens: Type.Integer() })),
 })
 

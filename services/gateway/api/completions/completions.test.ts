@@ -8,7 +8,7 @@ import { parseCompletionRequest } from './request.ts'
 import { Completion } from './response.ts'
 
 const base = { model: 'm', prompt: 'Once' }
-const used = { input: 1, output: 2, reasoning: 0 }
+const used = { input: 1, cached: 0, output: 2, reasoning: 0 }
 
 function logprob(text: string | Buffer, value: number): TokenLogprob {
   const token = { token: 1, text: Buffer.from(text), logprob: value }

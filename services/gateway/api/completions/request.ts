@@ -63,6 +63,7 @@ export function parseCompletionRequest(json: unknown): ParsedRequest {
     stream: body.stream ?? false,
     wantPromptText: body.echo ?? false,
     cacheKey: body.prompt_cache_key ?? '',
+    batch: false,
   }
   const shape = { wanted, generated, echo: body.echo ?? false, logprobs: body.logprobs != null, includeUsage: includeUsageOf(body) }
   return { generation, unknown, answer: (exchange) => completionAnswer(exchange, generation, shape) }

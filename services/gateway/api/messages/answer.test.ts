@@ -12,7 +12,7 @@ import { MessageObject, MessagesError, MessageStreamEvent } from './response.ts'
 
 const limit = 5
 const base = { model: 'm', max_tokens: limit, messages: [{ role: 'user', content: 'hi' }] }
-const used = { input: 3, output: limit, reasoning: 0 }
+const used = { input: 3, cached: 0, output: limit, reasoning: 0 }
 
 interface Block {
   type: string
@@ -189,7 +189,7 @@ describe('a message', () => {
   })
 
   test('tells the tokens, those of the thinking too', () => {
-    const tokens = { input: 3, output: 5, reasoning: 2 }
+    const tokens = { input: 3, cached: 0, output: 5, reasoning: 2 }
     const usage = { input_tokens: 3, output_tokens: 5, output_tokens_details: { thinking_tokens: 2 }, cache_read_input_tokens: 0 }
     expect(wholeOf([[text]], stop, {}, tokens)).toMatchObject({ usage })
     expect(streamOf([[text]], stop, {}, tokens).at(-2)).toMatchObject({ usage })

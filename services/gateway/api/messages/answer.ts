@@ -56,13 +56,14 @@ function stopReason({ finishReason, stopSequence }: ChoiceEnd, belowLimit: boole
   return stopSequence === undefined ? 'end_turn' : 'stop_sequence'
 }
 
-function usageOf({ input, output, reasoning }: TokensUsed): object {
+function usageOf({ input, cached, output, reasoning }: TokensUsed): object {
   return {
-    input_tokens: input,
+    // Anthropic counts those apart.
+    input_tokens: input - cached,
     output_tokens: output,
     output_tokens_details: reasoning === 0 ? null : { thinking_tokens: reasoning },
     cache_creation_input_tokens: 0,
-    cache_read_input_tokens: 0,
+    cache_read_input_tokens: cached,
     server_tool_use: null,
   }
 }
@@ -169,7 +170,7 @@ function streamedAnswer(exchange: Exchange, generation: Generation): Answer {
   return {
     start([prompt]) {
       exchange.startEvents()
-      const used = { input: prompt?.tokens ?? 0, output: 0, reasoning: 0 }
+      const used = { input: prompt?.tokens ?? 0, cached: 0, output: 0, reasoning: 0 }
       exchange.write(event('message_start', { message: { ...messageHead(exchange, generation, notStopped, used), content: [] } }))?.catch(() => undefined) // whoever waits for the next write is told
     },
     parts(_choice, parts) {

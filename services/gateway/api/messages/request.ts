@@ -116,6 +116,7 @@ export function parseMessagesRequest(json: unknown): ParsedRequest {
     stream: body.stream ?? false,
     wantPromptText: false,
     cacheKey: '',
+    batch: false,
   }
   const hidesThinking = body.thinking != null && 'display' in body.thinking && body.thinking.display === 'omitted'
   return { generation, unknown, answer: (exchange) => messagesAnswer(exchange, generation, hidesThinking) }

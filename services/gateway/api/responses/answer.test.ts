@@ -12,7 +12,7 @@ import { parseResponsesRequest } from './request.ts'
 import { ResponseObject, ResponseStreamEvent } from './response.ts'
 
 const base = { model: 'm', input: 'hi' }
-const used = { input: 3, output: 5, reasoning: 1 }
+const used = { input: 3, cached: 0, output: 5, reasoning: 1 }
 
 interface StreamEvent {
   type: string

@@ -133,7 +133,7 @@ function responseHead({ requestId }: Exchange, body: ResponsesRequestBody): obje
     parallel_tool_calls: body.parallel_tool_calls ?? true,
     previous_response_id: null,
     reasoning: { effort: body.reasoning?.effort ?? null, summary: null },
-    service_tier: 'default',
+    service_tier: body.service_tier === 'flex' ? 'flex' : 'default',
     temperature: body.temperature ?? 1,
     text: { format: body.text?.format ?? { type: 'text' } },
     tool_choice: body.tool_choice ?? 'auto',
@@ -144,7 +144,7 @@ function responseHead({ requestId }: Exchange, body: ResponsesRequestBody): obje
   }
 }
 
-function ended(head: object, items: readonly Item[], end: ChoiceEnd | undefined, { input, output, reasoning }: TokensUsed): object {
+function ended(head: object, items: readonly Item[], end: ChoiceEnd | undefined, { input, cached, output, reasoning }: TokensUsed): object {
   const cut = end?.finishReason === 'length'
   return {
     ...head,
@@ -156,7 +156,7 @@ function ended(head: object, items: readonly Item[], end: ChoiceEnd | undefined,
     output: items.map((item, index) => itemObject(item, cut && index === items.length - 1 ? 'incomplete' : 'completed')),
     usage: {
       input_tokens: input,
-      input_tokens_details: { cached_tokens: 0, cache_write_tokens: 0 },
+      input_tokens_details: { cached_tokens: cached, cache_write_tokens: 0 },
       output_tokens: output,
       output_tokens_details: { reasoning_tokens: reasoning },
       total_tokens: input + output,

@@ -116,7 +116,9 @@ test('neutral values ask for nothing', () => {
   }
   expect(parseResponsesRequest({ ...base, ...asNothing })).toMatchObject({ unknown: [] })
   expect(generationOf(asNothing)).toEqual(generationOf({}))
-  expect(generationOf({})).toMatchObject({ sampling: neutralSampling(), maxTokens: 0, choices: 1, stop: [], stream: false, cacheKey: '' })
+  expect(generationOf({})).toMatchObject({ sampling: neutralSampling(), maxTokens: 0, choices: 1, stop: [], stream: false, cacheKey: '', batch: false })
+  expect(generationOf({ service_tier: 'flex' })).toMatchObject({ batch: true })
+  expect(generationOf({ service_tier: 'auto' })).toMatchObject({ batch: false })
   expect(generationOf({})).toMatchObject({ topLogprobs: undefined, format: undefined })
 })
 
@@ -228,7 +230,6 @@ test.each([
   ['background', true, /nothing is kept/],
   ['store', true, /nothing is stored/],
   ['truncation', 'auto', /never cut/],
-  ['service_tier', 'flex', /one tier/],
   ['max_tool_calls', 3, /tools that a server runs/],
   ['context_management', [{ type: 'compaction' }], /never edited/],
   ['moderation', { model: 'x' }, /no moderation/],

@@ -77,7 +77,7 @@ export const ResponsesBody = Type.Object({
   safety_identifier: ignored(Type.String(), 'Who asks is told by the API key.'),
   prompt_cache_retention: ignored(Type.Unknown(), 'Caches are kept as the operator says.'),
   prompt_cache_options: ignored(Type.Unknown(), 'Caches are kept as the operator says.'),
-  service_tier: refused([null, 'auto', 'default'], 'there is one tier.'),
+  service_tier: nullable(Type.Enum(['auto', 'default', 'flex']), 'flex: work that can wait; it has its turn when nothing else waits.'),
   truncation: refused([null, 'disabled'], 'a conversation is never cut.'),
   store: refused([null, false], 'nothing is stored.'),
   previous_response_id: refused([null], 'nothing is kept, so there is no response to go on from: send the whole conversation as input.'),
@@ -121,6 +121,7 @@ export function parseResponsesRequest(json: unknown): ParsedRequest {
     stream: body.stream ?? false,
     wantPromptText: false,
     cacheKey: body.prompt_cache_key ?? '',
+    batch: body.service_tier === 'flex',
   }
   return { generation, unknown, answer: (exchange) => responsesAnswer(exchange, body) }
 }

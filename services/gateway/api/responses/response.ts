@@ -51,7 +51,7 @@ export const ResponseObject = Type.Object({
   parallel_tool_calls: Type.Boolean(),
   previous_response_id: Type.Null(),
   reasoning: Type.Object({ effort: nullableString, summary: Type.Null() }),
-  service_tier: Type.Literal('default'),
+  service_tier: Type.Enum(['default', 'flex']),
   temperature: Type.Number(),
   text: Type.Object({ format: Type.Object({ type: Type.Enum(['text', 'json_object', 'json_schema']) }) }),
   tool_choice: Type.Union([Type.Enum(['none', 'auto', 'required']), Type.Object({ type: Type.Literal('function'), name: Type.String() })]),

@@ -2,7 +2,7 @@ import { createHmac, randomBytes } from 'node:crypto'
 import { ServiceError } from '../../../shared/errors.ts'
 import type { Logger } from '../../../shared/log.ts'
 import { createTokenSplitter } from './token-splitter.ts'
-import type { DecodedToken, EmbeddingEngine, Engine, RemoteEnd, RemoteEngine, RemoteRequest } from '../engine.ts'
+import type { DecodedToken, EmbeddingEngine, Engine, RemoteEnd, RemoteEngine, RemoteRequest, Sampling } from '../engine.ts'
 import { EngineLoadError } from '../load-error.ts'
 import type { PodAddress } from '../../../shared/config/pod-address.ts'
 import { type Connected, connect } from './connect.ts'
@@ -94,9 +94,17 @@ async function start(options: Omit<OpenaiEngineOptions, 'path'>, vocabulary: Fil
     endTokens: vocabulary.endTokens,
     isEndOfGeneration,
     complete: (request, signal) => complete(parts, request, signal),
+    async check(slot, signal) {
+      const limited = AbortSignal.any([signal, AbortSignal.timeout(options.nextTokenMs)])
+      const tokens = complete(parts, { slot, team: '', tokens: [0], answered: 0, maxTokens: 1, sampling: greedy, forbidden: undefined, topLogprobs: undefined }, limited)
+      const { done } = await tokens.next()
+      await tokens.return()
+      if (done === true) throw new Error('the engine gave no token')
+    },
   } satisfies RemoteEngine
 }
 
+const greedy: Sampling = { temperature: 0, topP: 1, topK: 0, minP: 0, repeatPenalty: 1, penaltyWindow: 0, presencePenalty: 0, frequencyPenalty: 0, logitBias: new Map(), seed: 0 }
 const noTexts = { text: () => new Uint8Array(0), spelling: () => new Uint8Array(0), addsSpace: false }
 
 function common({ options: { model }, http, monitor, contextLength, slots }: Parts) {
