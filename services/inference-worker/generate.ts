@@ -82,8 +82,7 @@ export async function* generate(
       const decoded = decode(engine, slot, request, engineSampling(engine, sampling), answer, call.signal)
       end = yield* read(engine, decoded, answer, tally, request.maxTokens, work.took)
     } finally {
-      // What a server elsewhere holds is its own affair.
-      slot.release(work.evaluated(engine.kind === 'remote' ? 0 : engine.held(slot.index)))
+      slot.release(work.evaluated(engine.held(slot.index)))
       work.end()
     }
     tally.outcome = end.reason === FinishReason.STOP ? 'stop' : 'length'
@@ -113,12 +112,14 @@ function slotRequest({ team, weight, batch, tokens }: GenerateRequest): SlotRequ
 }
 
 /** Keeps account of a request that has got its slot: of what it takes from the others' share, and of what its slot holds. */
-function begin({ load, metrics }: RequestContext, slot: Slot, { tokens, maxTokens }: GenerateRequest, tally: Tally) {
-  const fresh = tokens.length - slot.keep
+function begin({ engine, load, metrics }: RequestContext, slot: Slot, { tokens, maxTokens }: GenerateRequest, tally: Tally) {
+  // How much a server elsewhere has kept of it, it tells only when it has evaluated the rest.
+  const keep = engine.kind === 'remote' ? 0 : slot.keep
+  const fresh = tokens.length - keep
   const entry = load.enter(fresh + maxTokens)
   const answer: number[] = []
   tally.gotSlot = performance.now()
-  tally.cachedTokens = slot.keep
+  tally.cachedTokens = keep
   slot.charge({ input: fresh })
   return {
     took(token: number): void {

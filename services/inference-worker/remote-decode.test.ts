@@ -38,6 +38,7 @@ function scripted(wants: string, obeys = true): { engine: RemoteEngine; requests
       }
       yield { ended: 'limit', untold: 0, cachedTokens: undefined }
     },
+    held: () => 0,
     check: async () => {},
     stepMs: () => 0,
     close: async () => {},

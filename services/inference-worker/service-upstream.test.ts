@@ -89,3 +89,18 @@ test('requests wait for a slot here, and no more are sent there', async () => {
   expect((await settled).map(({ status }) => status)).toEqual(Array.from({ length: 5 }, () => 'rejected'))
   await vi.waitUntil(() => upstream.open === 0, 5000)
 })
+
+test('each team comes back to the slot of llama-server that holds its prompt', async () => {
+  const upstream = await startScriptedUpstream({ kind: 'llama-server' })
+  closing.push(() => upstream.close())
+  const service = await started(upstream)
+  const tokens = Array.from({ length: 100 }, (_, index) => 256 + index)
+  for (const team of ['a', 'b', 'a', 'b', 'b', 'a']) {
+    for await (const event of service.generate(generateRequest({ model: 'm', team, tokens }), call)) void event
+  }
+  const sent = upstream.requests.filter(({ prompt }) => (prompt as number[]).length === 100).map(({ id_slot: slot, cache_prompt: reuse }) => ({ slot, reuse }))
+  const [first, other] = sent.map(({ slot }) => slot)
+  expect(new Set([first, other]).size).toBe(2)
+  const expected = [first, other, first, other, other, first].map((slot, index) => ({ slot, reuse: index > 1 }))
+  expect(sent).toEqual(expected)
+})

@@ -71,7 +71,7 @@ export function createInferenceService({ engine, options, log, metrics, onHang }
     maxQueued: options.maxQueued,
     queueTimeoutMs: options.queueTimeoutMs,
     leastKept,
-    keepable: (index, count) => generating?.keepable(index, count) ?? 0,
+    keepable: (index, count) => (engine.kind === 'remote' ? count : (generating?.keepable(index, count) ?? 0)),
     now: () => performance.now(),
   })
   const load = createWorkerLoad()

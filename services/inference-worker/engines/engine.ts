@@ -63,6 +63,8 @@ export interface RemoteEngine extends Loaded, Vocabulary {
    * Throws UNAVAILABLE when the server has no room; else whatever the engine failed with.
    */
   complete(request: RemoteRequest, signal: AbortSignal): AsyncGenerator<DecodedToken | RemoteEnd, void, undefined>
+  /** How many tokens of the last request's prompt and answer the slot holds there, as far as is known. Not while it is in use. */
+  held(slot: number): number
   /** Has one token drawn. Throws when the engine does, or has none to give. */
   check(slot: number, signal: AbortSignal): Promise<void>
 }

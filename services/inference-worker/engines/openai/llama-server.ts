@@ -45,6 +45,8 @@ const trialMs = 120_000
 export function createLlamaServerKind(options: KindOptions): ServerKind {
   const { texts, splitter } = options
   const holders = createSlotHolders(() => performance.now())
+  /** Tokens that each slot holds. */
+  const held = new Map<number, number>()
   let mayReuse = false
 
   async function cachedOf(http: HttpClient, tokens: readonly number[], reuse: boolean, signal: AbortSignal): Promise<number> {
@@ -79,6 +81,7 @@ export function createLlamaServerKind(options: KindOptions): ServerKind {
       if (Check(End, event)) {
         sent?.answered()
         const ended: RemoteEnd['ended'] = event.stop_type === 'eos' ? 'turn' : 'limit'
+        if (event.tokens.length > 0) held.set(request.slot, request.tokens.length + event.tokens.length - 1)
         const tokens = event.tokens.map((token, index) => decoded(token, event.completion_probabilities?.[index]))
         return [...tokens, { ended, untold: Math.max(0, event.tokens_predicted - told - tokens.length), cachedTokens: event['timings/cache_n'] }]
       }
@@ -89,6 +92,8 @@ export function createLlamaServerKind(options: KindOptions): ServerKind {
       sent?.answered()
       const missing = event.tokens_predicted - told - 1
       told = event.tokens_predicted
+      // The last one is drawn, and not evaluated yet.
+      held.set(request.slot, request.tokens.length + told - 1)
       const last = decoded(token, event.completion_probabilities?.[0])
       return missing === 0 ? [last] : [...untoldTokens(event.content, token, missing).map((token) => ({ token, logprobs: undefined })), last]
     }
@@ -147,10 +152,12 @@ export function createLlamaServerKind(options: KindOptions): ServerKind {
       mayReuse = repeated > 0
       return { reuse: mayReuse, why: mayReuse ? undefined : 'llama-server does not reuse what a slot holds' }
     },
+    held: (slot) => (mayReuse && holders.isCertain(slot) ? (held.get(slot) ?? 0) : 0),
     complete(request, model: ServedModel) {
       const { slot, team, tokens, maxTokens, topLogprobs } = request
       // What is for nobody goes where it drives out the oldest.
       const sent = team === '' ? undefined : holders.send(slot, team)
+      if (team !== '') held.set(slot, 0)
       return {
         path: '/completion',
         body: {

@@ -94,6 +94,7 @@ async function start(options: Omit<OpenaiEngineOptions, 'path'>, vocabulary: Fil
     endTokens: vocabulary.endTokens,
     isEndOfGeneration,
     complete: (request, signal) => complete(parts, request, signal),
+    held: (slot) => kind.held(slot),
     async check(slot, signal) {
       const limited = AbortSignal.any([signal, AbortSignal.timeout(options.nextTokenMs)])
       const tokens = complete(parts, { slot, team: '', tokens: [0], answered: 0, maxTokens: 1, sampling: greedy, forbidden: undefined, topLogprobs: undefined }, limited)

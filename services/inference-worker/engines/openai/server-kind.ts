@@ -50,6 +50,8 @@ export interface ServerKind {
    */
   isolate(http: HttpClient, model: ServedModel, signal: AbortSignal): Promise<Isolation>
   complete(request: RemoteRequest, model: ServedModel): Completion
+  /** How many tokens of its last request the slot holds; 0 where slots hold nothing, or it is not certain. */
+  held(slot: number): number
 }
 
 export interface KindOptions {

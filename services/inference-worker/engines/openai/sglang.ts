@@ -79,6 +79,7 @@ export function createSglangKind(options: KindOptions): ServerKind {
       const tokens = sampleTokens(options, Math.min(trialTokens, contextLength - 2), 1)
       return await tryIsolation('SGLang', (team) => cachedOf(http, tokens, saltOf(team), signal))
     },
+    held: () => 0,
     complete(request) {
       const { team, tokens, maxTokens, sampling, forbidden, topLogprobs } = request
       const biases = biasesOf(sampling, forbidden)

@@ -2,6 +2,8 @@
 export interface SlotHolders {
   /** A request of the team goes to the slot. True if what the slot holds is certainly that team's. */
   send(slot: number, team: string): SentRequest
+  /** Whether it is certain what the slot holds. */
+  isCertain(slot: number): boolean
   /** Nothing is known any more. */
   clear(): void
 }
@@ -55,6 +57,7 @@ export function createSlotHolders(now: () => number): SlotHolders {
       slot.unheard = sent
       return sent
     },
+    isCertain: (index) => slots.get(index)?.holder !== undefined,
     clear: () => slots.clear(),
   }
 }

@@ -81,6 +81,7 @@ export function createVllmKind(options: KindOptions): ServerKind {
         return cachedTokens(answer.usage)
       })
     },
+    held: () => 0,
     complete(request, { name }) {
       const { team, tokens, maxTokens, sampling, forbidden, topLogprobs } = request
       return {
