@@ -14,6 +14,8 @@ export interface Answer {
   readonly reasoningTokens: number
   /** The next token; with `last`, the last one, because it ends the turn or the limit is reached. */
   push(decoded: DecodedToken, last: 'turn' | 'limit' | undefined): AnswerPiece
+  /** There are no more, and none of them was the last one: what was held back. */
+  end(why: 'turn' | 'limit'): AnswerPiece
 }
 
 export interface AnswerPiece {
@@ -39,11 +41,23 @@ export function createAnswer(texts: TokenTexts, request: GenerateRequest, constr
   let tokens: number[] = []
   let logprobs: TokenLogprob[] = []
 
+  function release(bytes: Uint8Array, last: 'turn' | 'limit' | undefined): AnswerPiece {
+    const piece = text.push(bytes, last)
+    if (piece.text === '') return { delta: undefined, stop: piece.stop }
+    // Of the token with which a stop sequence began before the text's end, nothing may be told.
+    const told = piece.stop === undefined ? logprobs : within(logprobs, Buffer.byteLength(piece.text))
+    const delta = { text: piece.text, tokens, logprobs: told }
+    tokens = []
+    logprobs = []
+    return { delta, stop: piece.stop }
+  }
+
   return {
     guide,
     get reasoningTokens() {
       return budget?.used ?? 0
     },
+    end: (why) => release(none, why),
     push(decoded, last) {
       const { token } = decoded
       const unseen = last === 'turn' && !visible.has(token)
@@ -53,14 +67,7 @@ export function createAnswer(texts: TokenTexts, request: GenerateRequest, constr
         tokens.push(token)
         if (decoded.logprobs !== undefined) logprobs.push(tokenLogprob(texts, decoded.token, bytes, decoded.logprobs))
       }
-      const piece = text.push(bytes, last)
-      if (piece.text === '') return { delta: undefined, stop: piece.stop }
-      // Of the token with which a stop sequence began before the text's end, nothing may be told.
-      const told = piece.stop === undefined ? logprobs : within(logprobs, Buffer.byteLength(piece.text))
-      const delta = { text: piece.text, tokens, logprobs: told }
-      tokens = []
-      logprobs = []
-      return { delta, stop: piece.stop }
+      return release(bytes, last)
     },
   }
 }

@@ -5,7 +5,7 @@ import type { GenerateRequest } from '../../proto/gen/intramuros/v1/inference.ts
 import { createGrammarCache, type GrammarCache } from './constraint/compiled-grammar.ts'
 import { type Constraint, createConstraint } from './constraint/constraint.ts'
 import { createTokenTrie, type TokenTrie } from './constraint/token-trie.ts'
-import type { GeneratingEngine } from './engines/engine.ts'
+import type { Vocabulary as EngineVocabulary } from './engines/engine.ts'
 
 /** Constraints over an engine's vocabulary. */
 export interface Constraints {
@@ -21,7 +21,7 @@ interface Vocabulary {
 /** Which tokens are visible changes only with whether the answer may have tool calls or reasoning. */
 const maxVocabularies = 4
 
-export function createConstraints(engine: GeneratingEngine): Constraints {
+export function createConstraints(engine: EngineVocabulary): Constraints {
   const vocabularies = new Map<string, Vocabulary>()
 
   function vocabularyFor(visibleTokens: readonly number[]): Vocabulary {
@@ -53,7 +53,7 @@ export function createConstraints(engine: GeneratingEngine): Constraints {
   }
 }
 
-function createVocabulary({ texts, vocabularySize }: GeneratingEngine, visible: ReadonlySet<number>): Vocabulary {
+function createVocabulary({ texts, vocabularySize }: EngineVocabulary, visible: ReadonlySet<number>): Vocabulary {
   const trie = createTokenTrie((token) => (visible.has(token) ? texts.spelling(token) : texts.text(token)), vocabularySize)
   return { trie, grammars: createGrammarCache(trie) }
 }

@@ -16,4 +16,6 @@ export const statusOfLoadError: Record<EngineLoadReason, FatalStatus> = {
   out_of_memory: exitStatus.outOfMemory,
   too_many_slots: exitStatus.configuration,
   gpu_unavailable: exitStatus.configuration,
+  server_mismatch: exitStatus.configuration,
+  server_unsafe: exitStatus.configuration,
 }

@@ -10,9 +10,10 @@ import { describeError, type Logger } from '../shared/log.ts'
 import type { CallContext } from '../shared/rpc/handler.ts'
 import { type Answer, createAnswer } from './answer.ts'
 import type { Constraints } from './constraints.ts'
-import type { DecodedToken, DecodeRequest, Engine, GeneratingEngine } from './engines/engine.ts'
+import type { DecodedToken, DecodeRequest, Engine, GeneratingEngine, RemoteEnd, RemoteEngine, Sampling as EngineSampling } from './engines/engine.ts'
 import type { Outcome, WorkerMetrics } from './metrics.ts'
 import { type Failure, failureOf } from './outcome.ts'
+import { decodeRemotely } from './remote-decode.ts'
 import type { WorkerLoad } from './load.ts'
 import type { Slot, SlotRequest, Slots } from './slots.ts'
 import { invalid, validateGenerate, validateModel } from './validation.ts'
@@ -78,7 +79,7 @@ export async function* generate(
     let end: End
     try {
       const answer = createAnswer(engine.texts, request, constraint)
-      const decoded = engine.decode(decodeRequest(engine, slot, request, sampling, answer), call.signal)
+      const decoded = decode(engine, slot, request, engineSampling(engine, sampling), answer, call.signal)
       end = yield* read(engine, decoded, answer, tally, request.maxTokens, work.took)
     } finally {
       slot.release(work.evaluated(engine.held(slot.index)))
@@ -101,8 +102,8 @@ export async function* generate(
   }
 }
 
-function generating(engine: Engine): GeneratingEngine {
-  if (engine.kind === 'generating') return engine
+function generating(engine: Engine): GeneratingEngine | RemoteEngine {
+  if (engine.kind !== 'embedding') return engine
   throw invalid('not_a_generating_model', 'This model makes embeddings; it can not generate text.', 'model')
 }
 
@@ -111,12 +112,14 @@ function slotRequest({ team, weight, batch, tokens }: GenerateRequest): SlotRequ
 }
 
 /** Keeps account of a request that has got its slot: of what it takes from the others' share, and of what its slot holds. */
-function begin({ load, metrics }: RequestContext, slot: Slot, { tokens, maxTokens }: GenerateRequest, tally: Tally) {
-  const fresh = tokens.length - slot.keep
+function begin({ engine, load, metrics }: RequestContext, slot: Slot, { tokens, maxTokens }: GenerateRequest, tally: Tally) {
+  // How much a server elsewhere has kept of it, it tells only when it has evaluated the rest.
+  const keep = engine.kind === 'remote' ? 0 : slot.keep
+  const fresh = tokens.length - keep
   const entry = load.enter(fresh + maxTokens)
   const answer: number[] = []
   tally.gotSlot = performance.now()
-  tally.cachedTokens = slot.keep
+  tally.cachedTokens = keep
   slot.charge({ input: fresh })
   return {
     took(token: number): void {
@@ -136,28 +139,46 @@ function begin({ load, metrics }: RequestContext, slot: Slot, { tokens, maxToken
   }
 }
 
-function decodeRequest(
-  { vocabularySize }: GeneratingEngine,
-  { index, keep, share }: Slot,
-  { tokens, topLogprobs }: GenerateRequest,
-  sampling: Sampling,
-  { guide }: Answer,
-): DecodeRequest {
+function engineSampling({ vocabularySize }: GeneratingEngine | RemoteEngine, sampling: Sampling): EngineSampling {
   const logitBias = new Map(Object.entries(sampling.logitBias).map(([token, bias]) => [Number(token), bias]))
   const topK = sampling.topK < vocabularySize ? sampling.topK : 0
-  return { slot: index, tokens, keep, share, sampling: { ...sampling, topK, logitBias, seed: sampling.seed ?? randomInt(2 ** 32) }, guide, topLogprobs }
+  return { ...sampling, topK, logitBias, seed: sampling.seed ?? randomInt(2 ** 32) }
+}
+
+function decode(
+  engine: GeneratingEngine | RemoteEngine,
+  slot: Slot,
+  request: GenerateRequest,
+  sampling: EngineSampling,
+  { guide }: Answer,
+  signal: AbortSignal,
+): AsyncIterable<DecodedToken | RemoteEnd> {
+  if (engine.kind === 'generating') {
+    const { index, keep, share } = slot
+    const { tokens, topLogprobs } = request
+    const decodeRequest: DecodeRequest = { slot: index, tokens, keep, share, sampling, guide, topLogprobs }
+    return engine.decode(decodeRequest, signal)
+  }
+  return decodeRemotely({ engine, slot: slot.index, request, sampling, guide }, signal)
 }
 
 /** Reads the tokens and yields the deltas; returns why the answer is complete. */
 async function* read(
-  engine: GeneratingEngine,
-  tokens: AsyncIterable<DecodedToken>,
+  engine: GeneratingEngine | RemoteEngine,
+  tokens: AsyncIterable<DecodedToken | RemoteEnd>,
   answer: Answer,
   tally: Tally,
   maxTokens: number,
   took: (token: number) => void,
 ): AsyncGenerator<GenerateEvent, End, undefined> {
   for await (const decoded of tokens) {
+    if ('ended' in decoded) {
+      tally.outputTokens += decoded.untold
+      const { delta, stop } = answer.end(decoded.ended)
+      if (delta !== undefined) yield { event: { $case: 'delta', value: delta } }
+      const reason = decoded.ended === 'turn' || stop !== undefined ? FinishReason.STOP : FinishReason.LENGTH
+      return { reason, stopSequence: stop, reasoningTokens: answer.reasoningTokens }
+    }
     took(decoded.token)
     const turnEnded = engine.isEndOfGeneration(decoded.token)
     const last = turnEnded ? 'turn' : tally.outputTokens >= maxTokens ? 'limit' : undefined

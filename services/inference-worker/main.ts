@@ -1,3 +1,4 @@
+import type { Config } from '../shared/config/load.ts'
 import { type RunningService, runService, type ServiceContext } from '../shared/lifecycle.ts'
 import { FatalStartError } from '../shared/supervision.ts'
 import { sizeSetting } from '../shared/fit/wanted.ts'
@@ -5,14 +6,17 @@ import { decodeThreads, usableCpus } from '../shared/machine/cpus.ts'
 import { modelPath, servedModels } from '../shared/models/served.ts'
 import type { Engine } from './engines/engine.ts'
 import { createLlamaEngine } from './engines/llama.ts'
+import type { LlamaEngineOptions } from './engines/llama-options.ts'
 import { EngineLoadError } from './engines/load-error.ts'
+import { createOpenaiEngine } from './engines/openai/openai.ts'
 import { statusOfLoadError } from './exit-status.ts'
+import { openaiOptions } from './openai-options.ts'
 import { serveEngine } from './serve-engine.ts'
 
 await runService('inference-worker', async (context: ServiceContext): Promise<RunningService> => serveEngine(context, await loadEngine(context)))
 
 async function loadEngine({ config, log, atRisk }: ServiceContext): Promise<Engine> {
-  const { model, slots, spareSlot, contextLength, batchSize, threads, gpu, gpuLayers, kvCacheType, flashAttention, memory, gpuMemory } = config.inferenceWorker
+  const { model, engine } = config.inferenceWorker
   const served = servedModels(config)
   const entry = model === '' && served.length === 1 ? served[0] : served.find(({ id }) => id === model)
   if (entry === undefined) {
@@ -21,26 +25,31 @@ async function loadEngine({ config, log, atRisk }: ServiceContext): Promise<Engi
   const path = await modelPath(entry, config.home)
   atRisk(`It died while loading ${path} or trying it out: the file is damaged or of a kind that llama.cpp fails on, or the memory ran out.`)
   try {
-    return await createLlamaEngine(
-      {
-        model: entry.id,
-        path,
-        slots,
-        spareSlots: spareSlot && slots < 256 ? 1 : 0,
-        contextLength,
-        batchSize,
-        threads: threads === 0 ? decodeThreads(usableCpus()) : threads,
-        gpu,
-        gpuLayers: gpuLayers < 0 ? undefined : gpuLayers,
-        kvCacheType,
-        flashAttention,
-        memory: { ram: sizeSetting(memory), gpu: sizeSetting(gpuMemory) },
-      },
-      log,
-    )
+    return engine === 'openai' ? await createOpenaiEngine(await openaiOptions(config, entry.id, path), log) : await createLlamaEngine(llamaOptions(config, entry.id, path), log)
   } catch (thrown) {
     // Starting again mends none of these.
     if (thrown instanceof EngineLoadError) throw new FatalStartError(thrown.message, statusOfLoadError[thrown.reason])
     throw thrown
+  }
+}
+
+/** LLAMA_MAX_SEQ of llama.cpp. */
+const mostSlots = 256
+
+function llamaOptions({ inferenceWorker }: Config, model: string, path: string): LlamaEngineOptions {
+  const { slots, spareSlot, contextLength, batchSize, threads, gpu, gpuLayers, kvCacheType, flashAttention, memory, gpuMemory } = inferenceWorker
+  return {
+    model,
+    path,
+    slots,
+    spareSlots: spareSlot && slots < mostSlots ? 1 : 0,
+    contextLength,
+    batchSize,
+    threads: threads === 0 ? decodeThreads(usableCpus()) : threads,
+    gpu,
+    gpuLayers: gpuLayers < 0 ? undefined : gpuLayers,
+    kvCacheType,
+    flashAttention,
+    memory: { ram: sizeSetting(memory), gpu: sizeSetting(gpuMemory) },
   }
 }

@@ -60,6 +60,8 @@ const leastKept = 16
 
 /** How often the engine is looked at. */
 const tickMs = 250
+/** How soon after a failure a server elsewhere is tried again. */
+const retryMs = 1000
 
 export function createInferenceService({ engine, options, log, metrics, onHang }: InferenceServiceOptions): InferenceService {
   const generating = engine.kind === 'generating' ? engine : undefined
@@ -69,14 +71,14 @@ export function createInferenceService({ engine, options, log, metrics, onHang }
     maxQueued: options.maxQueued,
     queueTimeoutMs: options.queueTimeoutMs,
     leastKept,
-    keepable: (index, count) => generating?.keepable(index, count) ?? 0,
+    keepable: (index, count) => (engine.kind === 'remote' ? count : (generating?.keepable(index, count) ?? 0)),
     now: () => performance.now(),
   })
   const load = createWorkerLoad()
   const calls = new Set<LinkedAbort>()
   const watches = new Set<LinkedAbort>()
   const context: RequestContext = { engine, slots, load, log, metrics, admit, onEngineFailure }
-  const constraints = generating === undefined ? undefined : createConstraints(generating)
+  const constraints = engine.kind === 'embedding' ? undefined : createConstraints(engine)
   const probing = new AbortController()
   let answers = false
   let hangs = false
@@ -111,7 +113,8 @@ export function createInferenceService({ engine, options, log, metrics, onHang }
     )
     slot.giveBack()
     probedSince = undefined
-    nextProbe = performance.now() + options.probeIntervalMs
+    // Of a server that was restarted nobody tells that it is back.
+    nextProbe = performance.now() + (failed !== undefined && engine.upstream !== undefined ? Math.min(retryMs, options.probeIntervalMs) : options.probeIntervalMs)
     if (probing.signal.aborted) return
     if (failed !== undefined) {
       if (answers) stopWatches()
@@ -124,12 +127,20 @@ export function createInferenceService({ engine, options, log, metrics, onHang }
 
   function tick(): void {
     const now = performance.now()
-    const stuckMs = Math.max(engine.stepMs(), probedSince === undefined ? 0 : now - probedSince)
+    // To end this process would not help a server elsewhere; a probe of that ends by itself.
+    const probeMs = probedSince === undefined || engine.upstream !== undefined ? 0 : now - probedSince
+    const stuckMs = Math.max(engine.stepMs(), probeMs)
     if (!hangs && stuckMs > options.stepTimeoutMs) {
       hangs = true
       log.error({ stuckMs: Math.round(stuckMs) }, 'the engine hangs')
       stopWatches()
       onHang()
+    }
+    if (engine.upstream?.up === false) {
+      if (answers) stopWatches()
+      answers = false
+      nextProbe = 0
+      return
     }
     // Requests under way show as much as a probe does, which would wait behind them.
     if (probedSince === undefined && slots.running === 0 && now >= nextProbe) void runProbe()

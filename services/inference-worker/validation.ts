@@ -1,13 +1,13 @@
 import type { Constraint, EmbedRequest, GenerateRequest, ReasoningBudget, Sampling } from '../../proto/gen/intramuros/v1/inference.ts'
 import { ServiceError } from '../shared/errors.ts'
-import type { EmbeddingEngine, Engine, GeneratingEngine } from './engines/engine.ts'
+import type { EmbeddingEngine, Engine, GeneratingEngine, RemoteEngine } from './engines/engine.ts'
 import { mostTop } from './engines/logprob-reader.ts'
 
 /** OpenAI's API allows 4 stop sequences; the worker leaves room for engines and clients that allow more. */
 const most = { stops: 16, stopLength: 1024, biases: 4096, penaltyWindow: 65_536, visibleTokens: 1024, triggers: 16, markLength: 1024, endTokens: 64, inputs: 64 } as const
 
 /** Throws INVALID_ARGUMENT with what is wrong. */
-export function validateGenerate(request: GenerateRequest, engine: GeneratingEngine): Sampling {
+export function validateGenerate(request: GenerateRequest, engine: GeneratingEngine | RemoteEngine): Sampling {
   const { tokens, maxTokens, sampling, stop, stopUntil, constraint, visibleTokens, reasoningBudget, topLogprobs } = request
   const known = (token: number): boolean => token < engine.vocabularySize
   if (tokens.length === 0) throw invalid('empty_prompt', 'The prompt has no tokens.', 'messages')

@@ -3,7 +3,7 @@ import { createScriptedEngine } from '../../test/support/scripted-engine.ts'
 import { prefixHashes } from '../shared/prefix-hashes.ts'
 import { createWorkerLoad } from './load.ts'
 import { createSlots } from './slots.ts'
-import { watch } from './watch.ts'
+import { loadOf, watch } from './watch.ts'
 
 test('a watch that has ended listens no more', async () => {
   const slots = createSlots({ count: 1, spare: 0, maxQueued: 1, queueTimeoutMs: 1000, leastKept: 1, keepable: () => 0, now: () => 0 })
@@ -22,6 +22,19 @@ test('a watch that has ended listens no more', async () => {
   expect(listeners).toBe(1)
   await states.return()
   expect(listeners).toBe(0)
+})
+
+test('the load of a server behind the worker is part of its own', () => {
+  const upstream = (load: { running: number; waiting: number } | undefined) => ({ upstream: { up: true, load, subscribe: () => () => undefined } })
+  const slots = { running: 5, queued: 2 }
+  expect(loadOf({}, slots)).toEqual(slots)
+  expect(loadOf(upstream(undefined), slots)).toEqual(slots)
+  expect(loadOf(upstream({ running: 5, waiting: 0 }), slots)).toEqual(slots)
+  // Of the five that were sent there, three wait there.
+  expect(loadOf(upstream({ running: 2, waiting: 3 }), slots)).toEqual({ running: 2, queued: 5 })
+  // Others have sent it requests, too.
+  expect(loadOf(upstream({ running: 9, waiting: 0 }), slots)).toEqual({ running: 9, queued: 2 })
+  expect(loadOf(upstream({ running: 1, waiting: 7 }), slots)).toEqual({ running: 1, queued: 9 })
 })
 
 test('tells what the slots hold as changes, salted by team', async () => {

@@ -19,7 +19,7 @@ export interface Watched {
 export async function* watch({ engine, slots, load }: Watched, signal: AbortSignal): AsyncGenerator<WorkerState, void, undefined> {
   let changed = Promise.withResolvers<void>()
   const stop = (): void => changed.resolve()
-  const unsubscribe = slots.subscribe(() => changed.resolve())
+  const unsubscribe = [slots, engine.upstream].map((source) => source?.subscribe(() => changed.resolve()))
   const nextDelta = createDeltas()
   signal.addEventListener('abort', stop, { once: true })
   try {
@@ -29,8 +29,7 @@ export async function* watch({ engine, slots, load }: Watched, signal: AbortSign
         model: engine.model,
         contextLength: engine.contextLength,
         slots: engine.slots,
-        running: slots.running,
-        queued: slots.queued,
+        ...loadOf(engine, slots),
         queuedByTeam: Object.fromEntries(slots.queuedByTeam()),
         tokensInFlight: BigInt(load.tokensInFlight),
         prefillTokensPerSecond: load.prefillTokensPerSecond,
@@ -42,9 +41,19 @@ export async function* watch({ engine, slots, load }: Watched, signal: AbortSign
       if (!signal.aborted) await changed.promise
     }
   } finally {
-    unsubscribe()
+    for (const end of unsubscribe) end?.()
     signal.removeEventListener('abort', stop)
   }
+}
+
+/**
+ * What waits in a server behind the worker waits, though it has one of the worker's slots; and the requests of its other clients are in the
+ * way, too.
+ */
+export function loadOf({ upstream }: Pick<Engine, 'upstream'>, { running, queued }: Pick<Slots, 'running' | 'queued'>): { running: number; queued: number } {
+  const load = upstream?.load
+  if (load === undefined) return { running, queued }
+  return { running: Math.max(running - load.waiting, load.running), queued: queued + load.waiting }
 }
 
 /** Called with all that is held, says what has changed since the last time. */

@@ -103,7 +103,7 @@ export async function startRealWorker(more: Partial<InferenceOptions> = {}): Pro
   }
 }
 
-async function readAnswer(events: AsyncIterable<GenerateEvent>): Promise<Answer> {
+export async function readAnswer(events: AsyncIterable<GenerateEvent>): Promise<Answer> {
   const result: Answer = {
     text: '',
     tokens: [],

@@ -5,7 +5,7 @@ import type { TokenTexts } from '../../shared/vocabulary/token-texts.ts'
  * What runs a model, at the level of raw tokens. Limits, stop sequences, text assembly, queueing and metrics are outside it,
  * so that every engine has the same ones.
  */
-export type Engine = GeneratingEngine | EmbeddingEngine
+export type Engine = GeneratingEngine | RemoteEngine | EmbeddingEngine
 
 /** What engines have in common. */
 interface Loaded {
@@ -19,16 +19,24 @@ interface Loaded {
   readonly vocabularySize: number
   /** Milliseconds since the step under way began; 0 when there is none. */
   stepMs(): number
+  /** The server that runs the model, where that is not this process. */
+  readonly upstream?: Upstream
   /** Ends what is under way and frees the memory. */
   close(): Promise<void>
 }
 
+/** What is known of the tokens that a model generates. */
+export interface Vocabulary {
+  readonly vocabularySize: number
+  readonly texts: TokenTexts
+  isEndOfGeneration(token: number): boolean
+}
+
 /** Continues a text. */
-export interface GeneratingEngine extends Loaded {
+export interface GeneratingEngine extends Loaded, Vocabulary {
   readonly kind: 'generating'
   /** Slots besides, numbered after the others. */
   readonly spareSlots: number
-  readonly texts: TokenTexts
   /**
    * Drops what the slot holds behind the first `keep` tokens, evaluates the rest of the prompt in it and yields the tokens that follow, one
    * for each decode step, without an end of its own: the caller stops at an end-of-generation token and before prompt and answer together
@@ -43,7 +51,32 @@ export interface GeneratingEngine extends Loaded {
   keepable(slot: number, count: number): number
   /** Evaluates one token in a free slot; what the slot holds stays, where the model's memory can be cut. Throws when the engine does. */
   check(slot: number, signal: AbortSignal): Promise<void>
-  isEndOfGeneration(token: number): boolean
+}
+
+/** Continues a text in another process, which draws the tokens by itself: nobody can have a say in each of them. */
+export interface RemoteEngine extends Loaded, Vocabulary {
+  readonly kind: 'remote'
+  /** Those that end a turn. */
+  readonly endTokens: readonly number[]
+  /**
+   * Yields the tokens as they come, and why there are no more. When the signal aborts it ends without an error and the server is told.
+   * Throws UNAVAILABLE when the server has no room; else whatever the engine failed with.
+   */
+  complete(request: RemoteRequest, signal: AbortSignal): AsyncGenerator<DecodedToken | RemoteEnd, void, undefined>
+  /** How many tokens of the last request's prompt and answer the slot holds there, as far as is known. Not while it is in use. */
+  held(slot: number): number
+  /** Has one token drawn. Throws when the engine does, or has none to give. */
+  check(slot: number, signal: AbortSignal): Promise<void>
+}
+
+/** What another process says of itself. */
+export interface Upstream {
+  /** False from when it stops answering until it answers again and is what it was. */
+  readonly up: boolean
+  /** Requests of all its clients; undefined when it does not tell. */
+  readonly load: { running: number; waiting: number } | undefined
+  /** Told after each change of the load; returns what ends that. */
+  subscribe(listener: () => void): () => void
 }
 
 /** Makes one vector of a text. */
@@ -72,6 +105,33 @@ export interface DecodeRequest {
   guide: TokenGuide | undefined
   /** Set: each token comes with its log-probability, and those of so many of the likeliest. */
   topLogprobs: number | undefined
+}
+
+export interface RemoteRequest {
+  /** From 0 to `slots` - 1; one request at a time. */
+  slot: number
+  /** What is computed for one team never serves another. Empty: what is computed serves nobody. */
+  team: string
+  /** Not empty, ids below `vocabularySize`. */
+  tokens: readonly number[]
+  /** How many of them, at their end, are of the answer already. */
+  answered: number
+  /** At least 1. */
+  maxTokens: number
+  sampling: Sampling
+  /** The tokens that may not come: 1 for each, at its place. Only with one token at most. */
+  forbidden: Uint8Array | undefined
+  /** Set: each token comes with its log-probability, and those of so many of the likeliest. */
+  topLogprobs: number | undefined
+}
+
+/** Always the last of a completion, unless the caller has stopped reading before. */
+export interface RemoteEnd {
+  ended: 'turn' | 'limit'
+  /** Tokens that were drawn last and brought no text that the server could tell. */
+  untold: number
+  /** Tokens of the prompt that were not evaluated, because they were for the same team before; undefined when the server does not tell. */
+  cachedTokens: number | undefined
 }
 
 /** How the next token is drawn, in this order: logit bias, penalties, top-k, top-p, min-p, temperature. */

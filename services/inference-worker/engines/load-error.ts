@@ -11,6 +11,8 @@ export type EngineLoadReason =
   | 'out_of_memory'
   | 'too_many_slots'
   | 'gpu_unavailable'
+  | 'server_mismatch'
+  | 'server_unsafe'
   | 'load_failed'
 
 /** Why the engine can't serve the model; for the operator. Trying again changes nothing before somebody changes something. */

@@ -18,7 +18,7 @@ export interface CrossCheckOptions {
 
 /** What the schema can't tell, because it is about several settings together. */
 export function crossCheck(options: CrossCheckOptions): Problem[] {
-  return [...checkModels(options), ...checkPorts(options), ...checkLifetimes(options), ...checkCacheType(options)]
+  return [...checkModels(options), ...checkEngine(options), ...checkPorts(options), ...checkLifetimes(options), ...checkCacheType(options)]
 }
 
 function checkModels({ settings, originOf, isSound }: CrossCheckOptions): Problem[] {
@@ -48,6 +48,13 @@ function checkModels({ settings, originOf, isSound }: CrossCheckOptions): Proble
     problems.push(unknown(model, 'inferenceWorker.model', originOf('inferenceWorker.model')))
   }
   return problems
+}
+
+function checkEngine({ settings, originOf, isSound }: CrossCheckOptions): Problem[] {
+  const { engine, openai } = settings.inferenceWorker
+  if (engine !== 'openai' || openai.url !== '' || !isSound('inferenceWorker.openai.url')) return []
+  const found = `nothing, and inferenceWorker.engine is openai (${originOf('inferenceWorker.engine')})`
+  return [{ path: 'inferenceWorker.openai.url', source: originOf('inferenceWorker.openai.url'), found, allowed: 'the address of the server, for example http://127.0.0.1:8000' }]
 }
 
 interface Listener {

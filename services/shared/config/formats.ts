@@ -1,5 +1,6 @@
 import { isIP } from 'node:net'
 import { isAbsolute } from 'node:path'
+import { parsePodAddress } from './pod-address.ts'
 
 interface Format {
   /** What is allowed, to follow "allowed:". */
@@ -43,6 +44,11 @@ export const formats: Readonly<Record<string, Format>> = {
     accepts: isHostAndPort,
   },
   url: { allowed: 'a URL that begins with http:// or https://', pattern: '^[hH][tT][tT][pP][sS]?://[^/\\s]', accepts: isHttpUrl },
+  'pod-url': {
+    allowed: 'an address of this pod: http://127.0.0.1:8000, http://[::1]:8000, http://localhost:8000, or a socket as unix:/run/server.sock',
+    pattern: '^(http://(localhost|127\\.[0-9.]+|\\[::1\\]):[0-9]{1,5}/?|unix:/.+)$',
+    accepts: (text) => parsePodAddress(text) !== undefined,
+  },
   folder: {
     allowed: 'an absolute path, or one that begins with ~/',
     pattern: '^(~?/|[A-Za-z]:[/\\\\]|\\\\)',
@@ -53,6 +59,7 @@ export const formats: Readonly<Record<string, Format>> = {
     pattern: size.source,
     accepts: (text) => size.test(text),
   },
+  file: { allowed: 'an absolute path', pattern: '^(/|[A-Za-z]:[/\\\\]|\\\\)', accepts: isAbsolute },
   name: {
     allowed: 'a name of 1 to 63 letters, digits, ".", "_" and "-" that begins with a letter or a digit',
     pattern: name.source,
