@@ -1,7 +1,8 @@
 import { availableParallelism } from 'node:os'
 import { type RunningService, runService, type ServiceContext } from '../shared/lifecycle.ts'
 import { FatalStartError } from '../shared/supervision.ts'
-import { modelPath, servedModels } from '../shared/models/served.ts'
+import { createModelOpener } from '../shared/models/open-model.ts'
+import { servedModels } from '../shared/models/served.ts'
 import type { Engine } from './engines/engine.ts'
 import { createLlamaEngine } from './engines/llama.ts'
 import { EngineLoadError } from './engines/load-error.ts'
@@ -16,13 +17,16 @@ async function loadEngine({ config, log }: ServiceContext): Promise<Engine> {
   if (entry === undefined) {
     throw new FatalStartError(`inferenceWorker.model must be one of the served models (${served.map(({ id }) => id).join(', ')}): set it, or INTRAMUROS_INFERENCE_WORKER_MODEL.`)
   }
-  const path = await modelPath(entry, config.home)
+  const opened = await createModelOpener({ config, env: process.env, log })(entry, 'everything')
+  const { path } = opened
   try {
     return await createLlamaEngine({ model: entry.id, path, slots, contextLength, batchSize, threads: threads === 0 ? ownThreads() : threads, gpu }, log)
   } catch (thrown) {
     // Starting again mends none of these.
-    if (thrown instanceof EngineLoadError) throw new FatalStartError(thrown.message)
+    if (thrown instanceof EngineLoadError) throw new FatalStartError(thrown.message.replaceAll(path, opened.source))
     throw thrown
+  } finally {
+    await opened.close()
   }
 }
 

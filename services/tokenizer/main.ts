@@ -1,7 +1,8 @@
 import { TokenizerService } from '../../proto/gen/intramuros/v1/tokenizer.ts'
 import { type RunningService, runService, type ServiceContext } from '../shared/lifecycle.ts'
 import { FatalStartError } from '../shared/supervision.ts'
-import { modelPath, servedModels } from '../shared/models/served.ts'
+import { createModelOpener, type OpenedModel } from '../shared/models/open-model.ts'
+import { servedModels } from '../shared/models/served.ts'
 import { serveRpc } from '../shared/rpc/serve.ts'
 import { createMetrics } from './metrics.ts'
 import { ModelLoadError } from './model.ts'
@@ -11,10 +12,12 @@ await runService('tokenizer', start)
 
 async function start({ config, log, registry, identity, serverCalls }: ServiceContext): Promise<RunningService> {
   const { contextLength } = config.inferenceWorker
-  const models = await Promise.all(
-    servedModels(config).map(async (entry) => ({ id: entry.id, path: await modelPath(entry, config.home), contextLength: contextLength || undefined })),
-  )
+  const openModel = createModelOpener({ config, env: process.env, log })
+  const opened: ({ id: string } & OpenedModel)[] = []
+  // One after the other: each may take a whole core for its decryption.
+  for (const entry of servedModels(config)) opened.push({ id: entry.id, ...(await openModel(entry, 'vocabulary')) })
   const service = await load()
+  for (const { close } of opened) await close()
   const server = await serveRpc({
     service: TokenizerService,
     handlers: service.handlers,
@@ -33,6 +36,7 @@ async function start({ config, log, registry, identity, serverCalls }: ServiceCo
 
   async function load(): Promise<Service> {
     try {
+      const models = opened.map(({ id, path }) => ({ id, path, contextLength: contextLength || undefined }))
       return await createTokenizerService({ models, log, metrics: createMetrics(registry) })
     } catch (thrown) {
       // The file won't get better by trying again.

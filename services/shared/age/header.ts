@@ -9,12 +9,6 @@ export interface NewHeader {
   fileKey: Uint8Array
 }
 
-/** First line of every age file. */
-export const ageIntro = 'age-encryption.org/v1\n'
-
-/** A header for a few recipients has some kilobytes, a hybrid one two for each. */
-export const largestHeader = 1 << 20
-
 /**
  * A header that each of the recipients can open. The library makes it. It tells nobody the file key but its recipients, so that
  * one of ours listens in, which adds nothing to the header. Throws AgeError for a recipient that is none.
@@ -39,15 +33,6 @@ export async function makeHeader(recipients: readonly string[]): Promise<NewHead
   if (fileKey === undefined) throw new Error('age-encryption made a header without asking its recipients')
   // What follows the header is the payload of an empty file, under a nonce of its own.
   return { header: Buffer.from(whole.subarray(0, whole.length - nonceBytes - tagBytes)), fileKey }
-}
-
-/** Bytes of the header that `start`, the first bytes of a file, begins with; undefined when its end is not among them. */
-export function headerLength(start: Buffer): number | undefined {
-  // No line of a stanza can begin so: its first begins with "->", and its others are base64.
-  const mac = start.indexOf('\n--- ')
-  if (mac === -1) return undefined
-  const end = start.indexOf('\n', mac + 1)
-  return end === -1 ? undefined : end + 1
 }
 
 /** File key of a whole header. Throws AgeError when none of the identities opens it, or it is not sound. */

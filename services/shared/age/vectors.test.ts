@@ -3,7 +3,8 @@ import { inflateSync } from 'node:zlib'
 import * as vectors from 'cctv-age'
 import { expect, test } from 'vitest'
 import { AgeError } from './age-error.ts'
-import { openAge, type ReadableFile } from './file.ts'
+import { openAge } from './file.ts'
+import type { ReadableFile } from './layout.ts'
 
 /** The test vectors of the format's authors (C2SP CCTV). Armor and passphrases are not for model files: those are refused too. */
 interface Vector {

@@ -50,6 +50,7 @@ export async function fetchModel(entry: ModelEntry, options: FetchOptions): Prom
     return here
   }
 
+  // Its reason for this machine says what is to be done.
   if (entry.sha256 === undefined) throw new ModelUnavailable(entry, attempts, undefined)
   const pinned: PinnedEntry = { ...entry, sha256: entry.sha256 }
   const place = storedPath(home, pinned)
