@@ -2,7 +2,7 @@ import { CommanderError } from 'commander'
 import { exitStatusOf } from './commands/context.ts'
 
 /** Errors whose messages are written for the person at the terminal. */
-const forPeople = new Set(['StartError', 'ConfigError', 'ModelUnavailable', 'LocalFailure', 'DirectoryError'])
+const forPeople = new Set(['StartError', 'ConfigError', 'ModelUnavailable', 'LocalFailure', 'EncryptedModelError', 'DirectoryError'])
 
 /** Tells why a command failed and sets the exit status: 1 refused, 2 used wrongly. */
 export function fail(thrown: unknown): void {

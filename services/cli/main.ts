@@ -14,6 +14,7 @@ const commands: Record<string, (program: Command, context: ProgramContext) => Pr
   teams: async (program, context) => (await import('./commands/teams.ts')).registerTeams(program, context),
   keys: async (program, context) => (await import('./commands/keys.ts')).registerKeys(program, context),
   audit: async (program, context) => (await import('./commands/audit.ts')).registerAudit(program, context),
+  models: async (program, context) => (await import('./commands/models.ts')).registerModels(program, context),
   config: async (program, context) => (await import('./commands/config.ts')).registerConfig(program, context),
 }
 

@@ -13,6 +13,11 @@ export async function newKeyPair(): Promise<KeyPair> {
   return { identity, recipient: await identityToRecipient(identity) }
 }
 
+/** The public key (age1…) of a secret one that readIdentities() gave. */
+export async function recipientOf(identity: string): Promise<string> {
+  return await identityToRecipient(identity)
+}
+
 /** Text of a key's file, as age-keygen writes it. */
 export function keyFileText({ identity, recipient }: KeyPair, created: Date): string {
   return `# created: ${created.toISOString()}\n# public key: ${recipient}\n${identity}\n`

@@ -31,6 +31,11 @@ const examples: Record<string, { good: string[]; bad: string[] }> = {
     bad: ['', 'a', 'ftp://a', 'https://', 'https:///x', 'http://a b', 'http://[', 'file:///etc'],
   },
   folder: { good: ['/srv/x', '~/x'], bad: ['', 'x', './x', '~x/y'] },
+  file: { good: ['/run/secrets/key', '~/key'], bad: ['', 'key', './key', '~x/key'] },
+  variable: {
+    good: ['MODEL_KEY', '_x1', 'INTRAMUROS_MODEL_KEY'],
+    bad: ['', '1A', 'A-B', 'A B', 'A=1', 'INTRAMUROS_KEY', 'INTRAMUROS_LOG_LEVEL'],
+  },
   name: { good: ['gateway', 'gw-1', 'A.b_c', 'x'.repeat(63)], bad: ['', '-a', 'a b', 'x'.repeat(64), 'a/b'] },
 }
 

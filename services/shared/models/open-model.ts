@@ -50,7 +50,7 @@ export function createModelOpener(options: OpenerOptions): ModelOpener {
       return await openEncrypted(entry, source, part, await readKey(), options)
     } catch (thrown) {
       if (!(thrown instanceof EncryptedModelError)) throw thrown
-      if (!(thrown instanceof KeyCommandError)) throw new FatalStartError(`${entry.id}: ${thrown.message}`)
+      if (!(thrown instanceof KeyCommandError)) throw new FatalStartError(`The file of the model "${entry.id}" is encrypted (${source}). ${thrown.message}`)
       // It may go better at the next start of this process.
       options.log.error({ model: entry.id, reason: thrown.message }, 'no key for an encrypted model')
       throw thrown

@@ -25,6 +25,13 @@ export function partialFolder(home: string): string {
   return join(home, 'models', 'partial')
 }
 
+/** Where a download of this model's file goes on. */
+export function partialPath(home: string, entry: ModelEntry): string {
+  // Of a file without a digest all that is known is where it comes from.
+  const digest = entry.sha256 ?? createHash('sha256').update(JSON.stringify(entry.from)).digest('hex')
+  return join(partialFolder(home), `${entry.sha256 === undefined ? 'unpinned-' : ''}${digest.slice(0, 12)}-${entry.file}`)
+}
+
 export interface FileDigest {
   /** Bytes. */
   size: number
