@@ -31,7 +31,7 @@ async function withFile<T>(bytes: Uint8Array, body: (file: Awaited<ReturnType<ty
 }
 
 async function all(pieces: AsyncIterable<Buffer>): Promise<Buffer> {
-  return Buffer.concat(await Array.fromAsync(pieces))
+  return Buffer.concat(await Array.fromAsync(pieces, (piece) => Buffer.from(piece)))
 }
 
 const encrypt = (plain: Uint8Array, recipients = [pair.recipient]): Promise<Buffer> =>

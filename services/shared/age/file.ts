@@ -30,7 +30,10 @@ export async function* encrypted(plain: ReadableFile, recipients: readonly strin
 export interface OpenedAge {
   /** Bytes of the plaintext. */
   size: number
-  /** The plaintext, at most a megabyte at a time. Each piece is authentic; that all of it was there is known at the end. Throws AgeError. */
+  /**
+   * The plaintext, at most a megabyte at a time, each piece in the same memory: it is to be used or copied before the next. Each is
+   * authentic; that all of it was there is known at the end. Throws AgeError.
+   */
   content(signal: AbortSignal): AsyncGenerator<Buffer>
 }
 
@@ -43,16 +46,19 @@ export async function openAge(file: ReadableFile, identities: readonly string[])
 
 async function* opened(file: ReadableFile, fileKey: Uint8Array, first: number, size: number, signal: AbortSignal): AsyncGenerator<Buffer> {
   const key = payloadKey(fileKey, await readFully(file, first - nonceBytes, nonceBytes))
+  // Used over and over: of buffers that are thrown away, many lie about before they are collected.
+  const sealed = Buffer.allocUnsafe(chunksAtOnce * sealedChunkBytes)
+  const plain = Buffer.allocUnsafe(chunksAtOnce * chunkBytes)
   for (let position = first, index = 0; position < size;) {
     signal.throwIfAborted()
-    const bytes = await readFully(file, position, Math.min(size - position, chunksAtOnce * sealedChunkBytes))
+    const bytes = await readFully(file, position, Math.min(size - position, sealed.length), sealed)
     position += bytes.length
-    const plain: Buffer[] = []
+    let length = 0
     for (let at = 0; at < bytes.length; at += sealedChunkBytes) {
       const last = position === size && at + sealedChunkBytes >= bytes.length
-      plain.push(openChunk(key, index, last, bytes.subarray(at, at + sealedChunkBytes)))
+      length += openChunk(key, index, last, bytes.subarray(at, at + sealedChunkBytes)).copy(plain, length)
       index += 1
     }
-    yield Buffer.concat(plain)
+    yield plain.subarray(0, length)
   }
 }

@@ -52,9 +52,9 @@ async function readStart(file: ReadableFile, size: number): Promise<Buffer> {
   }
 }
 
-/** Exactly so many bytes. Throws AgeError when the file ends before. */
-export async function readFully(file: ReadableFile, position: number, length: number): Promise<Buffer> {
-  const bytes = Buffer.allocUnsafe(length)
+/** Exactly so many bytes, at the beginning of `into`. Throws AgeError when the file ends before. */
+export async function readFully(file: ReadableFile, position: number, length: number, into = Buffer.allocUnsafe(length)): Promise<Buffer> {
+  const bytes = into.subarray(0, length)
   for (let done = 0; done < length;) {
     const { bytesRead } = await file.read(bytes, done, length - done, position + done)
     if (bytesRead === 0) throw new AgeError('damaged', 'it became shorter while it was read')

@@ -8,6 +8,7 @@ import type { FileDigest } from './store.ts'
 /** Told the size of the plaintext before its first piece. */
 export interface PlaintextSink {
   begin?(size: number): Promise<void> | void
+  /** The bytes are to be used or copied before it returns or resolves. */
   piece?(bytes: Buffer): Promise<void> | void
 }
 

@@ -131,7 +131,8 @@ function headWriter(source: string, folder: string, create: (bytes: number) => P
     },
     async piece(bytes) {
       if (file !== undefined) return
-      pieces.push(bytes)
+      // The next one comes in the same memory.
+      pieces.push(Buffer.from(bytes))
       collected += bytes.length
       // Not with each piece: a head of many would be read from its beginning each time.
       if (collected < tryAt && collected < total) return
