@@ -4,7 +4,7 @@ import { afterAll, beforeAll, expect, test, vi } from 'vitest'
 import { createMemoryFile, type MemoryFileOptions, writeFailure } from './memory-file.ts'
 
 // Linux alone has the storage that this is about.
-const onLinux = test.runIf(process.platform === 'linux')
+const skip = process.platform !== 'linux'
 let onDisk = ''
 beforeAll(async () => (onDisk = await mkdtemp(join(import.meta.dirname, '../../../node_modules/.cache-memory-'))))
 afterAll(() => rm(onDisk, { recursive: true }))
@@ -15,7 +15,7 @@ async function make(more: Partial<MemoryFileOptions> = {}): ReturnType<typeof cr
   return await createMemoryFile({ folder: '/dev/shm', bytes: 10, refuseSwap: true, onSwap: () => undefined, swapsFile: noSwaps, ...more })
 }
 
-onLinux('the file has no name, is for this user alone, and is gone when it is closed', async () => {
+test('the file has no name, is for this user alone, and is gone when it is closed', { skip }, async () => {
   const before = await readdir('/dev/shm')
   const { handle, path } = await make()
   await handle.write('weights')
@@ -27,7 +27,7 @@ onLinux('the file has no name, is for this user alone, and is gone when it is cl
   await expect(readFile(path)).rejects.toThrow('ENOENT')
 })
 
-onLinux('a folder on a disk, none at all, and one without room are refused with what is to be done', async () => {
+test('a folder on a disk, none at all, and one without room are refused with what is to be done', { skip }, async () => {
   await expect(make({ folder: onDisk })).rejects.toThrow('is on a disk')
   await expect(make({ folder: '/nowhere' })).rejects.toThrow("can't be used: ENOENT")
   const much = 2 ** 52
@@ -35,7 +35,7 @@ onLinux('a folder on a disk, none at all, and one without room are refused with 
   expect(String(writeFailure(Object.assign(new Error('x'), { code: 'ENOSPC' }), '/dev/shm', 7))).toContain('has 7 bytes, it is full')
 })
 
-onLinux('swap is told, or refused', async () => {
+test('swap is told, or refused', { skip }, async () => {
   const swapsFile = join(onDisk, 'swaps')
   await writeFile(swapsFile, 'Filename Type Size Used Priority\n/dev/sda2 partition 1 0 -2\n')
   const onSwap = vi.fn<() => void>()
