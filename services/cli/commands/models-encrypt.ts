@@ -11,8 +11,8 @@ import { misused } from './context.ts'
 import { knownEntry } from './known-entry.ts'
 
 interface EncryptFlags {
-  recipient: string[]
-  recipientFile: string[]
+  recipient?: string[]
+  recipientFile?: string[]
   newKey?: string
   output?: string
   removePlaintext?: true
@@ -25,8 +25,8 @@ export function registerEncrypt(group: Command, context: ProgramContext): void {
     .command('encrypt')
     .description('encrypt the file of a model at rest, in the age format; services decrypt it into memory alone')
     .argument('<id>', 'model of the catalogue')
-    .option('--recipient <age1…>', 'public key that it is encrypted for, may be repeated (default: that of the key which is set)', collect, [])
-    .option('--recipient-file <file>', 'file with public keys, one a line; may be repeated', collect, [])
+    .option('--recipient <age1…>', 'public key that it is encrypted for, may be repeated (default: that of the key which is set)', collect)
+    .option('--recipient-file <file>', 'file with public keys, one a line; may be repeated', collect)
     .option('--new-key <file>', 'make a key, write it to this new file, and encrypt for it')
     .option('--output <file>', 'where to (default: beside the file, with .age behind its name, where it is found)')
     .option('--remove-plaintext', 'delete the plain file afterwards')
@@ -70,8 +70,8 @@ async function chooseRecipients(flags: EncryptFlags, command: Command, { config,
     import('../../shared/models/model-key.ts'),
   ])
   try {
-    const named = flags.recipient.flatMap(readRecipients)
-    for (const file of flags.recipientFile) named.push(...readRecipients(await readFile(file, 'utf8')))
+    const named = (flags.recipient ?? []).flatMap(readRecipients)
+    for (const file of flags.recipientFile ?? []) named.push(...readRecipients(await readFile(file, 'utf8')))
     if (flags.newKey !== undefined) {
       const pair = await newKeyPair()
       const { createKeyFile } = await import('../../shared/models/key-file.ts')
@@ -92,7 +92,7 @@ async function chooseRecipients(flags: EncryptFlags, command: Command, { config,
   }
 }
 
-function collect(value: string, earlier: string[]): string[] {
+function collect(value: string, earlier: string[] = []): string[] {
   return [...earlier, value]
 }
 
