@@ -34,6 +34,14 @@ it('gives each service what a valid configuration needs, with no port twice', as
   }
 })
 
+it('hands the key of encrypted models to those alone that read models', async () => {
+  const config = loadConfig({ env: { ...env, INTRAMUROS_MODEL_ENCRYPTION_KEY_VARIABLE: 'INTRAMUROS_MODEL_KEY' } })
+  const { specs } = await wire(config, { ...env, INTRAMUROS_MODEL_KEY: 'secret', OTHER: 'x' }, 'token', '/services')
+  const holders = specs.filter(({ env: own }) => Object.values(own).includes('secret')).map(({ name }) => name)
+  expect(holders).toEqual(['tokenizer', 'inference-worker'])
+  expect(specs.every(({ env: own }) => own['OTHER'] === 'x')).toBe(true)
+})
+
 it('tells clients an address that the certificate holds', () => {
   expect(publicAddress('0.0.0.0', 8443)).toBe('https://localhost:8443')
   expect(publicAddress('192.0.2.7', 1)).toBe('https://192.0.2.7:1')

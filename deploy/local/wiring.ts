@@ -100,13 +100,20 @@ export async function wire(config: Config, env: NodeJS.ProcessEnv, token: string
     specs: places.map(({ name, service, binds, env: own }) => ({
       name,
       args: [join(services, service, 'main.ts'), `--platform=${token}`],
-      env: { ...env, ...shared, ...own },
+      env: { ...withoutKey(env, config, service), ...shared, ...own },
       binds,
     })),
     ports: new Map(places.map(({ name, ports }) => [name, ports])),
     address: publicAddress(https.host, https.port),
     notes,
   }
+}
+
+/** The key of encrypted models is for those alone that read a model's file. */
+function withoutKey(env: NodeJS.ProcessEnv, { modelEncryption }: Config, service: ServiceName): NodeJS.ProcessEnv {
+  if (service === 'tokenizer' || service === 'inference-worker') return env
+  const { [modelEncryption.keyVariable]: _, ...others } = env
+  return others
 }
 
 /** The address to tell clients. The certificate holds localhost's name beside its addresses. */

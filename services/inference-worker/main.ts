@@ -3,7 +3,8 @@ import { type RunningService, runService, type ServiceContext } from '../shared/
 import { FatalStartError } from '../shared/supervision.ts'
 import { sizeSetting } from '../shared/fit/wanted.ts'
 import { decodeThreads, usableCpus } from '../shared/machine/cpus.ts'
-import { modelPath, servedModels } from '../shared/models/served.ts'
+import { createModelOpener } from '../shared/models/open-model.ts'
+import { servedModels } from '../shared/models/served.ts'
 import type { Engine } from './engines/engine.ts'
 import { createLlamaEngine } from './engines/llama.ts'
 import type { LlamaEngineOptions } from './engines/llama-options.ts'
@@ -22,14 +23,17 @@ async function loadEngine({ config, log, atRisk }: ServiceContext): Promise<Engi
   if (entry === undefined) {
     throw new FatalStartError(`inferenceWorker.model must be one of the served models (${served.map(({ id }) => id).join(', ')}): set it, or INTRAMUROS_INFERENCE_WORKER_MODEL.`)
   }
-  const path = await modelPath(entry, config.home)
-  atRisk(`It died while loading ${path} or trying it out: the file is damaged or of a kind that llama.cpp fails on, or the memory ran out.`)
+  const opened = await createModelOpener({ config, env: process.env, log })(entry, engine === 'openai' ? 'vocabulary' : 'everything')
+  const { path, source } = opened
+  atRisk(`It died while loading ${source} or trying it out: the file is damaged or of a kind that llama.cpp fails on, or the memory ran out.`)
   try {
     return engine === 'openai' ? await createOpenaiEngine(await openaiOptions(config, entry.id, path), log) : await createLlamaEngine(llamaOptions(config, entry.id, path), log)
   } catch (thrown) {
     // Starting again mends none of these.
-    if (thrown instanceof EngineLoadError) throw new FatalStartError(thrown.message, statusOfLoadError[thrown.reason])
+    if (thrown instanceof EngineLoadError) throw new FatalStartError(thrown.message.replaceAll(path, source), statusOfLoadError[thrown.reason])
     throw thrown
+  } finally {
+    await opened.close()
   }
 }
 

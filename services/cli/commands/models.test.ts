@@ -1,122 +1,181 @@
-import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { createHash, randomBytes } from 'node:crypto'
+import { existsSync } from 'node:fs'
+import { mkdir, mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { PassThrough } from 'node:stream'
 import { Command, CommanderError } from 'commander'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { loadConfig } from '../../shared/config/load.ts'
-import { writeHollowModel } from '../../../test/support/hollow-model.ts'
-import { hollowModels } from '../../../test/support/hollow-models.ts'
+import { type FileServer, startFileServer } from '../../shared/models/test-support/file-server.ts'
+import type { VerifiedFile } from '../../shared/models/verify.ts'
 import { exitStatusOf } from './context.ts'
 import { registerModels } from './models.ts'
-import { opennessGrade } from './openness.ts'
 
-let home: string
-let llama: string
+const model = Buffer.concat([Buffer.from('GGUF'), randomBytes(200_000)])
+const sha256 = createHash('sha256').update(model).digest('hex')
+
+let server: FileServer
+let home = ''
+let file = ''
 beforeEach(async () => {
+  server = await startFileServer()
   home = await mkdtemp(join(tmpdir(), 'intramuros-models-'))
-  llama = join(home, 'llama.gguf')
-  const hollow = hollowModels['llama-3.1-8b']
-  if (hollow === undefined) throw new Error('no such model')
-  const metadata = { ...hollow.metadata, 'general.file_type': 15, 'general.license': 'llama3.1', 'tokenizer.chat_template': 'a\u001B[2Jb' }
-  await writeHollowModel(llama, { ...hollow, metadata })
+  file = join(home, 'intramuros.yaml')
+  server.files.set('/owner/own/resolve/main/own.gguf', { body: model, etag: '"1"' })
 })
 afterEach(async () => {
-  process.exitCode = undefined
-  await rm(home, { recursive: true, force: true })
+  await server.close()
+  await rm(home, { recursive: true })
 })
 
-/** What the command set. */
-function exitCode(): number {
-  return Number(process.exitCode ?? 0)
+/** A configuration with one model on the hub, pinned or not. */
+async function configure(pin: string): Promise<void> {
+  const text = `# Ours.
+sources: { hub: "${server.url.href}", packageIndex: "http://127.0.0.1:9/" }
+models:
+  - id: own # the one
+    file: own.gguf
+${pin}    licence: MIT
+    contextLength: 128
+    openness: { weights: true, code: false, data: false, paper: false }
+    from: { hub: { repo: owner/own, revision: main, file: own.gguf } }
+`
+  await writeFile(file, text)
 }
 
-async function run(...args: string[]): Promise<{ status: number; out: string; err: string }> {
+interface Ran {
+  status: number
+  out: string
+  err: string
+}
+
+async function run(args: string[], settings: NodeJS.ProcessEnv = {}): Promise<Ran> {
   const out = new PassThrough({ encoding: 'utf8' })
   const err = new PassThrough({ encoding: 'utf8' })
+  const env = { INTRAMUROS_HOME: home, HOME: home, ...settings }
   const program = new Command('intramuros').exitOverride().configureOutput({ writeOut: (text) => out.write(text), writeErr: (text) => err.write(text) })
-  registerModels(program, { config: () => loadConfig({ env: { INTRAMUROS_HOME: home } }), out, err })
+  registerModels(program, {
+    env,
+    file: undefined,
+    config: () => loadConfig({ env }),
+    home: () => home,
+    knownModels: () => [],
+    auditFolder: () => home,
+    out,
+    err,
+  })
   let status = 0
-  process.exitCode = undefined
   try {
     await program.parseAsync(['models', ...args], { from: 'user' })
-    status = exitCode()
   } catch (thrown) {
-    if (!(thrown instanceof CommanderError)) throw thrown
-    status = exitStatusOf(thrown)
+    if (thrown instanceof CommanderError) status = exitStatusOf(thrown)
+    else if (thrown instanceof Error && ['EncryptedModelError', 'ModelUnavailable'].includes(thrown.name)) {
+      status = 1
+      err.write(thrown.message)
+    } else throw thrown
   }
   return { status, out: String(out.read() ?? ''), err: String(err.read() ?? '') }
 }
 
-test('fit prints what a model takes by device, and how it would be loaded, without loading it', async () => {
-  const { status, out } = await run('fit', llama, '--gpu', '24GiB', '--ram', '16GiB')
-  expect(status).toBe(0)
-  expect(out).toContain('llama, 32 layers, weights 4.7 GiB, trained for 131072 tokens')
-  expect(out).toMatch(/^4 +8192 +33 of 33 +4\.\d GiB +5\.0 GiB .* yes$/m)
-  expect(out).toMatch(/^16 +131072 .* no$/m)
-  expect(out).toMatch(/Choice: \d+ slots? \(and a spare one\) of \d+ tokens with kvCacheType f16, 33 layers on the GPU: \d+ MiB of RAM, \d+\.\d GiB of GPU memory\./)
+const stored = (): string => join(home, 'models', `${sha256.slice(0, 12)}-own.gguf`)
+
+test('pull fetches a pinned model, and again from where it is', async () => {
+  await configure(`    sha256: ${sha256}\n`)
+  expect(await run(['pull', 'own'])).toMatchObject({ status: 0, out: `${stored()}\n` })
+  const asked = server.requests.length
+  expect(await run(['pull', 'own', '--confirm', sha256])).toMatchObject({ status: 0, out: `${stored()}\n` })
+  expect(server.requests).toHaveLength(asked)
+  expect((await run(['pull', 'own', '--confirm', 'b'.repeat(64)])).status).toBe(2)
+  expect(await run(['pull', 'owm'])).toMatchObject({ status: 2, err: expect.stringContaining('Did you mean "own"?') as unknown })
 })
 
-test('fit refuses with status 1, with the numbers and with what would fit', async () => {
-  const asked = ['--context', '8192', '--slots', '8', '--ram', '8GiB', '--gpu', '0B']
-  const { status, out } = await run('fit', llama, ...asked)
+test('pull shows what it found of an unpinned model, pins nothing unasked, and writes the pin once confirmed', async () => {
+  await configure('')
+  const before = await readFile(file, 'utf8')
+  const shown = await run(['pull', 'own'])
+  expect(shown).toMatchObject({ status: 1, out: '' })
+  expect(shown.err).toContain(`size     ${model.length} bytes\n  SHA-256  ${sha256}`)
+  expect(shown.err).toContain(`intramuros models pull own --confirm ${sha256}`)
+  expect(await run(['pull', 'own', '--confirm', 'b'.repeat(64)])).toMatchObject({ status: 1, err: expect.stringContaining('not the SHA-256 that was given') as unknown })
+  expect(await readFile(file, 'utf8')).toBe(before)
+  expect(existsSync(stored())).toBe(false)
+  const asked = server.requests.length
+
+  expect(await run(['pull', 'own', '--confirm', sha256])).toMatchObject({ status: 0, out: `${stored()}\n` })
+  // It was kept from the first time.
+  expect(server.requests).toHaveLength(asked)
+  expect(await readFile(file, 'utf8')).toBe(before.replace('own.gguf\n', `own.gguf\n    sha256: "${sha256}"\n    size: ${model.length}\n`))
+  expect((await readFile(stored())).equals(model)).toBe(true)
+  expect((await run(['verify', 'own'])).status).toBe(0)
+})
+
+test('a size in the entry that is another is refused before any pin', async () => {
+  await configure('    size: 5\n')
+  expect((await run(['pull', 'own', '--confirm', sha256])).status).toBe(1)
+  expect(await readFile(file, 'utf8')).not.toContain('sha256')
+})
+
+test('a configuration that can not be changed safely is left as it is, and the lines are told', async () => {
+  await configure('')
+  const braces = (await readFile(file, 'utf8')).replace(/ {2}- id[^]*$/, '  - { id: own, file: own.gguf, licence: MIT, contextLength: 128, openness: { weights: true, code: false, data: false, paper: false }, from: { hub: { repo: owner/own, revision: main, file: own.gguf } } }\n')
+  await writeFile(file, braces)
+  const { status, err } = await run(['pull', 'own', '--confirm', sha256])
   expect(status).toBe(1)
-  expect(out).toMatch(/needs 1\d\.\d GiB of RAM \(weights 4\.\d GiB, KV cache 9\.0 GiB, .*; 8\.0 GiB of RAM can be had\. What would fit: 8 slots \(and a spare one\) of 8192 tokens with kvCacheType q4_0/)
-  const told: unknown = JSON.parse((await run('fit', llama, ...asked, '--json')).out)
-  expect(told).toMatchObject({ choice: null, layers: 32, exact: true, plans: [{ slots: 8, contextLength: 8192, fits: false, ram: { cache: 9 * 2 ** 30 } }] })
-  expect(await run('fit', llama, ...asked, '--kv-cache-type', 'q4_0')).toMatchObject({ status: 0 })
+  expect(err).toContain(`sha256: "${sha256}"\n  size: ${model.length}`)
+  expect(await readFile(file, 'utf8')).toBe(braces)
 })
 
-test('what can not be meant is told', async () => {
-  expect(await run('fit', llama, '--gpu', '24')).toMatchObject({ status: 2, err: expect.stringContaining('--gpu takes a size') as string })
-  expect(await run('fit', llama, '--slots', '0')).toMatchObject({ status: 2 })
-  expect(await run('fit', llama, '--kv-cache-type', 'q8_0', '--flash-attention', 'off')).toMatchObject({ status: 2 })
-  expect(await run('show', 'smollm2-135m-instuct')).toMatchObject({ status: 2, err: expect.stringContaining('Did you mean "smollm2-135m-instruct"?') as string })
-  expect(await run('fit', 'smollm2-135m-instruct')).toMatchObject({ status: 1, err: expect.stringContaining('is not here yet') as string })
-  const broken = join(home, 'broken.gguf')
-  await writeFile(broken, 'GGUF')
-  expect(await run('show', broken)).toMatchObject({ status: 1, err: expect.stringContaining('is cut short') as string })
+test('encrypt, verify, and delete the plain file', async () => {
+  await configure(`    sha256: ${sha256}\n`)
+  expect(await run(['encrypt', 'own', '--new-key', join(home, 'key')])).toMatchObject({ status: 1, err: expect.stringContaining('"intramuros models pull own" fetches it') as unknown })
+  await run(['pull', 'own'])
+  expect(await run(['encrypt', 'own'])).toMatchObject({ status: 2, err: expect.stringContaining('--new-key FILE to make one') as unknown })
+
+  const keyFile = join(home, 'key')
+  const encrypted = await run(['encrypt', 'own', '--new-key', keyFile, '--remove-plaintext'])
+  expect(encrypted).toMatchObject({ status: 0, out: `${stored()}.age\n` })
+  expect([existsSync(stored()), (await stat(keyFile)).mode & 0o777]).toEqual([false, 0o600])
+  const secret = /AGE-SECRET-KEY-1\S+/.exec(await readFile(keyFile, 'utf8'))?.[0] ?? ''
+  expect(secret).not.toBe('')
+  expect(encrypted.err).not.toContain(secret)
+
+  const settings = { INTRAMUROS_MODEL_ENCRYPTION_KEY_FILE: keyFile }
+  const verified = await run(['verify', '--json'], settings)
+  expect(verified.status).toBe(0)
+  expect(JSON.parse(verified.out)).toEqual([expect.objectContaining({ id: 'own', status: 'ok', encrypted: true, sha256 })])
+
+  // Without the key, and with a bit flipped.
+  expect(await run(['verify'])).toMatchObject({ status: 1, out: expect.stringContaining('No key is set') as unknown })
+  const sealed = await readFile(`${stored()}.age`)
+  sealed.writeUInt8(sealed.readUInt8(100_000) ^ 1, 100_000)
+  await writeFile(`${stored()}.age`, sealed)
+  const broken = await run(['verify', 'own', '--json'], settings)
+  expect(broken.status).toBe(1)
+  expect((JSON.parse(broken.out) as VerifiedFile[]).map(({ status }) => status)).toEqual(['unreadable'])
+  expect((await run(['verify', 'smollm2-135m-instruct'])).status).toBe(1)
 })
 
-test('show tells what the file and the catalogue say, and invents nothing', async () => {
-  const { status, out } = await run('show', llama)
-  expect(status).toBe(0)
-  expect(out).toMatch(/^id +none: it is in no catalogue$/m)
-  expect(out).toMatch(/^parameters +8\.0\d billion$/m)
-  expect(out).toMatch(/^quantisation +Q4_K_M$/m)
-  expect(out).toMatch(/^licence +unknown; the file says "llama3\.1"$/m)
-  expect(out).toMatch(/^openness +unknown$/m)
-  expect(out).toMatch(/^digest +none is pinned$/m)
-  // What a file says is no command to a terminal.
-  expect((await run('show', llama, '--template')).out).toBe('a[2Jb\n')
-  const known: unknown = JSON.parse((await run('show', 'smollm2-135m-instruct', '--json')).out)
-  expect(known).toMatchObject({ files: [], licence: 'Apache-2.0', grade: 'open: weights, code, data and paper', pinnedDigest: expect.stringMatching(/^sha256:[0-9a-f]{64}$/) as string, digests: null })
-})
+test('encrypt never overwrites a key or a file unasked, and takes recipients from files and from the key that is set', async () => {
+  await configure(`    sha256: ${sha256}\n`)
+  await run(['pull', 'own'])
+  const keyFile = join(home, 'key')
+  expect((await run(['encrypt', 'own', '--new-key', keyFile])).status).toBe(0)
+  expect(await run(['encrypt', 'own', '--new-key', keyFile])).toMatchObject({ status: 2, err: expect.stringContaining('--force replaces it') as unknown })
+  expect(await run(['encrypt', 'own', '--force', '--new-key', keyFile])).toMatchObject({ status: 1, err: expect.stringContaining('a key is never overwritten') as unknown })
 
-test('show computes a digest when it is asked to', async () => {
-  const small = join(home, 'small.gguf')
-  await writeHollowModel(small, { metadata: { 'general.architecture': 'x', 'x.block_count': 1, 'x.embedding_length': 1, 'x.context_length': 8 }, tensors: [] })
-  const { out } = await run('show', small, '--digest', '--json')
-  expect(JSON.parse(out)).toMatchObject({ pinnedDigest: null, digests: [expect.stringMatching(/^sha256:[0-9a-f]{64}$/)] })
-})
+  const settings = { INTRAMUROS_MODEL_ENCRYPTION_KEY_FILE: keyFile }
+  expect((await run(['encrypt', 'own', '--force'], settings)).status).toBe(0)
+  expect((await run(['verify', 'own'], settings)).status).toBe(0)
 
-test('list tells what is served, what is here and how open it is', async () => {
-  const openness = { weights: true, code: false, data: false, paper: true }
-  const entry = { id: 'llama', file: 'llama.gguf', licence: 'LicenseRef-Llama-3.1', contextLength: 131_072, openness, from: { path: llama } }
-  await mkdir(home, { recursive: true })
-  await writeFile(join(home, 'intramuros.yaml'), JSON.stringify({ models: [entry] }))
-  const { out } = await run('list')
-  expect(out).toMatch(/^smollm2-135m-instruct +yes +no +94 MiB +Apache-2\.0 +open: weights, code, data and paper$/m)
-  expect(out).toMatch(/^llama +no +yes +4\.7 GiB +LicenseRef-Llama-3\.1 +open weights only: not open source by OSI's OSAID$/m)
-  expect(JSON.parse((await run('list', '--json')).out)).toMatchObject([{ id: 'smollm2-135m-instruct', path: null }, { id: 'llama', served: false, path: llama }])
-})
-
-test.each([
-  [{ weights: true, code: true, data: true, paper: false }, 'MIT', 'open: weights, code and data'],
-  [{ weights: true, code: true, data: true, paper: true }, 'LicenseRef-own', /^all published, under terms of its own: not open source/],
-  [{ weights: true, code: true, data: false, paper: true }, 'MIT', /without the data: not open source/],
-  [{ weights: true, code: false, data: true, paper: true }, 'MIT', /without the code: not open source/],
-  [{ weights: false, code: true, data: true, paper: true }, 'MIT', 'closed'],
-])('openness of %o under %s', (openness, licence, grade) => {
-  expect(opennessGrade({ openness, licence })).toMatch(grade)
+  const recipient = /age1\S+/.exec(await readFile(keyFile, 'utf8'))?.[0] ?? ''
+  const recipients = join(home, 'recipients')
+  await writeFile(recipients, `# ours\n${recipient}\n`)
+  await mkdir(join(home, 'elsewhere'))
+  const output = join(home, 'elsewhere/own.age')
+  expect((await run(['encrypt', 'own', '--recipient-file', recipients, '--output', output])).status).toBe(0)
+  expect((await readFile(output)).toString('latin1', 0, 21)).toBe('age-encryption.org/v1')
+  expect((await run(['encrypt', 'own', '--recipient', recipient, '--output', output, '--force', '--remove-plaintext'])).status).toBe(2)
+  expect((await run(['encrypt', 'own', '--force', '--recipient', 'age1x'])).status).toBe(2)
+  expect(await run(['encrypt', 'own', '--force', '--recipient-file', keyFile])).toMatchObject({ status: 2, err: expect.stringContaining('a secret key') as unknown })
 })

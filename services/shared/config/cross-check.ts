@@ -1,3 +1,4 @@
+import { isAbsolute } from 'node:path'
 import { builtinModels, catalogueProblems } from '../models/catalogue.ts'
 import type { Problem } from './config-error.ts'
 import type { Settings } from './schema.ts'
@@ -18,7 +19,7 @@ export interface CrossCheckOptions {
 
 /** What the schema can't tell, because it is about several settings together. */
 export function crossCheck(options: CrossCheckOptions): Problem[] {
-  return [...checkModels(options), ...checkEngine(options), ...checkPorts(options), ...checkLifetimes(options), ...checkCacheType(options)]
+  return [...checkModels(options), ...checkEngine(options), ...checkPorts(options), ...checkLifetimes(options), ...checkCacheType(options), ...checkModelKey(options)]
 }
 
 function checkModels({ settings, originOf, isSound }: CrossCheckOptions): Problem[] {
@@ -118,4 +119,20 @@ function checkCacheType({ settings, originOf, isSound }: CrossCheckOptions): Pro
   const [type, attention] = ['inferenceWorker.kvCacheType', 'inferenceWorker.flashAttention'] as const
   if (!isSound(type) || !isSound(attention) || kvCacheType === 'f16' || flashAttention !== 'off') return []
   return [{ path: type, source: originOf(type), found: `${kvCacheType}, with flashAttention off (${originOf(attention)})`, allowed: 'f16 without flash attention' }]
+}
+
+const keySettings = ['keyFile', 'keyVariable', 'keyCommand'] as const
+
+function checkModelKey({ settings, originOf, isSound }: CrossCheckOptions): Problem[] {
+  const set = keySettings.filter((name) => settings.modelEncryption[name].length > 0).map((name) => `modelEncryption.${name}`)
+  const problems = set.slice(1).map((path): Problem => {
+    const found = `a second place of the key, beside ${set[0]} (${originOf(set[0] ?? '')})`
+    return { path, source: originOf(path), found, allowed: 'at most one of keyFile, keyVariable and keyCommand' }
+  })
+  const command = 'modelEncryption.keyCommand'
+  const [program] = settings.modelEncryption.keyCommand
+  if (program !== undefined && isSound(command) && !isAbsolute(program)) {
+    problems.push({ path: command, source: originOf(command, [0]), found: 'a program without its folder', allowed: 'an absolute path first' })
+  }
+  return problems
 }

@@ -1,15 +1,16 @@
 import type { Problem } from './config-error.ts'
 import type { Field } from './fields.ts'
+import { modelKeyVariable } from './formats.ts'
 import type { Layer, Setting } from './layer.ts'
 import type { SchemaNode } from './schema-node.ts'
 import { suggest } from './suggest.ts'
 
 const prefix = 'INTRAMUROS_'
 /**
- * Variables with our prefix that are no settings: the two that say where to look, and the key that the printed client examples
- * use.
+ * Variables with our prefix that are no settings: the two that say where to look, the key that the printed client examples use,
+ * and the one that may hold the key of encrypted models.
  */
-const reserved = new Set(['INTRAMUROS_HOME', 'INTRAMUROS_CONFIG', 'INTRAMUROS_API_KEY'])
+const reserved = new Set(['INTRAMUROS_HOME', 'INTRAMUROS_CONFIG', 'INTRAMUROS_API_KEY', modelKeyVariable])
 /** Variables of the test suite begin so. */
 const testPrefix = 'INTRAMUROS_TEST_'
 

@@ -52,9 +52,13 @@ const examples: Record<string, { good: string[]; bad: string[] }> = {
       'unix:/',
     ],
   },
-  file: { good: ['/run/secrets/key'], bad: ['', 'x', './x', '~/x'] },
   folder: { good: ['/srv/x', '~/x'], bad: ['', 'x', './x', '~x/y'] },
   size: { good: ['24GiB', '1.5 GiB', '512MB', '1000B', '8gB'], bad: ['', '24', 'GiB', '-1GiB', '1e3GiB', '24 gibibytes', '1,5GiB'] },
+  file: { good: ['/run/secrets/key', '~/key'], bad: ['', 'key', './key', '~x/key'] },
+  variable: {
+    good: ['MODEL_KEY', '_x1', 'INTRAMUROS_MODEL_KEY'],
+    bad: ['', '1A', 'A-B', 'A B', 'A=1', 'INTRAMUROS_KEY', 'INTRAMUROS_LOG_LEVEL'],
+  },
   name: { good: ['gateway', 'gw-1', 'A.b_c', 'x'.repeat(63)], bad: ['', '-a', 'a b', 'x'.repeat(64), 'a/b'] },
 }
 

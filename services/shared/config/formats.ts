@@ -15,6 +15,9 @@ const hostName = /^(?=.{1,253}$)[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a
 
 const size = /^\d{1,9}(\.\d{1,3})? ?[KkMmGgTt]?i?B$/
 
+/** The one variable with our prefix that may hold a model key: others are taken for settings, and mistyped ones are refused. */
+export const modelKeyVariable = 'INTRAMUROS_MODEL_KEY'
+
 const name = /^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/
 
 /** An IP address or a host name. Text like "127.0.0" or "300.1.1.1" is neither: a name of digits alone is a mistyped address. */
@@ -59,7 +62,16 @@ export const formats: Readonly<Record<string, Format>> = {
     pattern: size.source,
     accepts: (text) => size.test(text),
   },
-  file: { allowed: 'an absolute path', pattern: '^(/|[A-Za-z]:[/\\\\]|\\\\)', accepts: isAbsolute },
+  file: {
+    allowed: 'an absolute path, or one that begins with ~/',
+    pattern: '^(~?/|[A-Za-z]:[/\\\\]|\\\\)',
+    accepts: (text) => isAbsolute(text) || text.startsWith('~/'),
+  },
+  variable: {
+    allowed: `the name of an environment variable, which begins with INTRAMUROS_ only if it is ${modelKeyVariable}`,
+    pattern: '^[A-Za-z_][A-Za-z0-9_]*$',
+    accepts: (text) => /^[A-Za-z_][A-Za-z0-9_]*$/.test(text) && (text === modelKeyVariable || !text.startsWith('INTRAMUROS_')),
+  },
   name: {
     allowed: 'a name of 1 to 63 letters, digits, ".", "_" and "-" that begins with a letter or a digit',
     pattern: name.source,

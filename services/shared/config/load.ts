@@ -68,6 +68,15 @@ export function loadConfig({ env, file: namedFile, overrides = {}, service }: Lo
     file,
     origins: Object.fromEntries([...effective.keys()].map((path) => [path, originOf(path)])),
     telemetry: { ...settings.telemetry, tracesUrl: traces.url },
+    inferenceWorker: {
+      ...settings.inferenceWorker,
+      openai: { ...settings.inferenceWorker.openai, apiKeyFile: folder(settings.inferenceWorker.openai.apiKeyFile, '', env) },
+    },
+    modelEncryption: {
+      ...settings.modelEncryption,
+      keyFile: folder(settings.modelEncryption.keyFile, '', env),
+      memoryFolder: folder(settings.modelEncryption.memoryFolder, '', env),
+    },
     tls: { ...settings.tls, folder: folder(settings.tls.folder, join(home, 'tls'), env) },
     audit: { ...settings.audit, folder: folder(settings.audit.folder, join(home, 'audit'), env) },
   })

@@ -1,5 +1,6 @@
 import type { XStatic } from 'typebox/schema'
 import { ModelEntry } from '../models/catalogue.ts'
+import { modelEncryption } from './model-encryption.ts'
 import { audit, gateway, inferenceWorker, tokenizer } from './service-settings.ts'
 
 /**
@@ -25,6 +26,7 @@ export const configSchema = {
       default: [],
       description: 'Your own entries of the model catalogue, beside those built in.',
     },
+    modelEncryption,
     metricsHost: {
       type: 'string',
       format: 'host',

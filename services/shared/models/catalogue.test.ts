@@ -1,6 +1,6 @@
 import { Value } from 'typebox/value'
 import { describe, expect, test } from 'vitest'
-import { ModelEntry, builtinModels, catalogueOf, catalogueProblems } from './catalogue.ts'
+import { ModelEntry, builtinModels, catalogueOf, catalogueProblems, isUnpinned } from './catalogue.ts'
 
 const own: ModelEntry = {
   id: 'own',
@@ -48,11 +48,13 @@ describe('the catalogue', () => {
       { ...unpinned, id: 'c', from: {} },
       { ...own, id: 'd', from: { path: 'here' } },
     ])
-    expect(problems.map(({ path }) => path)).toEqual(['1.id', '2.sha256', '3.sha256', '4.from.path'])
+    expect(problems.map(({ path }) => path)).toEqual(['1.id', '3.sha256', '4.from.path'])
     expect(() => catalogueOf([own, own])).toThrow("models.1.id: found 'own', as in entry 0; allowed: an id of its own")
   })
 
-  test('takes a file that is here without a digest', () => {
-    expect(catalogueProblems([{ ...unpinned, from: { path: '/models/own.gguf' } }])).toEqual([])
+  test('takes a file that is here without a digest, and knows one that must be pinned', () => {
+    const here = { ...unpinned, from: { path: '/models/own.gguf' } }
+    expect(catalogueProblems([here])).toEqual([])
+    expect([own, here, unpinned, { ...unpinned, from: { ...own.from, ...here.from } }].map(isUnpinned)).toEqual([false, false, true, true])
   })
 })

@@ -19,7 +19,7 @@ export const ModelEntry = Type.Object(
       Type.String({
         pattern: '^[0-9a-f]{64}$',
         description:
-          'SHA-256 of the file, in lower-case hexadecimal. May be left out only for a file already here (`from.path`).',
+          'SHA-256 of the file, in lower-case hexadecimal; of an encrypted one, of what is in it. A model from elsewhere is served only with it: "intramuros models pull" shows and pins it.',
       }),
     ),
     licence: Type.String({ minLength: 1, maxLength: 128, description: 'SPDX identifier of the licence, or LicenseRef-….' }),
@@ -40,7 +40,7 @@ export const ModelEntry = Type.Object(
     from: Type.Object(
       {
         path: Type.Optional(
-          Type.String({ minLength: 1, description: 'Absolute path of a file already on this machine. Used where it lies.' }),
+          Type.String({ minLength: 1, description: 'Absolute path of a file already on this machine, plain or encrypted (….age). Used where it lies.' }),
         ),
         hub: Type.Optional(
           Type.Object(
@@ -119,14 +119,12 @@ export function catalogueProblems(own: readonly ModelEntry[]): CatalogueProblem[
     if (earlier === undefined) firstAt.set(entry.id, index)
     else problems.push({ path: `${index}.id`, found: `'${entry.id}', as in entry ${earlier}`, allowed: 'an id of its own' })
 
-    // A digest is never invented: what comes over a network must be pinned by whoever wrote the entry. A file that the user put
-    // here may go without; its digest is then computed and reported (store.ts), not checked.
-    const fetched = entry.from.hub !== undefined || entry.from.package !== undefined
-    if (entry.sha256 === undefined && (fetched || entry.from.path === undefined)) {
+    // A file that the user put here may go without a digest; it is then computed and reported (store.ts), not checked.
+    if (entry.sha256 === undefined && entry.from.path === undefined && !isUnpinned(entry)) {
       problems.push({
         path: `${index}.sha256`,
         found: 'nothing',
-        allowed: 'the SHA-256 of the file; without it, only from.path may be given',
+        allowed: 'the SHA-256 of the file; without it, some place in from must be given',
       })
     }
     if (entry.from.path !== undefined && !isAbsolutePath(entry.from.path)) {
@@ -134,6 +132,14 @@ export function catalogueProblems(own: readonly ModelEntry[]): CatalogueProblem[
     }
   }
   return problems
+}
+
+/**
+ * Whether the entry's file comes over a network and has no digest to be checked by. None is invented: the model is not served before
+ * somebody has looked at the file and pinned it ("intramuros models pull").
+ */
+export function isUnpinned(entry: ModelEntry): boolean {
+  return entry.sha256 === undefined && (entry.from.hub !== undefined || entry.from.package !== undefined)
 }
 
 /**

@@ -1,4 +1,4 @@
-import type { ModelEntry } from './catalogue.ts'
+import { isUnpinned, type ModelEntry } from './catalogue.ts'
 
 /** One source can't give the file; the next one is tried. The message is a reason in plain words, for people. */
 export class SourceFailed extends Error {
@@ -47,6 +47,7 @@ function line({ source, reason }: Attempt): string {
 }
 
 function byHand(entry: ModelEntry, place: string | undefined): string[] {
+  if (isUnpinned(entry)) return [`"intramuros models pull ${entry.id}" fetches it, shows its SHA-256, and pins it once you confirm.`]
   if (place === undefined)
     return ["Put the file where from.path of the model's entry says, or correct from.path in the configuration file."]
   return [

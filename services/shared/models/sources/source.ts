@@ -1,8 +1,4 @@
-import type { ModelEntry } from '../catalogue.ts'
 import type { Limits } from '../http-client.ts'
-
-/** An entry whose file may be fetched: its digest is known. */
-export type PinnedEntry = ModelEntry & { sha256: string }
 
 export interface SourceContext {
   home: string
