@@ -1,12 +1,6 @@
-import { pino } from 'pino'
-import { Registry } from 'prom-client'
 import { InferenceService } from '../../proto/gen/intramuros/v1/inference.ts'
-import { connectLane } from '../../services/shared/rpc/lane-client.ts'
-import { createCallObserver } from '../../services/shared/rpc/observe.ts'
-import { startTelemetry } from '../../services/shared/telemetry.ts'
-import { watchIdentity } from '../../services/shared/tls/identity.ts'
 import { generateRequest } from '../support/generate-request.ts'
-import { until } from '../support/platform.ts'
+import { connectWorkerLane } from '../support/worker-lane.ts'
 
 export interface Ask {
   prompt: readonly number[]
@@ -41,12 +35,7 @@ export async function connectTarget(target: TargetAddress): Promise<Target> {
 
 /** As the gateway does it: over a lane, with its certificate. */
 async function connectWorker({ address, tls, model, endTokens }: Extract<TargetAddress, { kind: 'worker' }>): Promise<Target> {
-  const log = pino({ enabled: false })
-  const telemetry = await startTelemetry({ service: 'bench', version: '0', tracesUrl: '' })
-  const identity = await watchIdentity({ file: `${tls}/gateway.pem`, caFile: `${tls}/ca.crt`, log })
-  const observer = createCallObserver('client', new Registry(), telemetry)
-  const lane = connectLane({ service: InferenceService, peer: 'inference-worker', address, identity, observer, log })
-  await until(() => lane.up, 'the lane to the worker')
+  const lane = await connectWorkerLane({ address, tls })
   const signal = new AbortController().signal
   // An answer must not end before its length.
   const logitBias = Object.fromEntries(endTokens.map((token) => [token, -100]))
@@ -61,10 +50,7 @@ async function connectWorker({ address, tls, model, endTokens }: Extract<TargetA
       }
       checkCount(count, answerTokens)
     },
-    close() {
-      lane.close()
-      identity.close()
-    },
+    close: () => lane.close(),
   }
 }
 

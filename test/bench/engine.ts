@@ -1,7 +1,7 @@
 /**
  * How fast a worker answers, beside llama.cpp's own server: the worker as it is, over gRPC with mTLS, and llama-server over HTTP, with
  * the same GGUF, one thread, the same slots, contexts and sampling. In one run and in turn; whichever is measured has one core to itself
- * and the load generator the other.
+ * and the load generator the other. Where other programs want those cores too, believe the CPU times rather than the tokens a second.
  *
  *   npm run bench:engine                                 everything: half an hour and more
  *   npm run bench:engine -- --quick                      to see that it runs
@@ -65,7 +65,7 @@ interface Measured {
   itl: number[]
 }
 
-const [program = process.execPath, ...before] = [...pinnedTo(0), process.execPath]
+const [program, ...before] = [...pinnedTo(0), process.execPath]
 const load = spawn(program, [...before, join(import.meta.dirname, 'engine-load.ts')], { stdio: ['ignore', 'inherit', 'inherit', 'ipc'] })
 const worker = await startWorkerProcess({ model, slots, contextLength, under: pinnedTo(1) })
 const server = await startLlamaServer({
@@ -96,7 +96,7 @@ async function compare(workload: Workload, sampling: SamplingChoice): Promise<vo
   const turnText = turns > 1 ? `, ${turns} turns of ${turnTokens} more and the answer before` : ''
   print('')
   print(`${name}: prompts of ${promptTokens} tokens${turnText}, answers of ${answerTokens}; ${sampling.temperature === 0 ? 'greedy' : `temperature ${sampling.temperature}, top-k ${sampling.topK}, top-p ${sampling.topP}, min-p ${sampling.minP}`}`)
-  print('  at once | server       | tokens/s | CPU, µs a token | first token, ms: p50    p95    p99 | between tokens, ms: p50    p95    p99 | tokens/s to llama-server: median (each round)')
+  print('  at once | server       | tokens/s | CPU, µs a token | first token, ms: p50    p95    p99 | between tokens, ms: p50    p95    p99 | to llama-server: tokens/s, median (each round); CPU')
   for (const concurrency of levels) {
     const sums = { ours: nothing(), theirs: nothing() }
     const ratios: number[] = []
@@ -115,7 +115,7 @@ async function compare(workload: Workload, sampling: SamplingChoice): Promise<vo
       ratios.push(speed.ours / speed.theirs)
     }
     const each = ratios.map((ratio) => ratio.toFixed(2)).join(' ')
-    print(row(String(concurrency), ours.name, sums.ours, `${median(ratios).toFixed(3)} (${each})`))
+    print(row(String(concurrency), ours.name, sums.ours, `${median(ratios).toFixed(3)} (${each}); ${(sums.ours.cpuUs / sums.ours.tokens / (sums.theirs.cpuUs / sums.theirs.tokens)).toFixed(3)}`))
     print(row('', theirs.name, sums.theirs, ''))
   }
 }

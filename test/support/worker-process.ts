@@ -58,7 +58,7 @@ export async function startWorkerProcess({ model, slots, contextLength, env = {}
     INTRAMUROS_INFERENCE_WORKER_GPU: 'off',
   }
   const inherited = Object.entries(process.env).filter(([name]) => !name.startsWith('INTRAMUROS_') && !name.startsWith('OTEL_'))
-  const [program = '', ...args] = [...under, process.execPath, ...nodeArgs, 'services/inference-worker/main.ts']
+  const [program, ...args] = [...under, process.execPath, ...nodeArgs, 'services/inference-worker/main.ts']
   const child = spawn(program, args, { cwd: root, stdio: ['ignore', 'pipe', 'pipe', 'ipc'], env: { ...Object.fromEntries(inherited), ...settings, ...env } })
   let output = ''
   const keep = (chunk: Buffer): void => void (output = (output + chunk.toString()).slice(-100_000))
