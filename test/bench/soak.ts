@@ -36,8 +36,8 @@ const limit = Number(values.limit)
 const sampleMs = Math.min(10_000, (minutes * 60_000) / 60)
 const mebibyte = 2 ** 20
 
-/** What is watched of a worker, in bytes. What of it counts for "flat" is the memory that nobody else has; the rest helps to find why. */
-const watched = ['private and shared in part', 'resident', 'heap', 'outside the heap'] as const
+/** What is watched of a worker, in bytes. The first must be flat; the others help to find why it is not. PSS: what others share counts in part. */
+const watched = ['anonymous memory', 'PSS', 'RSS', 'heap', 'outside the heap'] as const
 type Watched = (typeof watched)[number]
 
 if (values.model === undefined) await fetchTestModel()
@@ -83,7 +83,7 @@ async function watchMemory(signal: AbortSignal): Promise<void> {
       }
       const now = await memoryOf(worker)
       for (const what of watched) samplesOf(name, what).push({ x: elapsed, y: now[what] })
-      line.push(`${name} ${(now['private and shared in part'] / mebibyte).toFixed(1)} MiB (heap ${(now.heap / mebibyte).toFixed(1)})`)
+      line.push(`${name} ${(now['anonymous memory'] / mebibyte).toFixed(1)} MiB (heap ${(now.heap / mebibyte).toFixed(1)})`)
     }
     if (problems.length > 0) return
     if (elapsed >= nextLine) {
@@ -95,9 +95,11 @@ async function watchMemory(signal: AbortSignal): Promise<void> {
 
 async function memoryOf(worker: WorkerProcess): Promise<Record<Watched, number>> {
   const [figures, share, metrics] = await Promise.all([processFigures(worker.pid), proportionalMemory(worker.pid), worker.metrics()])
+  const resident = gauge(metrics, 'process_resident_memory_bytes')
   return {
-    'private and shared in part': share ?? figures?.rss ?? gauge(metrics, 'process_resident_memory_bytes'),
-    resident: figures?.rss ?? gauge(metrics, 'process_resident_memory_bytes'),
+    'anonymous memory': share?.anonymous ?? resident,
+    PSS: share?.all ?? resident,
+    RSS: figures?.rss ?? resident,
     heap: gauge(metrics, 'nodejs_heap_size_used_bytes'),
     'outside the heap': gauge(metrics, 'nodejs_external_memory_bytes'),
   }
@@ -125,7 +127,7 @@ function judge(): void {
       const found = trend(points.map(({ x, y }) => ({ x: x / 60, y: y / mebibyte })))
       const { slope, margin } = found
       print(`${name}, ${what}: ${slope.toFixed(1)} ± ${margin.toFixed(1)} MiB an hour after the first ${warmUp} minutes, ${points.length} samples, at the end ${((points.at(-1)?.y ?? Number.NaN) / mebibyte).toFixed(1)} MiB`)
-      if (what !== 'private and shared in part') continue
+      if (what !== 'anonymous memory') continue
       if (slope - margin > limit) problems.push(`the memory of the ${name} worker grows by ${slope.toFixed(1)} MiB an hour`)
       else if (!(slope + margin <= limit)) unsure = true
     }

@@ -17,10 +17,13 @@ export async function processFigures(pid: number): Promise<ProcessFigures | unde
   return { cpuUs: (Number(fields[11]) + Number(fields[12])) * 10_000, rss: kilobytes(status, 'VmRSS'), peakRss: kilobytes(status, 'VmHWM') }
 }
 
-/** Its share of the memory that it uses, in bytes: a page that several use counts for each in part. */
-export async function proportionalMemory(pid: number): Promise<number | undefined> {
+/**
+ * Its share of the memory that it uses, in bytes: a page that several use counts for each in part. `anonymous` is what is not read from
+ * a file: neither weights nor programs, which come and go with what else the machine does.
+ */
+export async function proportionalMemory(pid: number): Promise<{ all: number; anonymous: number } | undefined> {
   const rollup = await read(`/proc/${pid}/smaps_rollup`)
-  return rollup === undefined ? undefined : kilobytes(rollup, 'Pss')
+  return rollup === undefined ? undefined : { all: kilobytes(rollup, 'Pss'), anonymous: kilobytes(rollup, 'Pss_Anon') }
 }
 
 /** Names of the files that it has mapped and that match. */
