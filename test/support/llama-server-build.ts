@@ -9,12 +9,20 @@ import { runProgram } from './run-program.ts'
 const buildMs = 55 * 60_000
 
 /**
+ * What the build is for. `answers`: those of the instruction sets that compilers of some years ago know, and quick to build. `speed`: all
+ * those that this machine and the engine's own build of llama.cpp have in common, and the compiler's best effort. AMX is in neither: it
+ * sums in another order than the engine's build, so that fewer answers would be the same to the letter, and it crashes on virtual
+ * machines that announce it but keep it from their guests.
+ */
+export type LlamaServerBuild = 'answers' | 'speed'
+
+/**
  * Path of llama.cpp's `llama-server`, for the CPU. It is built once for each user and machine: about ten minutes on two cores, and
  * it needs a C++ compiler.
  */
-export async function llamaServerBinary(): Promise<string> {
+export async function llamaServerBinary(purpose: LlamaServerBuild = 'answers'): Promise<string> {
   const { archive, root } = await llamaCppSource()
-  const settings = [...fixedSettings, ...(await instructionSets())]
+  const settings = [...buildFor(purpose === 'answers' ? '-O2' : '-O3'), ...(await instructionSets(purpose))]
   const key = createHash('sha256').update(JSON.stringify([root, process.platform, process.arch, settings])).digest('hex').slice(0, 12)
   const folder = join(userCache(), `llama-server-${key}`)
   const binary = join(folder, 'llama-server')
@@ -37,28 +45,44 @@ export async function llamaServerBinary(): Promise<string> {
   return binary
 }
 
-const fixedSettings = [
-  'CMAKE_BUILD_TYPE=Release',
-  'CMAKE_CXX_FLAGS_RELEASE=-O2 -DNDEBUG',
-  'BUILD_SHARED_LIBS=OFF',
-  'GGML_METAL=OFF',
-  'GGML_NATIVE=OFF',
-  'LLAMA_BUILD_EXAMPLES=OFF',
-  'LLAMA_BUILD_MTMD=OFF',
-  'LLAMA_BUILD_TESTS=OFF',
-  'LLAMA_BUILD_UI=OFF',
-  'LLAMA_OPENSSL=OFF',
-]
+/** What it says of its version. */
+export async function llamaServerVersion(purpose?: LlamaServerBuild): Promise<string> {
+  const { root } = await llamaCppSource()
+  const text = await runProgram('sh', ['-c', '"$0" --version 2>&1', await llamaServerBinary(purpose)], { timeoutMs: 10_000 })
+  return `llama.cpp ${/^version: (\S+)/m.exec(text)?.[1] ?? 'of unknown version'} (${dirname(root)})`
+}
 
-/**
- * Those of this machine that compilers of some years ago know. AMX is left out: it sums in another order than the engine's own build of
- * llama.cpp, so that fewer answers would be the same to the letter.
- */
-async function instructionSets(): Promise<string[]> {
+function buildFor(optimisation: string): string[] {
+  return [
+    'CMAKE_BUILD_TYPE=Release',
+    `CMAKE_CXX_FLAGS_RELEASE=${optimisation} -DNDEBUG`,
+    'BUILD_SHARED_LIBS=OFF',
+    'GGML_METAL=OFF',
+    'GGML_NATIVE=OFF',
+    'LLAMA_BUILD_EXAMPLES=OFF',
+    'LLAMA_BUILD_MTMD=OFF',
+    'LLAMA_BUILD_TESTS=OFF',
+    'LLAMA_BUILD_UI=OFF',
+    'LLAMA_OPENSSL=OFF',
+  ]
+}
+
+/** ggml's CMake options, with the flags of the CPU that each needs. */
+const common = {
+  AVX: ['avx'],
+  AVX2: ['avx2'],
+  FMA: ['fma'],
+  F16C: ['f16c'],
+  BMI2: ['bmi2'],
+  AVX512: ['avx512f', 'avx512cd', 'avx512bw', 'avx512dq', 'avx512vl'],
+} as const
+
+const recent = { AVX512_VBMI: ['avx512vbmi'], AVX512_VNNI: ['avx512_vnni'], AVX512_BF16: ['avx512_bf16'], AVX_VNNI: ['avx_vnni'] } as const
+
+/** As ggml's CMake options: `GGML_AVX2=ON`. Empty where ggml's own defaults hold. */
+export async function instructionSets(purpose: LlamaServerBuild): Promise<string[]> {
   if (process.arch !== 'x64' || process.platform !== 'linux') return []
   const flags = new Set((await readFile('/proc/cpuinfo', 'utf8')).match(/^flags\s*:.*$/m)?.[0].split(/\s+/))
-  const avx512 = ['avx512f', 'avx512cd', 'avx512bw', 'avx512dq', 'avx512vl'].every((flag) => flags.has(flag))
-  const options = { AVX: 'avx', AVX2: 'avx2', FMA: 'fma', F16C: 'f16c', BMI2: 'bmi2' }
-  const settings = Object.entries(options).map(([option, flag]) => `GGML_${option}=${flags.has(flag) ? 'ON' : 'OFF'}`)
-  return [...settings, `GGML_AVX512=${avx512 ? 'ON' : 'OFF'}`]
+  const options: Readonly<Record<string, readonly string[]>> = purpose === 'answers' ? common : { ...common, ...recent }
+  return Object.entries(options).map(([option, needed]) => `GGML_${option}=${needed.every((flag) => flags.has(flag)) ? 'ON' : 'OFF'}`)
 }

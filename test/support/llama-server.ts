@@ -2,18 +2,23 @@ import { type ChildProcess, type ChildProcessByStdio, spawn } from 'node:child_p
 import { once } from 'node:events'
 import { createInterface } from 'node:readline'
 import type { Readable, Writable } from 'node:stream'
-import { llamaServerBinary } from './llama-server-build.ts'
+import { type LlamaServerBuild, llamaServerBinary } from './llama-server-build.ts'
 
 export interface LlamaServerOptions {
   /** Path of a GGUF. */
   model: string
   /** Further arguments, `--embedding` for instance. */
   args?: readonly string[]
+  /** Which build of it. Default: `answers`. */
+  build?: LlamaServerBuild
+  /** Program and arguments that start it in their own process. Default: `nice`. */
+  under?: readonly string[]
 }
 
 export interface LlamaServer {
   /** Without a slash at the end. */
   url: string
+  pid: number
   /** Sends JSON and gives back the JSON of a 200; anything else is an error that tells what came. */
   post(path: string, body: unknown): Promise<unknown>
   close(): Promise<void>
@@ -30,12 +35,12 @@ const always =
  * The server ends with this process, however that ends: a shell beside it reads from a pipe of ours until that closes. In the
  * foreground is the server itself, so that its end is seen.
  */
-const untilPipeCloses = 'exec 3<&0; (cat <&3; kill -9 $$) >/dev/null 2>&1 & exec nice "$@" 3<&- </dev/null'
+const untilPipeCloses = 'exec 3<&0; (cat <&3; kill -9 $$) >/dev/null 2>&1 & exec "$@" 3<&- </dev/null'
 
 /** llama.cpp's own server on a free port of the loopback interface, with one thread and one slot. */
-export async function startLlamaServer({ model, args = [] }: LlamaServerOptions): Promise<LlamaServer> {
-  const binary = await llamaServerBinary()
-  const child = spawn('sh', ['-c', untilPipeCloses, 'sh', binary, '--model', model, ...always.split(' '), ...args], {
+export async function startLlamaServer({ model, args = [], build, under = ['nice'] }: LlamaServerOptions): Promise<LlamaServer> {
+  const binary = await llamaServerBinary(build)
+  const child = spawn('sh', ['-c', untilPipeCloses, 'sh', ...under, binary, '--model', model, ...always.split(' '), ...args], {
     stdio: ['pipe', 'pipe', 'pipe'],
   })
   child.once('exit', () => child.stdin.destroy())
@@ -58,7 +63,7 @@ export async function startLlamaServer({ model, args = [] }: LlamaServerOptions)
     if (response.status !== 200) throw new Error(`llama-server answers ${path} with ${response.status}: ${text}`)
     return JSON.parse(text) as unknown
   }
-  return { url, post, close }
+  return { url, pid: child.pid ?? 0, post, close }
 }
 
 /** It says so when the model is loaded, too. */
