@@ -6,6 +6,7 @@ export async function probe(engine: Engine, slots: Slots, signal: AbortSignal): 
   const slot = await slots.acquire(signal)
   try {
     if (engine.kind === 'embedding') await engine.embed([0], signal)
+    else if (engine.kind === 'ranking') await engine.rank([0], signal)
     else await decodeOne(engine, slot.index, signal)
   } finally {
     slot.release()

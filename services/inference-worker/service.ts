@@ -3,6 +3,8 @@ import type {
   EmbedResponse,
   GenerateEvent,
   GenerateRequest,
+  RankRequest,
+  RankResponse,
   WatchRequest,
   WorkerState,
 } from '../../proto/gen/intramuros/v1/inference.ts'
@@ -16,6 +18,7 @@ import { generate, type RequestContext } from './generate.ts'
 import { type LinkedAbort, linkAbort } from './linked-abort.ts'
 import type { WorkerMetrics } from './metrics.ts'
 import { probe } from './probe.ts'
+import { rank } from './rank.ts'
 import { createSlots } from './slots.ts'
 import { watch } from './watch.ts'
 
@@ -40,6 +43,7 @@ export interface InferenceServiceOptions {
 export interface InferenceService {
   generate: StreamHandler<GenerateRequest, GenerateEvent>
   embed: UnaryHandler<EmbedRequest, EmbedResponse>
+  rank: UnaryHandler<RankRequest, RankResponse>
   watch: StreamHandler<WatchRequest, WorkerState>
   /** True while the model answers: its last probe gave a token, it does not hang, and the worker is not draining. */
   ready(): boolean
@@ -139,6 +143,17 @@ export function createInferenceService({ engine, options, log, metrics, onHang }
     }
   }
 
+  async function linkedUnary<T>(signal: AbortSignal, run: (signal: AbortSignal) => Promise<T>): Promise<T> {
+    using link = linkAbort(signal)
+    calls.add(link)
+    try {
+      return await run(link.signal)
+    } finally {
+      calls.delete(link)
+      onCallEnd?.()
+    }
+  }
+
   /** Resolves when no request is left; false when the signal aborts first. */
   function idle(signal: AbortSignal): Promise<boolean> {
     return new Promise((resolve) => {
@@ -165,16 +180,8 @@ export function createInferenceService({ engine, options, log, metrics, onHang }
   return {
     generate: (request, call) =>
       linked(calls, call.signal, (signal) => generate(context, constraints, request, { ...call, signal })),
-    async embed(request, call) {
-      using link = linkAbort(call.signal)
-      calls.add(link)
-      try {
-        return await embed(context, request, { ...call, signal: link.signal })
-      } finally {
-        calls.delete(link)
-        onCallEnd?.()
-      }
-    },
+    embed: (request, call) => linkedUnary(call.signal, (signal) => embed(context, request, { ...call, signal })),
+    rank: (request, call) => linkedUnary(call.signal, (signal) => rank(context, request, { ...call, signal })),
     watch: (_request, call) =>
       linked(watches, call.signal, (signal) => {
         admit()

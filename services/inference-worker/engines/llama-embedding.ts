@@ -11,7 +11,7 @@ import { oneAtATime } from './one-at-a-time.ts'
 const Vocabulary = Type.Object({ tokens: Type.Array(Type.String(), { minItems: 1 }) })
 
 /** Its memory grows with the square: an encoder looks at all tokens of a text in one step. */
-const longest = 8192
+export const longestInput = 8192
 
 /** Embeds on a loaded model, one input after the other: node-llama-cpp has one sequence for it. Throws EngineLoadError. */
 export async function createEmbeddingEngine(
@@ -19,11 +19,8 @@ export async function createEmbeddingEngine(
   options: LlamaEngineOptions,
   log: Logger,
 ): Promise<EmbeddingEngine> {
-  const vocabulary: unknown = model.fileInfo.metadata.tokenizer.ggml
-  if (!Check(Vocabulary, vocabulary))
-    throw new EngineLoadError('file_damaged', `${options.path} lacks the metadata of its vocabulary.`)
-  const vocabularySize = vocabulary.tokens.length
-  const contextLength = Math.min(longest, chooseContextLength(options.contextLength, model.trainContextSize, log))
+  const vocabularySize = readVocabularySize(model, options.path)
+  const contextLength = Math.min(longestInput, chooseContextLength(options.contextLength, model.trainContextSize, log))
   const context = await createContext(model, contextLength, options.threads)
   let startedAt: number | undefined
 
@@ -53,6 +50,13 @@ export async function createEmbeddingEngine(
       await llama.dispose()
     },
   }
+}
+
+/** Throws EngineLoadError. */
+export function readVocabularySize(model: LlamaModel, path: string): number {
+  const vocabulary: unknown = model.fileInfo.metadata.tokenizer.ggml
+  if (!Check(Vocabulary, vocabulary)) throw new EngineLoadError('file_damaged', `${path} lacks the metadata of its vocabulary.`)
+  return vocabulary.tokens.length
 }
 
 /** node-llama-cpp adds the model's first and last token to the very array that it is given. */
