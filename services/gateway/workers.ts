@@ -1,5 +1,5 @@
 import { hash } from 'node:crypto'
-import { type EmbedRequest, type EmbedResponse, type GenerateEvent, type GenerateRequest, InferenceService, type WorkerState } from '../../proto/gen/intramuros/v1/inference.ts'
+import { type EmbedRequest, type EmbedResponse, type GenerateEvent, type GenerateRequest, InferenceService, type RankRequest, type RankResponse, type WorkerState } from '../../proto/gen/intramuros/v1/inference.ts'
 import { asServiceError, ServiceError } from '../shared/errors.ts'
 import type { Logger } from '../shared/log.ts'
 import type { CallOptions, LaneClient } from '../shared/rpc/lane-client.ts'
@@ -15,6 +15,8 @@ export interface Workers {
   generate(request: GenerateRequest, options: GenerateOptions, onWorker: (address: string) => void): AsyncGenerator<GenerateEvent, void, undefined>
   /** As generate, but whole. */
   embed(request: EmbedRequest, options: CallOptions, onWorker: (address: string) => void): Promise<EmbedResponse>
+  /** As embed. */
+  rank(request: RankRequest, options: CallOptions, onWorker: (address: string) => void): Promise<RankResponse>
   close(): void
 }
 
@@ -128,6 +130,13 @@ export function createWorkers({ connect, addresses, log }: WorkersOptions): Work
     async embed(request, options, onWorker) {
       const once = async function* (lane: LaneClient): AsyncGenerator<EmbedResponse> {
         yield await lane.unary(InferenceService.embed, request, { ...options, timeoutMs: embedTimeoutMs })
+      }
+      for await (const response of tryEach({ model: request.model, hint: '' }, options, onWorker, once)) return response
+      throw new ServiceError('UNAVAILABLE', 'answer_cut_short', 'The answer ended before its end.')
+    },
+    async rank(request, options, onWorker) {
+      const once = async function* (lane: LaneClient): AsyncGenerator<RankResponse> {
+        yield await lane.unary(InferenceService.rank, request, { ...options, timeoutMs: embedTimeoutMs })
       }
       for await (const response of tryEach({ model: request.model, hint: '' }, options, onWorker, once)) return response
       throw new ServiceError('UNAVAILABLE', 'answer_cut_short', 'The answer ended before its end.')

@@ -36,6 +36,8 @@ export interface RandomModels {
   quantised(quantisation: (typeof quantisations)[number]): string
   /** The same weights as 32-bit floats. */
   dequantised(quantisation: (typeof quantisations)[number]): string
+  /** A Qwen3 that reranks, with a template for it. */
+  readonly reranker: string
   /** The first of the three files of the model `of('llama')`. */
   readonly split: string
   /** Where all of them lie; nothing may be written there. */
@@ -58,6 +60,7 @@ export async function randomModels(vocabulary: string): Promise<RandomModels> {
     of: (architecture) => join(folder, `${architecture}.gguf`),
     quantised: (quantisation) => join(folder, `llama-${quantisation}.gguf`),
     dequantised: (quantisation) => join(folder, `llama-${quantisation}.32.gguf`),
+    reranker: join(folder, 'qwen3-reranker.gguf'),
     split: join(folder, 'split-00001-of-00003.gguf'),
     folder,
   }

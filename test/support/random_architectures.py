@@ -209,6 +209,15 @@ EQUAL_HEADS = Hyper(kv_heads=4)
 HEAD = {"attention.key_length": Hyper().head, "attention.value_length": Hyper().head}
 WIDTH = Hyper().width
 
+RERANKERS = {
+    # As Qwen3-Reranker: a template, and the probability of "yes" beside "no".
+    "qwen3-reranker": Architecture(
+        "qwen3", qwen3, around={"cls.output.weight": (WIDTH, 2)},
+        more=HEAD | {"pooling_type": 4, "classifier.output_labels": ["yes", "no"]},
+    ),
+}
+RERANK_TEMPLATE = "<|im_start|>user\nAbout: {query}\nDocument: {document}<|im_end|>\n<|im_start|>assistant\n"
+
 ARCHITECTURES = {
     "llama": Architecture("llama", llama),
     "mixtral": Architecture("llama", mixtral, more=MOE),

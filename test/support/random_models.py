@@ -12,7 +12,7 @@ from pathlib import Path
 import gguf
 import numpy
 from dequantise_gguf import main as dequantise
-from random_architectures import ARCHITECTURES, Architecture, Hyper
+from random_architectures import ARCHITECTURES, RERANK_TEMPLATE, RERANKERS, Architecture, Hyper
 from random_blocks import random_blocks
 
 VOCABULARY_SIZE = 1024
@@ -24,6 +24,8 @@ def main(vocabulary: str, output: str) -> None:
     entries = first_tokens(gguf.GGUFReader(vocabulary))
     for name, architecture in ARCHITECTURES.items():
         write(Path(output, f"{name}.gguf"), name, architecture, entries)
+    for name, architecture in RERANKERS.items():
+        write(Path(output, f"{name}.gguf"), name, architecture, entries | {"tokenizer.chat_template.rerank": RERANK_TEMPLATE})
     wide = ARCHITECTURES["llama"]._replace(hyper=Hyper(width=256, feed_forward=256, layers=1))
     for kind in QUANTISED:
         path = Path(output, f"llama-{kind}.gguf")
