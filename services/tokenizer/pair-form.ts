@@ -17,14 +17,14 @@ interface PairMetadata {
 }
 
 /** Byte-level BPE vocabularies that llama.cpp has use a separator without being told. */
-const separating = ['jina-v1-en', 'jina-v2-code', 'roberta-bpe']
+const separating: ReadonlySet<string> = new Set(['jina-v1-en', 'jina-v2-code', 'roberta-bpe'])
 
 /** The form that llama-server gives a pair (format_prompt_rerank in its tools/server/server-common.cpp). Throws ModelLoadError. */
 export function readPairForm(model: Pick<LlamaModel, 'tokens'>, { model: kind, pre, add_sep_token: told }: PairMetadata, template: string | undefined, path: string): PairForm {
   if (template !== undefined && !(template.includes('{query}') && template.includes('{document}')))
     throw new ModelLoadError('bad_chat_template', `The template of ${path} for reranking lacks {query} or {document}.`)
   const { bos, eos, sep, shouldPrependBosToken, shouldAppendEosToken } = model.tokens
-  const separates = told ?? (kind === 'bert' || (kind === 'gpt2' && separating.includes(pre ?? '')))
+  const separates = told ?? (kind === 'bert' || (kind === 'gpt2' && separating.has(pre ?? '')))
   const end = shouldAppendEosToken ? present(eos ?? sep) : []
   return {
     template,
