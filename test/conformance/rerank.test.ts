@@ -1,9 +1,9 @@
-import { afterAll, beforeAll, expect, test } from 'vitest'
 import { Check } from 'typebox/value'
+import { afterAll, beforeAll, expect, test } from 'vitest'
 import { Reranking } from '../../services/gateway/api/rerank/response.ts'
+import { send } from '../support/client.ts'
 import { minilmReranker } from '../support/minilm.ts'
 import { type Platform, startPlatform } from '../support/platform.ts'
-import { post } from './support/post.ts'
 
 let platform: Platform
 beforeAll(async () => {
@@ -14,7 +14,7 @@ afterAll(() => platform.stop())
 const documents = ['Owls sleep in hollow trees.', 'The stadium was full.', { text: 'It rained all day.' }]
 
 async function rerank(body: object): Promise<{ results: { index: number; document?: { text: string } }[] }> {
-  const answer: unknown = await (await post(platform, '/v1/rerank', { model: platform.embeddingModel, query: 'Where do owls sleep?', documents, ...body })).json()
+  const answer: unknown = JSON.parse((await send(platform, { model: platform.embeddingModel, query: 'Where do owls sleep?', documents, ...body }, { path: '/v1/rerank' })).text)
   if (!Check(Reranking, answer)) throw new Error('not of the schema that /openapi.json tells')
   return answer
 }
