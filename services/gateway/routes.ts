@@ -13,6 +13,7 @@ import type { Exchange } from './http/exchange.ts'
 import type { Route } from './http/server.ts'
 import { listModels, showModel } from './list-models.ts'
 import type { Gateway } from './recorded.ts'
+import { rerank, rerankOperations } from './rerank.ts'
 import { applyTemplate, countTokens, detokenize, serveApplyTemplate, serveCountTokens, serveDetokenize, serveTokenize, tokenize } from './tokens.ts'
 
 /** Everything that is served, by "METHOD /path". */
@@ -27,6 +28,7 @@ export function createRoutes(gateway: Gateway): ReadonlyMap<string, Route> {
     [messagesEndpoint.name, { handle: (exchange) => complete(gateway, exchange, messagesEndpoint), errors: messagesErrors }],
     [countTokens.name, { handle: (exchange) => serveCountTokens(gateway, exchange), errors: messagesErrors }],
     [embeddings.name, openai((exchange) => embed(gateway, exchange))],
+    ...rerankOperations.map((operation): [string, Route] => [operation.name, openai((exchange) => rerank(gateway, exchange, operation))]),
     ['GET /v1/models', openai((exchange) => listModels(gateway, exchange, startedAt))],
     ['GET /v1/models/*', openai((exchange) => showModel(gateway, exchange, startedAt))],
     [tokenize.name, openai((exchange) => serveTokenize(gateway, exchange))],

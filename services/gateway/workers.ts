@@ -1,4 +1,4 @@
-import { type EmbedRequest, type EmbedResponse, type GenerateEvent, type GenerateRequest, InferenceService, type PrefixDelta, type WorkerState } from '../../proto/gen/intramuros/v1/inference.ts'
+import { type EmbedRequest, type EmbedResponse, type GenerateEvent, type GenerateRequest, InferenceService, type PrefixDelta, type RankRequest, type RankResponse, type WorkerState } from '../../proto/gen/intramuros/v1/inference.ts'
 import { asServiceError, ServiceError } from '../shared/errors.ts'
 import type { Logger } from '../shared/log.ts'
 import type { CallOptions, LaneClient } from '../shared/rpc/lane-client.ts'
@@ -17,6 +17,8 @@ export interface Workers {
   generate(request: GenerateRequest, options: GenerateOptions, onWorker: (address: string) => void): AsyncGenerator<GenerateEvent, void, undefined>
   /** As generate, but whole. */
   embed(request: EmbedRequest, options: CallOptions, onWorker: (address: string) => void): Promise<EmbedResponse>
+  /** As embed. */
+  rank(request: RankRequest, options: CallOptions, onWorker: (address: string) => void): Promise<RankResponse>
   close(): void
 }
 
@@ -134,6 +136,13 @@ export function createWorkers({ connect, addresses, log }: WorkersOptions): Work
     async embed(request, options, onWorker) {
       const once = async function* (lane: LaneClient): AsyncGenerator<EmbedResponse> {
         yield await lane.unary(InferenceService.embed, request, { ...options, timeoutMs: embedTimeoutMs })
+      }
+      for await (const response of tryEach(request.model, { team: request.team, tokens: [], cacheKey: '' }, options, onWorker, once)) return response
+      throw new ServiceError('UNAVAILABLE', 'answer_cut_short', 'The answer ended before its end.')
+    },
+    async rank(request, options, onWorker) {
+      const once = async function* (lane: LaneClient): AsyncGenerator<RankResponse> {
+        yield await lane.unary(InferenceService.rank, request, { ...options, timeoutMs: embedTimeoutMs })
       }
       for await (const response of tryEach(request.model, { team: request.team, tokens: [], cacheKey: '' }, options, onWorker, once)) return response
       throw new ServiceError('UNAVAILABLE', 'answer_cut_short', 'The answer ended before its end.')

@@ -103,8 +103,9 @@ export async function* generate(
 }
 
 function generating(engine: Engine): GeneratingEngine | RemoteEngine {
-  if (engine.kind !== 'embedding') return engine
-  throw invalid('not_a_generating_model', 'This model makes embeddings; it can not generate text.', 'model')
+  if (engine.kind === 'generating' || engine.kind === 'remote') return engine
+  const does = engine.kind === 'ranking' ? 'scores documents' : 'makes embeddings'
+  throw invalid('not_a_generating_model', `This model ${does}; it can not generate text.`, 'model')
 }
 
 function slotRequest({ team, weight, batch, tokens }: GenerateRequest): SlotRequest {

@@ -25,7 +25,7 @@ export async function serveEngine({ config, log, registry, identity, serverCalls
   })
   const server = await serveRpc({
     service: InferenceService,
-    handlers: { generate: service.generate, embed: service.embed, watch: service.watch },
+    handlers: { generate: service.generate, embed: service.embed, rank: service.rank, watch: service.watch },
     identity,
     listen,
     callers: ['gateway'],

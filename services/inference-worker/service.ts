@@ -3,6 +3,8 @@ import type {
   EmbedResponse,
   GenerateEvent,
   GenerateRequest,
+  RankRequest,
+  RankResponse,
   WatchRequest,
   WorkerState,
 } from '../../proto/gen/intramuros/v1/inference.ts'
@@ -17,6 +19,7 @@ import { type LinkedAbort, linkAbort } from './linked-abort.ts'
 import type { WorkerMetrics } from './metrics.ts'
 import { probe } from './probe.ts'
 import { createWorkerLoad } from './load.ts'
+import { rank } from './rank.ts'
 import { createSlots } from './slots.ts'
 import { watch } from './watch.ts'
 
@@ -43,6 +46,7 @@ export interface InferenceServiceOptions {
 export interface InferenceService {
   generate: StreamHandler<GenerateRequest, GenerateEvent>
   embed: UnaryHandler<EmbedRequest, EmbedResponse>
+  rank: UnaryHandler<RankRequest, RankResponse>
   watch: StreamHandler<WatchRequest, WorkerState>
   /** True while the model answers: its last probe gave a token, it does not hang, and the worker is not draining. */
   ready(): boolean
@@ -78,7 +82,7 @@ export function createInferenceService({ engine, options, log, metrics, onHang }
   const calls = new Set<LinkedAbort>()
   const watches = new Set<LinkedAbort>()
   const context: RequestContext = { engine, slots, load, log, metrics, admit, onEngineFailure }
-  const constraints = engine.kind === 'embedding' ? undefined : createConstraints(engine)
+  const constraints = engine.kind === 'generating' || engine.kind === 'remote' ? createConstraints(engine) : undefined
   const probing = new AbortController()
   let answers = false
   let hangs = false
@@ -169,6 +173,17 @@ export function createInferenceService({ engine, options, log, metrics, onHang }
     }
   }
 
+  async function linkedUnary<T>(signal: AbortSignal, run: (signal: AbortSignal) => Promise<T>): Promise<T> {
+    using link = linkAbort(signal)
+    calls.add(link)
+    try {
+      return await run(link.signal)
+    } finally {
+      calls.delete(link)
+      onCallEnd?.()
+    }
+  }
+
   /** Resolves when no request is left; false when the signal aborts first. */
   function idle(signal: AbortSignal): Promise<boolean> {
     return new Promise((resolve) => {
@@ -195,16 +210,8 @@ export function createInferenceService({ engine, options, log, metrics, onHang }
   return {
     generate: (request, call) =>
       linked(calls, call.signal, (signal) => generate(context, constraints, request, { ...call, signal })),
-    async embed(request, call) {
-      using link = linkAbort(call.signal)
-      calls.add(link)
-      try {
-        return await embed(context, request, { ...call, signal: link.signal })
-      } finally {
-        calls.delete(link)
-        onCallEnd?.()
-      }
-    },
+    embed: (request, call) => linkedUnary(call.signal, (signal) => embed(context, request, { ...call, signal })),
+    rank: (request, call) => linkedUnary(call.signal, (signal) => rank(context, request, { ...call, signal })),
     watch: (_request, call) =>
       linked(watches, call.signal, (signal) => {
         admit()

@@ -1,6 +1,6 @@
-import type { Constraint, EmbedRequest, GenerateRequest, ReasoningBudget, Sampling } from '../../proto/gen/intramuros/v1/inference.ts'
+import type { Constraint, EmbedRequest, GenerateRequest, RankRequest, ReasoningBudget, Sampling } from '../../proto/gen/intramuros/v1/inference.ts'
 import { ServiceError } from '../shared/errors.ts'
-import type { EmbeddingEngine, Engine, GeneratingEngine, RemoteEngine } from './engines/engine.ts'
+import type { EmbeddingEngine, Engine, GeneratingEngine, RankingEngine, RemoteEngine } from './engines/engine.ts'
 import { mostTop } from './engines/logprob-reader.ts'
 
 /** OpenAI's API allows 4 stop sequences; the worker leaves room for engines and clients that allow more. */
@@ -40,11 +40,19 @@ export function validateGenerate(request: GenerateRequest, engine: GeneratingEng
 }
 
 export function validateEmbed({ inputs }: EmbedRequest, engine: EmbeddingEngine): void {
+  validateInputs(inputs, engine, (tokens) => engine.inputLength(tokens))
+}
+
+export function validateRank({ inputs }: RankRequest, engine: RankingEngine): void {
+  validateInputs(inputs, engine, (tokens) => tokens.length)
+}
+
+function validateInputs(inputs: readonly { tokens: readonly number[] }[], engine: EmbeddingEngine | RankingEngine, lengthOf: (tokens: readonly number[]) => number): void {
   if (inputs.length === 0 || inputs.length > most.inputs)
     throw invalid('invalid_value', `There may be from 1 to ${most.inputs} inputs.`, 'input')
   for (const [index, { tokens }] of inputs.entries()) {
     if (tokens.length === 0) throw invalid('empty_prompt', `Input ${index} has no tokens.`, 'input')
-    const length = engine.inputLength(tokens)
+    const length = lengthOf(tokens)
     if (length > engine.contextLength) {
       throw invalid(
         'context_length_exceeded',

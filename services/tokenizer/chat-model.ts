@@ -7,7 +7,8 @@ import { type ChatTemplate, compileTemplate } from './template.ts'
 import { type TemplateFeatures, templateFeatures } from './template-features.ts'
 import { templateVariables, valueLength } from './template-variables.ts'
 import { withToolInstructions } from './tool-instructions.ts'
-import { ModelLoadError, type Vocabulary } from './vocabulary.ts'
+import { ModelLoadError } from './model-load-error.ts'
+import type { Vocabulary } from './vocabulary.ts'
 
 /** A model's chat template, and how its answers are to be read. */
 export interface ChatModel {

@@ -4,7 +4,9 @@ import type { Logger } from '../shared/log.ts'
 import { type ChatModel, createChatModel, simpleConversation } from './chat-model.ts'
 import { indexSpecialTokens, partition, type Piece, type SpecialTokenIndex } from './special-tokens.ts'
 import { tokenisePieces, type Tokens } from './tokenise.ts'
-import { loadVocabulary, ModelLoadError, type Vocabulary } from './vocabulary.ts'
+import { ModelLoadError } from './model-load-error.ts'
+import { createPairs, type Pairs } from './pairs.ts'
+import { loadVocabulary, type Vocabulary } from './vocabulary.ts'
 
 export interface ServedModelOptions {
   /** Catalogue id. */
@@ -21,8 +23,10 @@ export { ModelLoadError }
 export interface ServedModel {
   readonly contextLength: number
   readonly vocabulary: Vocabulary
-  /** Undefined for a model that does not chat: it has no chat template, or makes embeddings. */
+  /** Undefined for a model that does not chat: it has no chat template, or makes embeddings, or reranks. */
   readonly chat: ChatModel | undefined
+  /** Undefined for a model that does not rerank. */
+  readonly pairs: Pairs | undefined
   readonly description: ModelDescription
   /** A text cut into plain text and special tokens; control tokens are taken only with `parseSpecial`. */
   pieces(text: string, parseSpecial: boolean): readonly Piece[]
@@ -50,7 +54,9 @@ export async function loadModel(llama: Llama, options: ServedModelOptions, log: 
 async function serve(vocabulary: Vocabulary, { id, path }: ServedModelOptions, contextLength: number): Promise<ServedModel> {
   const { chatTemplate, specialTokens, description } = vocabulary
   const embeds = description.embeddingLength > 0
-  const chat = chatTemplate === undefined || embeds ? undefined : createChatModel(vocabulary, chatTemplate, path)
+  const pairs = createPairs(vocabulary)
+  const generates = !embeds && pairs === undefined
+  const chat = chatTemplate === undefined || !generates ? undefined : createChatModel(vocabulary, chatTemplate, path)
   const all = indexSpecialTokens(specialTokens)
   const userDefined = indexSpecialTokens(specialTokens.filter(({ control }) => !control))
   const fixed = chat?.fixed ?? new Map<string, readonly number[]>()
@@ -58,6 +64,7 @@ async function serve(vocabulary: Vocabulary, { id, path }: ServedModelOptions, c
     contextLength,
     vocabulary,
     chat,
+    pairs,
     description: {
       id,
       contextLength,
@@ -66,13 +73,14 @@ async function serve(vocabulary: Vocabulary, { id, path }: ServedModelOptions, c
       parameters: description.parameters,
       vocabularySize: vocabulary.size,
       chat: chat !== undefined,
-      completion: !embeds,
+      completion: generates,
       embedding: embeds,
       tools: chat?.tools ?? false,
       reasoning: chat?.dialect(false).reasoning !== undefined,
-      infill: !embeds && vocabulary.infill !== undefined,
+      infill: generates && vocabulary.infill !== undefined,
       embeddingLength: description.embeddingLength,
       dialect: chat?.dialect(false).name ?? '',
+      rerank: pairs !== undefined,
     },
     pieces: (text, parseSpecial) => textPieces(text.toWellFormed(), parseSpecial ? all : userDefined),
     tokenise: (pieces, signal, limit = contextLength) => tokenisePieces(pieces, { vocabulary, fixed, limit, signal }),

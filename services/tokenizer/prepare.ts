@@ -53,7 +53,7 @@ type Prepared = Omit<PrepareResponse, 'maxTokens'>
 async function prepare(request: PrepareRequest, call: CallContext, served: ServedModel): Promise<PrepareResponse> {
   const { prompt } = request
   const model = { ...served, contextLength: Math.min(served.contextLength, request.contextLength ?? served.contextLength) }
-  if (!model.description.completion) throw unsupported('model', 'This model makes embeddings; it does not generate text.')
+  if (!model.description.completion) throw unsupported('model', `This model ${model.description.rerank ? 'reranks' : 'makes embeddings'}; it does not generate text.`)
   const prepared = await preparePrompt(request, prompt, call, model)
   const { tokens } = prepared
   const left = Math.max(0, model.contextLength - tokens.length)

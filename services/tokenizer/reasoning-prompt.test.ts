@@ -40,7 +40,7 @@ function served(name: string): ServedModel {
     contextLength: 100_000,
     vocabulary,
     chat: createChatModel(vocabulary, source, name),
-    description: { completion: true },
+    pairs: undefined, description: { completion: true },
     pieces: (text: string) => partition(text, text, index),
     tokenise: (pieces: readonly Piece[]) => Promise.resolve({ ids: idsOf(pieces), complete: true }),
   } satisfies Record<keyof Omit<ServedModel, 'close'>, unknown> as unknown as ServedModel

@@ -3,6 +3,7 @@ import type { Logger } from '../shared/log.ts'
 import type { HandlersOf } from '../shared/rpc/methods.ts'
 import type { TokenizerMetrics } from './metrics.ts'
 import { loadModel, type ServedModel, type ServedModelOptions } from './model.ts'
+import { createPreparePairs } from './pairs.ts'
 import { createPrepare } from './prepare.ts'
 import { createDetokenize, createTokenize } from './texts.ts'
 import { startLlama } from './vocabulary.ts'
@@ -49,6 +50,7 @@ export async function createTokenizerService({ models: options, log, metrics }: 
   return {
     handlers: {
       prepare: createPrepare({ models, log, metrics }),
+      preparePairs: createPreparePairs(models),
       tokenize: createTokenize(models),
       detokenize: createDetokenize(models),
       describe: () => Promise.resolve({ models: [...models.values()].map(({ description }) => description) }),

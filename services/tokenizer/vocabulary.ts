@@ -7,6 +7,8 @@ import { createTokenTexts, type TokenTexts } from '../shared/vocabulary/token-te
 import { GgufError } from '../shared/gguf/gguf-error.ts'
 import { hasVocabulary, readModelFile } from '../shared/gguf/model-file.ts'
 import { quantisationName } from '../shared/gguf/quantisation.ts'
+import { ModelLoadError } from './model-load-error.ts'
+import { type PairForm, readPairForm } from './pair-form.ts'
 
 export interface SpecialToken {
   readonly id: number
@@ -29,6 +31,8 @@ export interface Vocabulary {
   readonly ending: readonly number[]
   /** The tokens for fill-in-the-middle. */
   readonly infill: { readonly prefix: number; readonly suffix: number; readonly middle: number } | undefined
+  /** How a query and a document stand together; undefined for a model that does not rerank. */
+  readonly pairForm: PairForm | undefined
   /** Token ids are below this. */
   readonly size: number
   readonly texts: TokenTexts
@@ -57,25 +61,16 @@ export interface VocabularyDescription {
   readonly embeddingLength: number
 }
 
-export type ModelLoadReason = 'unreadable_model' | 'bad_metadata' | 'bad_chat_template'
-
-/** Why a model can't be served; for the operator. */
-export class ModelLoadError extends Error {
-  override readonly name = 'ModelLoadError'
-  readonly reason: ModelLoadReason
-
-  constructor(reason: ModelLoadReason, message: string, cause?: unknown) {
-    super(message, cause === undefined ? undefined : { cause })
-    this.reason = reason
-  }
-}
-
 const TokenizerMetadata = Type.Object({
-  chat_template: Type.Optional(Type.String()),
+  // An object where the file has templates of other names and none without.
+  chat_template: Type.Optional(Type.Union([Type.String(), Type.Object({ rerank: Type.Optional(Type.String()) })])),
+  'chat_template.rerank': Type.Optional(Type.String()),
   ggml: Type.Object({
     model: Type.String(),
     tokens: Type.Array(Type.String(), { minItems: 1 }),
     add_space_prefix: Type.Optional(Type.Boolean()),
+    pre: Type.Optional(Type.String()),
+    add_sep_token: Type.Optional(Type.Boolean()),
   }),
 })
 
@@ -84,6 +79,9 @@ const ArchitectureMetadata = Type.Object({
   embedding_length: Type.Optional(Type.Integer({ minimum: 1 })),
   pooling_type: Type.Optional(Type.Integer({ minimum: 0 })),
 })
+
+/** Of llama.cpp's llama_pooling_type: a model that reranks. */
+const rankPooling = 4
 
 /** llama.cpp, on the CPU. One per process; throws when the machine has no build of it. */
 export async function startLlama(log: Logger): Promise<Llama> {
@@ -127,7 +125,8 @@ function describe(model: LlamaModel, path: string): Vocabulary {
   if (!Check(ArchitectureMetadata, architecture)) {
     throw new ModelLoadError('bad_metadata', `${path} does not tell its context length.`)
   }
-  const { chat_template: chatTemplate, ggml } = tokenizer
+  const { chat_template: templates, 'chat_template.rerank': rerankTemplate, ggml } = tokenizer
+  const chatTemplate = typeof templates === 'string' ? templates : undefined
 
   const specialTokens: SpecialToken[] = []
   let longestTokenBytes = 1
@@ -145,6 +144,7 @@ function describe(model: LlamaModel, path: string): Vocabulary {
   const end = ggml.model === 'bert' ? (sep ?? eos) : eos
   const addsSpace = (ggml.model === 'llama' || ggml.model === 't5') && ggml.add_space_prefix !== false
   const vocabulary: Vocabulary = {
+    pairForm: architecture.pooling_type === rankPooling ? readPairForm(model, ggml, rerankTemplate ?? (typeof templates === 'object' ? templates.rerank : undefined), path) : undefined,
     chatTemplate: chatTemplate === undefined || chatTemplate.trim() === '' ? undefined : chatTemplate,
     ending: end !== null && (shouldAppendEosToken || ggml.model === 'bert') ? [end] : [],
     infill: prefix === null || suffix === null || middle === null ? undefined : { prefix, suffix, middle },

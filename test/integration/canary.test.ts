@@ -54,6 +54,7 @@ function otherRequests(): [string, object][] {
     ['/v1/messages', { max_tokens: 5, messages: [{ role: 'user', content: [{ type: canary, text: canary }] }] }],
     ['/v1/messages/count_tokens', { messages: [{ role: 'user', content: canary }] }],
     ['/v1/embeddings', { input: [canary, canary] }],
+    ['/v1/rerank', { query: canary, documents: [canary, { text: canary, [canary]: canary }] }],
     ['/tokenize', { content: canary, with_pieces: true }],
     ['/tokenize', { messages: messages.slice(0, 1) }],
     ['/detokenize', { tokens: [1, 2], [canary]: canary }],

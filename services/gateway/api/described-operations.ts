@@ -8,6 +8,8 @@ import { EmbeddingList } from './embeddings/response.ts'
 import { CountTokensBody, MessagesBody } from './messages/request.ts'
 import { MessageObject, MessageStreamEvent, MessagesError, TokenCount } from './messages/response.ts'
 import { Model, ModelList } from './models.ts'
+import { RerankBody } from './rerank/request.ts'
+import { Reranking } from './rerank/response.ts'
 import { ResponsesBody } from './responses/request.ts'
 import { ResponseObject, ResponseStreamEvent } from './responses/response.ts'
 import { ApplyTemplateBody, DetokenizeBody, TokenizeBody } from './tokens/request.ts'
@@ -37,6 +39,7 @@ export const describedOperations: readonly DescribedOperation[] = [
   { method: 'post', path: '/v1/messages', summary: "An answer in the shape of Anthropic's Messages API.", body: MessagesBody, response: MessageObject, event: MessageStreamEvent, error: MessagesError },
   { method: 'post', path: '/v1/messages/count_tokens', summary: 'How many tokens such a request has (Anthropic).', body: CountTokensBody, response: TokenCount, error: MessagesError },
   { method: 'post', path: '/v1/embeddings', summary: 'The embeddings of texts (OpenAI).', body: EmbeddingsBody, response: EmbeddingList, error: OpenAiError },
+  { method: 'post', path: '/v1/rerank', summary: 'How well documents answer a query, best first (Jina, Cohere, vLLM). `/v2/rerank` and `/rerank` are the same.', body: RerankBody, response: Reranking, error: OpenAiError },
   { method: 'get', path: '/v1/models', summary: 'The models that the team may use.', response: ModelList, error: OpenAiError },
   { method: 'get', path: '/v1/models/{model}', summary: 'One of them.', response: Model, error: OpenAiError },
   { method: 'post', path: '/tokenize', summary: 'The token ids of a text or a conversation (llama-server, vLLM).', body: TokenizeBody, response: Tokenized, error: OpenAiError },

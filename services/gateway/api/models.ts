@@ -9,7 +9,7 @@ export const Model = Type.Object({
   owned_by: Type.String(),
   context_length: Type.Integer({ description: 'Tokens of a prompt and its answer together.' }),
   max_model_len: Type.Integer({ description: "vLLM's name of `context_length`." }),
-  capabilities: Type.Array(Type.Enum(['chat', 'completion', 'embedding', 'tools', 'reasoning', 'infill'])),
+  capabilities: Type.Array(Type.Enum(['chat', 'completion', 'embedding', 'rerank', 'tools', 'reasoning', 'infill'])),
   architecture: Type.String(),
   parameters: Type.Union([Type.Integer(), Type.Null()]),
   quantisation: Type.Union([Type.String(), Type.Null()]),
@@ -23,8 +23,8 @@ export const ModelList = Type.Object({ object: Type.Literal('list'), data: Type.
 
 /** https://platform.openai.com/docs/api-reference/models/object, and what else there is to know. */
 export function modelObject(entry: ModelEntry, description: ModelDescription, created: number): object {
-  const { chat, completion, embedding, tools, reasoning, infill } = description
-  const capabilities = Object.entries({ chat, completion, embedding, tools, reasoning, infill }).filter(([, has]) => has)
+  const { chat, completion, embedding, rerank, tools, reasoning, infill } = description
+  const capabilities = Object.entries({ chat, completion, embedding, rerank, tools, reasoning, infill }).filter(([, has]) => has)
   return {
     id: entry.id,
     object: 'model',

@@ -5,7 +5,7 @@ import type { TokenTexts } from '../../shared/vocabulary/token-texts.ts'
  * What runs a model, at the level of raw tokens. Limits, stop sequences, text assembly, queueing and metrics are outside it,
  * so that every engine has the same ones.
  */
-export type Engine = GeneratingEngine | RemoteEngine | EmbeddingEngine
+export type Engine = GeneratingEngine | RemoteEngine | EmbeddingEngine | RankingEngine
 
 /** What engines have in common. */
 interface Loaded {
@@ -89,6 +89,16 @@ export interface EmbeddingEngine extends Loaded {
    * reason when it has aborted before its turn came.
    */
   embed(tokens: readonly number[], signal: AbortSignal): Promise<readonly number[]>
+}
+
+/** Scores how well a document answers a query. */
+export interface RankingEngine extends Loaded {
+  readonly kind: 'ranking'
+  /**
+   * From 0 to 1, more is better. The tokens: query and document in the form that the model wants, not empty, at most `contextLength`, ids below
+   * `vocabularySize`; they are evaluated as they are. Throws the signal's reason when it has aborted before its turn came.
+   */
+  rank(tokens: readonly number[], signal: AbortSignal): Promise<number>
 }
 
 export interface DecodeRequest {

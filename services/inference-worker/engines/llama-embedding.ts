@@ -16,10 +16,7 @@ export async function createEmbeddingEngine(
   options: LlamaEngineOptions,
   log: Logger,
 ): Promise<EmbeddingEngine> {
-  const vocabulary: unknown = model.fileInfo.metadata.tokenizer.ggml
-  if (!Check(Vocabulary, vocabulary))
-    throw new EngineLoadError('file_damaged', `${options.path} lacks the metadata of its vocabulary.`)
-  const vocabularySize = vocabulary.tokens.length
+  const vocabularySize = readVocabularySize(model, options.path)
   const contextLength = Math.min(longestEmbedded, chooseContextLength(options.contextLength, model.trainContextSize, log))
   const context = await createContext(model, contextLength, options.threads)
   let startedAt: number | undefined
@@ -50,6 +47,13 @@ export async function createEmbeddingEngine(
       await llama.dispose()
     },
   }
+}
+
+/** Throws EngineLoadError. */
+export function readVocabularySize(model: LlamaModel, path: string): number {
+  const vocabulary: unknown = model.fileInfo.metadata.tokenizer.ggml
+  if (!Check(Vocabulary, vocabulary)) throw new EngineLoadError('file_damaged', `${path} lacks the metadata of its vocabulary.`)
+  return vocabulary.tokens.length
 }
 
 /** node-llama-cpp adds the model's first and last token to the very array that it is given. */

@@ -1,4 +1,4 @@
-import type { Llama, LlamaContext, LlamaModel } from 'node-llama-cpp'
+import type { Llama, LlamaContext, LlamaModel, LlamaRankingContext, Token } from 'node-llama-cpp'
 import { EngineLoadError } from './load-error.ts'
 
 /**
@@ -132,6 +132,13 @@ export function openInternals(llama: Llama, model: LlamaModel, context: LlamaCon
       return (Array.isArray(result) ? result[2] : undefined) ?? 0
     },
   }
+}
+
+/**
+ * Scores tokens as they are: the public way makes them of texts itself, and takes no guard against special tokens spelt in them. Throws EngineLoadError.
+ */
+export function openRanking(context: LlamaRankingContext): (tokens: Token[]) => Promise<number> {
+  return functionIn(context, '_evaluateRankingForInput').bind(context) as (tokens: Token[]) => Promise<number>
 }
 
 function nativeContext(context: LlamaContext): NativeContext {

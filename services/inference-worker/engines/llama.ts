@@ -4,9 +4,12 @@ import { createEmbeddingEngine } from './llama-embedding.ts'
 import { createGeneratingEngine } from './llama-generating.ts'
 import { loadLlamaModel } from './llama-load.ts'
 import type { LlamaEngineOptions } from './llama-options.ts'
+import { createRankingEngine } from './llama-ranking.ts'
 import { readPurpose } from './model-purpose.ts'
 
-/** llama.cpp in this process, through node-llama-cpp: decodes, or embeds, as the model's file says. Throws EngineLoadError. */
+const creators = { generating: createGeneratingEngine, embedding: createEmbeddingEngine, ranking: createRankingEngine }
+
+/** llama.cpp in this process, through node-llama-cpp: decodes, embeds or ranks, as the model's file says. Throws EngineLoadError. */
 export async function createLlamaEngine(options: LlamaEngineOptions, log: Logger): Promise<Engine> {
   const loaded = await loadLlamaModel(options, log)
   const { llama, model } = loaded
@@ -14,7 +17,7 @@ export async function createLlamaEngine(options: LlamaEngineOptions, log: Logger
     const purpose = readPurpose(model.fileInfo.metadata, options.path)
     const { slots: planned, contextLength: fitting } = loaded.plan.options
     const chosen = { ...options, slots: options.slots > 0 ? options.slots : planned, spareSlots: loaded.plan.spareSlots, contextLength: options.contextLength > 0 ? options.contextLength : fitting }
-    const engine = await (purpose === 'embedding' ? createEmbeddingEngine : createGeneratingEngine)(loaded, chosen, log)
+    const engine = await creators[purpose](loaded, chosen, log)
     const { kind, contextLength, slots } = engine
     log.info({ model: options.model, kind, contextLength, slots, threads: options.threads, gpu: llama.gpu }, 'engine loaded')
     return engine

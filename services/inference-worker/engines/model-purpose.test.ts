@@ -12,6 +12,8 @@ test.each([
   ['bert', 1, 'embedding'],
   ['nomic-bert', 2, 'embedding'],
   ['qwen3', 3, 'embedding'],
+  ['qwen3', 4, 'ranking'],
+  ['bert', 4, 'ranking'],
 ])('%s with pooling %s is for %s', (architecture, pooling, purpose) => {
   expect(readPurpose(metadata(architecture, pooling), 'x.gguf')).toBe(purpose)
 })
@@ -19,7 +21,7 @@ test.each([
 test.each([
   ['an encoder that is not pooled', metadata('bert'), 'unsupported_pooling'],
   ['one that says so', metadata('gemma-embedding', 0), 'unsupported_pooling'],
-  ['a reranker', metadata('qwen3', 4), 'unsupported_pooling'],
+  ['one that is pooled in a newer way', metadata('qwen3', 5), 'unsupported_pooling'],
   ['no architecture', { general: {} }, 'file_damaged'],
   ['nothing', undefined, 'file_damaged'],
 ])('%s is refused', (_what, metadata, reason) => {

@@ -32,7 +32,7 @@ const observer = () => createCallObserver('server', new Registry(), noTelemetry)
 async function serveTokenizer(prepare: HandlersOf<typeof TokenizerService>['prepare'], port = 0): Promise<RpcServer> {
   const server = await serveRpc({
     service: TokenizerService,
-    handlers: { prepare, tokenize: unused, detokenize: unused, describe: unused },
+    handlers: { prepare, tokenize: unused, preparePairs: unused, detokenize: unused, describe: unused },
     identity: await identities.of('tokenizer'),
     listen: `127.0.0.1:${port}`,
     callers: ['gateway'],
@@ -47,7 +47,7 @@ async function serveInference(handlers: Partial<HandlersOf<typeof InferenceServi
   const none = async function* <T>(): AsyncGenerator<T> {}
   const server = await serveRpc({
     service: InferenceService,
-    handlers: { generate: none<GenerateEvent>, watch: none<WorkerState>, embed: unused, ...handlers },
+    handlers: { generate: none<GenerateEvent>, watch: none<WorkerState>, embed: unused, rank: unused, ...handlers },
     identity: await identities.of('inference-worker'),
     listen: '127.0.0.1:0',
     callers: ['gateway'],

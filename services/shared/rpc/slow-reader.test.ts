@@ -49,6 +49,7 @@ async function serve(): Promise<{ port: number; produced: number; listeners: num
       },
       watch: async function* () {},
       embed: async () => ({ embeddings: [] }),
+      rank: async () => ({ scores: [] }),
     },
     identity: await identities.of('inference-worker'),
     listen: '127.0.0.1:0',

@@ -204,6 +204,25 @@ export interface Embedding {
   values: number[];
 }
 
+export interface RankRequest {
+  /** Catalogue id; must be the model this worker serves. */
+  model: string;
+  /** From the verified identity, never from a request body. */
+  team: string;
+  /** At most 64. */
+  inputs: RankInput[];
+}
+
+export interface RankInput {
+  /** The query and a document in the form that the model wants, as Tokenizer.PreparePairs makes it. Not empty, and no more than the context length. */
+  tokens: number[];
+}
+
+export interface RankResponse {
+  /** One for each input, in their order, from 0 to 1. */
+  scores: number[];
+}
+
 export interface WatchRequest {
 }
 
@@ -1475,6 +1494,194 @@ export const Embedding: MessageFns<Embedding> = {
   },
 };
 
+function createBaseRankRequest(): RankRequest {
+  return { model: "", team: "", inputs: [] };
+}
+
+export const RankRequest: MessageFns<RankRequest> = {
+  encode(message: RankRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.model !== "") {
+      writer.uint32(10).string(message.model);
+    }
+    if (message.team !== "") {
+      writer.uint32(18).string(message.team);
+    }
+    for (const v of message.inputs) {
+      RankInput.encode(v!, writer.uint32(26).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): RankRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseRankRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.model = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.team = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.inputs.push(RankInput.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseRankInput(): RankInput {
+  return { tokens: [] };
+}
+
+export const RankInput: MessageFns<RankInput> = {
+  encode(message: RankInput, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.tokens.length !== 0) {
+      writer.uint32(10).fork();
+      for (const v of message.tokens) {
+        writer.uint32(v);
+      }
+      writer.join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): RankInput {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseRankInput();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag === 8) {
+              message.tokens.push(reader.uint32());
+
+              continue;
+            }
+
+            if (tag === 10) {
+              const end2 = reader.uint32() + reader.pos;
+              while (reader.pos < end2) {
+                message.tokens.push(reader.uint32());
+              }
+
+              continue;
+            }
+
+            break;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseRankResponse(): RankResponse {
+  return { scores: [] };
+}
+
+export const RankResponse: MessageFns<RankResponse> = {
+  encode(message: RankResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.scores.length !== 0) {
+      writer.uint32(10).fork();
+      for (const v of message.scores) {
+        writer.float(v);
+      }
+      writer.join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): RankResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseRankResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag === 13) {
+              message.scores.push(reader.float());
+
+              continue;
+            }
+
+            if (tag === 10) {
+              const end2 = reader.uint32() + reader.pos;
+              while (reader.pos < end2) {
+                message.scores.push(reader.float());
+              }
+
+              continue;
+            }
+
+            break;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
 function createBaseWatchRequest(): WatchRequest {
   return {};
 }
@@ -1861,6 +2068,19 @@ export const InferenceService = {
     responseDeserialize: (value: Buffer): EmbedResponse => EmbedResponse.decode(value),
   },
   /**
+   * How well each of some documents answers a query, as a reranking model has it. Waits for a slot like Generate.
+   * Errors: as Generate; INVALID_ARGUMENT not_a_reranking_model.
+   */
+  rank: {
+    path: "/intramuros.v1.Inference/Rank" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: RankRequest): Buffer => Buffer.from(RankRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): RankRequest => RankRequest.decode(value),
+    responseSerialize: (value: RankResponse): Buffer => Buffer.from(RankResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): RankResponse => RankResponse.decode(value),
+  },
+  /**
    * What this worker serves, how busy it is and what its slots hold: once at the start of the stream, then on every change, at most ten
    * times a second.
    */
@@ -1896,6 +2116,11 @@ export interface InferenceServer extends UntypedServiceImplementation {
    * Errors: as Generate; INVALID_ARGUMENT not_an_embedding_model.
    */
   embed: handleUnaryCall<EmbedRequest, EmbedResponse>;
+  /**
+   * How well each of some documents answers a query, as a reranking model has it. Waits for a slot like Generate.
+   * Errors: as Generate; INVALID_ARGUMENT not_a_reranking_model.
+   */
+  rank: handleUnaryCall<RankRequest, RankResponse>;
   /**
    * What this worker serves, how busy it is and what its slots hold: once at the start of the stream, then on every change, at most ten
    * times a second.
@@ -1934,6 +2159,22 @@ export interface InferenceClient extends Client {
     metadata: Metadata,
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: EmbedResponse) => void,
+  ): ClientUnaryCall;
+  /**
+   * How well each of some documents answers a query, as a reranking model has it. Waits for a slot like Generate.
+   * Errors: as Generate; INVALID_ARGUMENT not_a_reranking_model.
+   */
+  rank(request: RankRequest, callback: (error: ServiceError | null, response: RankResponse) => void): ClientUnaryCall;
+  rank(
+    request: RankRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: RankResponse) => void,
+  ): ClientUnaryCall;
+  rank(
+    request: RankRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: RankResponse) => void,
   ): ClientUnaryCall;
   /**
    * What this worker serves, how busy it is and what its slots hold: once at the start of the stream, then on every change, at most ten

@@ -203,6 +203,18 @@ export interface TokenList {
   ids: number[];
 }
 
+export interface PreparePairsRequest {
+  /** Catalogue id of the model. */
+  model: string;
+  query: string;
+  documents: string[];
+}
+
+export interface PreparePairsResponse {
+  /** One for each document, in their order. */
+  pairs: TokenList[];
+}
+
 export interface DetokenizeRequest {
   model: string;
   ids: number[];
@@ -251,6 +263,8 @@ export interface ModelDescription {
   embeddingLength: number;
   /** A name of services/shared/dialects; empty without a chat template. */
   dialect: string;
+  /** Scores documents against a query. */
+  rerank: boolean;
 }
 
 function createBasePrepareRequest(): PrepareRequest {
@@ -1416,6 +1430,120 @@ export const TokenList: MessageFns<TokenList> = {
   },
 };
 
+function createBasePreparePairsRequest(): PreparePairsRequest {
+  return { model: "", query: "", documents: [] };
+}
+
+export const PreparePairsRequest: MessageFns<PreparePairsRequest> = {
+  encode(message: PreparePairsRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.model !== "") {
+      writer.uint32(10).string(message.model);
+    }
+    if (message.query !== "") {
+      writer.uint32(18).string(message.query);
+    }
+    for (const v of message.documents) {
+      writer.uint32(26).string(v!);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): PreparePairsRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBasePreparePairsRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.model = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.query = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.documents.push(reader.string());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBasePreparePairsResponse(): PreparePairsResponse {
+  return { pairs: [] };
+}
+
+export const PreparePairsResponse: MessageFns<PreparePairsResponse> = {
+  encode(message: PreparePairsResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.pairs) {
+      TokenList.encode(v!, writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): PreparePairsResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBasePreparePairsResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.pairs.push(TokenList.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
 function createBaseDetokenizeRequest(): DetokenizeRequest {
   return { model: "", ids: [], wantPieces: false };
 }
@@ -1652,6 +1780,7 @@ function createBaseModelDescription(): ModelDescription {
     infill: false,
     embeddingLength: 0,
     dialect: "",
+    rerank: false,
   };
 }
 
@@ -1701,6 +1830,9 @@ export const ModelDescription: MessageFns<ModelDescription> = {
     }
     if (message.dialect !== "") {
       writer.uint32(114).string(message.dialect);
+    }
+    if (message.rerank !== false) {
+      writer.uint32(120).bool(message.rerank);
     }
     return writer;
   },
@@ -1830,6 +1962,14 @@ export const ModelDescription: MessageFns<ModelDescription> = {
             message.dialect = reader.string();
             continue;
           }
+          case 15: {
+            if (tag !== 120) {
+              break;
+            }
+
+            message.rerank = reader.bool();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1875,6 +2015,21 @@ export const TokenizerService = {
     requestDeserialize: (value: Buffer): TokenizeRequest => TokenizeRequest.decode(value),
     responseSerialize: (value: TokenizeResponse): Buffer => Buffer.from(TokenizeResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): TokenizeResponse => TokenizeResponse.decode(value),
+  },
+  /**
+   * Token ids of a query with each of some documents, in the form that a reranking model wants: its `rerank` template, or the one after the other
+   * with the special tokens around them that the vocabulary has for it.
+   * Errors: NOT_FOUND model_not_found; INVALID_ARGUMENT unsupported_model for one that does not rerank, context_length_exceeded.
+   */
+  preparePairs: {
+    path: "/intramuros.v1.Tokenizer/PreparePairs" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: PreparePairsRequest): Buffer => Buffer.from(PreparePairsRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): PreparePairsRequest => PreparePairsRequest.decode(value),
+    responseSerialize: (value: PreparePairsResponse): Buffer =>
+      Buffer.from(PreparePairsResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): PreparePairsResponse => PreparePairsResponse.decode(value),
   },
   /**
    * The text of token ids.
@@ -1926,6 +2081,12 @@ export interface TokenizerServer extends UntypedServiceImplementation {
    * Errors: NOT_FOUND model_not_found; INVALID_ARGUMENT context_length_exceeded when limited.
    */
   tokenize: handleUnaryCall<TokenizeRequest, TokenizeResponse>;
+  /**
+   * Token ids of a query with each of some documents, in the form that a reranking model wants: its `rerank` template, or the one after the other
+   * with the special tokens around them that the vocabulary has for it.
+   * Errors: NOT_FOUND model_not_found; INVALID_ARGUMENT unsupported_model for one that does not rerank, context_length_exceeded.
+   */
+  preparePairs: handleUnaryCall<PreparePairsRequest, PreparePairsResponse>;
   /**
    * The text of token ids.
    * Errors: NOT_FOUND model_not_found; INVALID_ARGUMENT invalid_value for an id that the vocabulary has not.
@@ -1979,6 +2140,26 @@ export interface TokenizerClient extends Client {
     metadata: Metadata,
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: TokenizeResponse) => void,
+  ): ClientUnaryCall;
+  /**
+   * Token ids of a query with each of some documents, in the form that a reranking model wants: its `rerank` template, or the one after the other
+   * with the special tokens around them that the vocabulary has for it.
+   * Errors: NOT_FOUND model_not_found; INVALID_ARGUMENT unsupported_model for one that does not rerank, context_length_exceeded.
+   */
+  preparePairs(
+    request: PreparePairsRequest,
+    callback: (error: ServiceError | null, response: PreparePairsResponse) => void,
+  ): ClientUnaryCall;
+  preparePairs(
+    request: PreparePairsRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: PreparePairsResponse) => void,
+  ): ClientUnaryCall;
+  preparePairs(
+    request: PreparePairsRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: PreparePairsResponse) => void,
   ): ClientUnaryCall;
   /**
    * The text of token ids.

@@ -66,6 +66,7 @@ function read(model: LlamaModel, path: string): FileVocabulary {
     if (!Check(Tokens, ggml)) throw new EngineLoadError('file_damaged', `${path} lacks the metadata of its vocabulary.`)
     return { purpose, vocabularySize: ggml.tokens.length, ...edges(model) }
   }
+  if (purpose === 'ranking') throw new EngineLoadError('unsupported_pooling', `${path} is a reranking model: the engine openai can't serve one. Use the engine llama.`)
   const table = readTokenTable(model, path)
   const ids = table.tokens.map((_, token) => token)
   const kinds = ids.map((token) => table.kindOf(token))
