@@ -4,7 +4,7 @@ export default defineConfig({
   test: {
     include: ['services/**/*.test.ts', 'deploy/**/*.test.ts', 'test/**/*.test.ts'],
     // They have commands of their own: clients and servers of others, installed and built for them, and what takes minutes.
-    exclude: ['**/node_modules/**', 'test/conformance/**', 'test/differential/**', 'test/endurance/**'],
+    exclude: ['**/node_modules/**', 'test/conformance/**', 'test/differential/**', 'test/**/*.slow.test.ts'],
     globalSetup: ['test/support/fetch-model.ts'],
     pool: 'forks',
     // More would starve the engine's threads: see CONTRIBUTING.md.

@@ -7,7 +7,7 @@ import { createModelOpener } from '../shared/models/open-model.ts'
 import { servedModels } from '../shared/models/served.ts'
 import type { Engine } from './engines/engine.ts'
 import { createLlamaEngine } from './engines/llama.ts'
-import type { LlamaEngineOptions } from './engines/llama-options.ts'
+import { type LlamaEngineOptions, mostSlots } from './engines/llama-options.ts'
 import { EngineLoadError } from './engines/load-error.ts'
 import { createOpenaiEngine } from './engines/openai/openai.ts'
 import { statusOfLoadError } from './exit-status.ts'
@@ -36,9 +36,6 @@ async function loadEngine({ config, log, atRisk }: ServiceContext): Promise<Engi
     await opened.close()
   }
 }
-
-/** LLAMA_MAX_SEQ of llama.cpp. */
-const mostSlots = 256
 
 function llamaOptions({ inferenceWorker }: Config, model: string, path: string): LlamaEngineOptions {
   const { slots, spareSlot, contextLength, batchSize, threads, gpu, gpuLayers, kvCacheType, flashAttention, memory, gpuMemory } = inferenceWorker

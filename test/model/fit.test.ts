@@ -77,7 +77,7 @@ test('a model that does not fit is refused at start, with the numbers and with w
     worker = failure
     throw new Error('it started')
   }
-  expect(failure.status).toBe(78)
+  expect(failure.status).toBe(71)
   expect(failure.told).toMatch(/16 slots of 8192 tokens .* needs 3\.\d GiB of RAM \(weights 92 MiB, KV cache 2\.8 GiB, .*1\.0 GiB of RAM can be had/)
   const [, slots = '', contextLength = '', type = ''] = /What would fit: (\d+) slots of (\d+) tokens with kvCacheType (\w+)/.exec(failure.told) ?? []
   // And it does.
@@ -96,7 +96,7 @@ test('a model without a vocabulary is refused, which would be a crash', { timeou
     if (hollow === undefined) throw new Error('no such model')
     const path = join(folder, 'hollow.gguf')
     await writeHollowModel(path, hollow)
-    expect(await startWorkerProcess(path, {})).toMatchObject({ status: 78, told: expect.stringContaining('has no vocabulary') as string })
+    expect(await startWorkerProcess(path, {})).toMatchObject({ status: 65, told: expect.stringContaining('has no vocabulary') as string })
   } finally {
     await rm(folder, { recursive: true, force: true })
   }

@@ -37,5 +37,5 @@ test('a worker serves it, and without one part says which', { timeout: 60_000 },
   worker = undefined
   await rename(paths[1] ?? '', join(folder, 'elsewhere.gguf'))
   const failure = await startWorkerProcess(paths[0] ?? '', settings)
-  expect(failure).toMatchObject({ status: 78, told: expect.stringMatching(/model-00002-of-00003\.gguf does not exist: it is a part of the model/) as string })
+  expect(failure).toMatchObject({ status: 66, told: expect.stringMatching(/model-00002-of-00003\.gguf does not exist: it is a part of the model/) as string })
 })

@@ -10,15 +10,12 @@ import { EngineLoadError } from './load-error.ts'
 import { createDecodeSteps, type DecodeSteps, type Evaluation } from './decode-steps.ts'
 import { type LlamaInternals, type NativeSampler, openInternals } from './llama-internals.ts'
 import type { LoadedModel } from './llama-load.ts'
-import { chooseContextLength, type LlamaEngineOptions } from './llama-options.ts'
+import { chooseContextLength, type LlamaEngineOptions, mostSlots } from './llama-options.ts'
 import { readTokenTable } from './llama-vocabulary.ts'
 import { createLogprobReader, type LogprobReader } from './logprob-reader.ts'
 import type { Share } from './step-plan.ts'
 import { createTokenSampler } from './token-sampler.ts'
 import { createTokenTexts } from '../../shared/vocabulary/token-texts.ts'
-
-/** LLAMA_MAX_SEQ of llama.cpp. */
-const mostSlots = 256
 
 /** A prompt evaluated beside answers makes their steps no longer than this, whatever its length. */
 const mostMsBetweenTokens = 100

@@ -4,6 +4,9 @@ import type { KvCacheType } from '../../shared/fit/kv-cache.ts'
 /** Where the engine computes. */
 export type GpuChoice = 'auto' | 'off' | 'metal' | 'cuda' | 'vulkan'
 
+/** LLAMA_MAX_SEQ of llama.cpp: with the spare ones. */
+export const mostSlots = 256
+
 export interface LlamaEngineOptions {
   /** Catalogue id. */
   model: string

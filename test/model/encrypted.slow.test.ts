@@ -75,7 +75,7 @@ async function start(settings?: Readonly<Record<string, string>>): Promise<Outpu
 /** Why it does not start. */
 async function refused(settings: Readonly<Record<string, string>>): Promise<string> {
   const output = intramuros(['start'], settings)
-  expect(await ended(output)).toBe(1)
+  expect(await ended(output)).toBe(78)
   return output.stderr
 }
 
