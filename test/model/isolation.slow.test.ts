@@ -30,8 +30,10 @@ test('what a team left is nothing that another could measure: its tokens, or the
   }
   for (let round = 0; round < tries; round += 1) {
     const prompt = worker.chat(`My secret number is ${1000 + round}, and I like the owl that lives in the old oak at the end of our long street.`)
-    const other = worker.chat(`No secret has the number ${1000 + round}, and I like the owl that lives in the old oak at the end of our long street.`)
+    // As long, and with the same words.
+    const other = worker.chat(`My secret number is ${9000 - round}, and I like the owl that lives in the old oak at the end of our long street.`)
     await ask(prompt, 'victim')
+    expect(other).toHaveLength(prompt.length)
     // Who spies is new each time: its own slots tell it nothing either.
     const turns = [() => measure(kinds.seenByAnother, prompt, `spy ${round}`), () => measure(kinds.unseen, other, `bystander ${round}`)]
     for (const turn of round % 2 === 0 ? turns : turns.toReversed()) await turn()

@@ -5,7 +5,12 @@ import { createDebts, planStep, type Share, type StepEntry } from './step-plan.t
 
 /** Takes so many milliseconds, and so many more for each token. */
 function cost(fixed: number, perToken: number): StepCost {
-  return { of: (tokens) => fixed + perToken * tokens, tokensIn: (ms) => (perToken === 0 ? Number.POSITIVE_INFINITY : ms / perToken), learn: () => undefined }
+  const of = (tokens: number): number => (tokens === 0 ? 0 : fixed + perToken * tokens)
+  return {
+    of,
+    room: (tokens, ms, wanted) => (perToken === 0 ? wanted : Math.max(0, Math.min(wanted, Math.floor((of(tokens) + ms - fixed) / perToken + 1e-9) - tokens))),
+    learn: () => undefined,
+  }
 }
 const onGpu = cost(10, 0.01)
 const onCpu = cost(0, 10)
@@ -110,25 +115,36 @@ test('however little a team may add to a step, it gets its turn', () => {
 describe('the cost of steps', () => {
   test('is learnt, the fixed part and that of each token', () => {
     const learnt = createStepCost()
-    for (let step = 0; step < 400; step += 1) learnt.learn(1 + (step % 16), 12 + 5 * (1 + (step % 16)))
-    expect(learnt.of(1)).toBeCloseTo(17, 3)
-    expect(learnt.tokensIn(50)).toBeCloseTo(10, 3)
+    for (let step = 0; step < 2000; step += 1) learnt.learn(40 + (step % 16), 12 + 5 * (40 + (step % 16)))
+    expect(learnt.of(100)).toBeCloseTo(512, 1)
+    expect(learnt.room(100, 50.5, 1000)).toBe(10)
   })
 
   test('of steps that are all alike, half is taken for the tokens', () => {
     const learnt = createStepCost()
     for (let step = 0; step < 50; step += 1) learnt.learn(1, 20)
     expect(learnt.of(1)).toBeCloseTo(20)
-    expect(learnt.tokensIn(20)).toBeCloseTo(2)
+    expect(learnt.of(3)).toBeCloseTo(40)
+    expect(learnt.room(1, 20.5, 100)).toBe(2)
   })
 
-  test('never falls with more tokens, whatever is measured', () => {
+  test('of few tokens is what such steps took, be it no straight line', () => {
+    const learnt = createStepCost()
+    for (let step = 0; step < 300; step += 1) for (const [tokens, ms] of [[1, 8], [2, 26], [4, 30]] as const) learnt.learn(tokens, ms)
+    expect(learnt.of(2)).toBeCloseTo(26)
+    expect(learnt.room(1, 10, 1)).toBe(0)
+    expect(learnt.room(1, 18.5, 1)).toBe(1)
+    expect(learnt.room(1, 22.5, 3)).toBe(3)
+  })
+
+  test('is some number whatever is measured, and room is never more than wanted', () => {
     fc.assert(
-      fc.property(fc.array(fc.tuple(fc.integer({ min: 1, max: 512 }), fc.double({ min: 0.001, max: 1e4, noNaN: true })), { minLength: 1 }), (steps) => {
+      fc.property(fc.array(fc.tuple(fc.integer({ min: 1, max: 512 }), fc.double({ min: 0.001, max: 1e4, noNaN: true })), { minLength: 1 }), fc.nat(600), fc.double({ min: -10, max: 1e4, noNaN: true }), fc.nat(600), (steps, tokens, ms, wanted) => {
         const learnt = createStepCost()
-        for (const [tokens, ms] of steps) learnt.learn(tokens, ms)
-        expect(learnt.of(2)).toBeGreaterThan(learnt.of(1))
-        expect(learnt.of(1)).toBeGreaterThan(-1e-6)
+        for (const [count, took] of steps) learnt.learn(count, took)
+        expect(Number.isFinite(learnt.of(tokens))).toBe(true)
+        expect(learnt.room(tokens, ms, wanted)).toBeLessThanOrEqual(wanted)
+        expect(learnt.room(tokens, ms, wanted)).toBeGreaterThanOrEqual(0)
       }),
     )
   })

@@ -43,23 +43,31 @@ const leastChunk = 8
  * as on a CPU, a team with many requests would slow down all the others; where more tokens cost next to nothing, as on a GPU, all come
  * along.
  */
-export function planStep(entries: readonly StepEntry[], cost: StepCost, limits: StepLimits, debts: Debts): number[] {
+export function planStep(entries: readonly StepEntry[], cost: StepCost, { batchSize, targetMs }: StepLimits, debts: Debts): number[] {
   const grants = entries.map(() => 0)
-  const mostMs = entries.some(({ wanted }) => wanted === 1) ? limits.targetMs : promptsAlone * limits.targetMs
+  const mostMs = entries.some(({ wanted }) => wanted === 1) ? targetMs : promptsAlone * targetMs
   const teams = [...Map.groupBy(entries.keys(), (index) => (entries[index] as StepEntry).share)]
     .map(([share, indexes]) => ({ share, indexes: [...indexes] }))
     .toSorted((a, b) => before(a.share, b.share) || a.indexes.length - b.indexes.length)
-  let left = limits.batchSize
-  let first = 0
+  let taken = 0
+  let firstMs = 0
   for (const [position, { share, indexes }] of teams.entries()) {
-    const budget = position === 0 ? left : Math.min(left, debts.budget(share, cost, first, teams[0]?.share.weight ?? 1))
-    const granted = shareOut(entries, indexes, grants, budget, cost, mostMs)
-    if (position === 0) first = granted
-    else debts.spent(share, granted)
-    left -= granted
+    const wanted = indexes.reduce((sum, index) => sum + (entries[index]?.wanted ?? 0), 0)
+    const left = Math.min(wanted, batchSize - taken)
+    const room = position === 0 ? left : cost.room(taken, debts.owe(share, firstMs * partOf(share, teams[0]?.share)), left)
+    const granted = shareOut(entries, indexes, grants, room, taken, cost, mostMs)
+    const ms = cost.of(taken + granted) - cost.of(taken)
+    if (position === 0) firstMs = cost.of(granted)
+    else debts.pay(share, granted === 0 ? 0 : ms, cost.of(taken + 1) - cost.of(taken))
+    taken += granted
   }
   debts.keepOnly(new Set(teams.map(({ share }) => share)))
   return grants
+}
+
+/** What another team may add to the first one's step, as a part of it. */
+function partOf(share: Share, first: Share | undefined): number {
+  return ((share.batch ? addedByOthers.batch : addedByOthers.interactive) * share.weight) / (first?.weight ?? 1)
 }
 
 /** Who wants no more than it has comes first: its share is less than what is due to it. */
@@ -67,26 +75,25 @@ function before(a: Share, b: Share): number {
   return Number(a.batch) - Number(b.batch) || Number(a.waiting > 0) - Number(b.waiting > 0) || a.served - b.served
 }
 
-/** Of the tokens that others may add to the steps of whoever comes first, the fractions that are not used yet. */
+/** Milliseconds that teams may add to others' steps and haven't yet. */
 export interface Debts {
-  budget(share: Share, cost: StepCost, firstTokens: number, firstWeight: number): number
-  spent(share: Share, tokens: number): void
+  /** So many more; returns all of them. */
+  owe(share: Share, ms: number): number
+  /** So many were used. What is left is kept up to what one token more would take: so nobody waits for ever, and nobody saves up. */
+  pay(share: Share, ms: number, oneToken: number): void
   keepOnly(shares: ReadonlySet<Share>): void
 }
 
 export function createDebts(): Debts {
   const owed = new Map<Share, number>()
   return {
-    budget(share, cost, firstTokens, firstWeight) {
-      const part = (share.batch ? addedByOthers.batch : addedByOthers.interactive) * (share.weight / firstWeight)
-      const budget = cost.tokensIn(cost.of(firstTokens) * part)
-      // What isn't used, as the team wanted no more, is not kept; but a fraction of a token is, or a team could wait for ever.
-      const total = Math.min(owed.get(share) ?? 0, 1) + budget
-      owed.set(share, total)
-      return Math.floor(total)
+    owe(share, ms) {
+      const all = (owed.get(share) ?? 0) + ms
+      owed.set(share, all)
+      return all
     },
-    spent(share, tokens) {
-      owed.set(share, (owed.get(share) ?? 0) - tokens)
+    pay(share, ms, oneToken) {
+      owed.set(share, Math.min((owed.get(share) ?? 0) - ms, Math.max(0, oneToken)))
     },
     keepOnly(shares) {
       for (const share of owed.keys()) if (!shares.has(share)) owed.delete(share)
@@ -94,22 +101,24 @@ export function createDebts(): Debts {
   }
 }
 
-/** Grants tokens to one team's entries; returns how many. */
-function shareOut(entries: readonly StepEntry[], indexes: readonly number[], grants: number[], budget: number, cost: StepCost, mostMs: number): number {
+/** Grants up to `room` tokens to one team's entries, in a step that has `taken` already; returns how many. */
+function shareOut(entries: readonly StepEntry[], indexes: readonly number[], grants: number[], room: number, taken: number, cost: StepCost, mostMs: number): number {
   const wanted = (index: number): number => entries[index]?.wanted ?? 0
-  let left = budget
   // Where not all have room, those who waited longest come first.
   const decoding = indexes.filter((index) => wanted(index) === 1).toSorted((a, b) => (entries[a]?.lastStep ?? 0) - (entries[b]?.lastStep ?? 0))
-  for (const index of decoding.slice(0, left)) {
+  let granted = 0
+  for (const index of decoding.slice(0, room)) {
     grants[index] = 1
-    left -= 1
+    granted += 1
   }
-  left = Math.min(left, Math.max(leastChunk, Math.floor(cost.tokensIn(mostMs - cost.of(decoding.length)))))
+  const so = taken + granted
+  let left = Math.min(room - granted, Math.max(leastChunk, cost.room(so, mostMs - cost.of(so), room)))
   for (const index of indexes) {
     if (wanted(index) === 1 || left <= 0) continue
-    const granted = Math.min(wanted(index), left)
-    grants[index] = granted
-    left -= granted
+    const some = Math.min(wanted(index), left)
+    grants[index] = some
+    granted += some
+    left -= some
   }
-  return indexes.reduce((sum, index) => sum + (grants[index] ?? 0), 0)
+  return granted
 }
