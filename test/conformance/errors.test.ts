@@ -65,7 +65,7 @@ describe('parameters that nobody knows', () => {
   test('are refused, with a suggestion, for a team that wants it so', async () => {
     const directory = openDirectory({ home: platform.home })
     directory.addTeam('strict', [])
-    directory.setStrictParameters('strict', true)
+    directory.changeTeam('strict', { strictParameters: true })
     const { secret } = directory.createKey('strict')
     directory.close()
     const strict = openAiClient(platform, secret)

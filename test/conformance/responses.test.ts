@@ -90,7 +90,7 @@ describe('responses, with the real model', () => {
     expect(refused.status).not.toBe('failed')
   })
 
-  test.each([{ prompt_cache_key: 'a conversation' }, { reasoning: { effort: 'none' as const } }])('%o leaves the text as it is', async (extra) => {
+  test.each([{ prompt_cache_key: 'a conversation' }, { service_tier: 'flex' as const }, { reasoning: { effort: 'none' as const } }])('%o leaves the text as it is', async (extra) => {
     expect((await ask(extra)).output_text).toBe((await ask()).output_text)
   })
 

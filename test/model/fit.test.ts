@@ -27,10 +27,10 @@ async function start(path: string, settings: Readonly<Record<string, string>>): 
 
 const setting = (name: string): string => `INTRAMUROS_INFERENCE_WORKER_${name}`
 
-/** What a worker really takes once all its slots have worked, and what was calculated; in MiB. */
+/** What a worker really takes once all its slots have worked, and what was calculated, the spare slot included; in MiB. */
 async function measured(path: string, { contextLength, slots, type }: { contextLength: number; slots: number; type: KvCacheType }): Promise<{ real: number; calculated: number }> {
   const model = await readModel(path)
-  const options = { contextLength, slots: model.shape.embeds ? 1 : slots, type, gpuLayers: 0, flashAttention: true, fullWindows, batchSize: batchSizes(512).cpu }
+  const options = { contextLength, slots: model.shape.embeds ? 1 : slots + 1, type, gpuLayers: 0, flashAttention: true, fullWindows, batchSize: batchSizes(512).cpu }
   const { ram } = memoryNeeds(model, options)
   const { pid, work } = await start(path, {
     [setting('CONTEXT_LENGTH')]: String(contextLength),
