@@ -28,11 +28,11 @@ describe('one team', () => {
 
   test('a prompt lengthens the steps of answers to no more than the target', () => {
     const a = share()
-    expect(planStep([entry(a, 4000), entry(a)], cost(10, 5), limits, createDebts())).toEqual([17, 1])
+    expect(planStep([entry(a, 4000), entry(a)], cost(10, 2), limits, createDebts())).toEqual([44, 1])
     expect(planStep([entry(a, 4000)], cost(10, 5), limits, createDebts())).toEqual([58])
     expect(planStep([entry(a, 4000)], cost(10, 1), limits, createDebts())).toEqual([64])
     // But it goes on, however slow the machine is.
-    expect(planStep([entry(a, 4000), entry(a)], cost(10, 500), limits, createDebts())).toEqual([8, 1])
+    expect(planStep([entry(a, 4000), entry(a)], cost(10, 500), limits, createDebts())).toEqual([32, 1])
   })
 })
 
@@ -63,8 +63,10 @@ describe('teams', () => {
   test('nor does its long prompt', () => {
     const [many, one] = [share(0, { waiting: 9 }), share(100)]
     const debts = createDebts()
-    const grants = Array.from({ length: 40 }, () => planStep([entry(many, 4000), entry(one)], onCpu, limits, debts)[0] ?? 0)
-    expect(sum(grants)).toBe(20)
+    const grants = Array.from({ length: 640 }, () => planStep([entry(many, 4000), entry(one)], onCpu, limits, debts)[0] ?? 0)
+    // Half a token a step, in pieces that are worth it.
+    expect(sum(grants)).toBe(320)
+    expect(new Set(grants)).toEqual(new Set([0, 32]))
   })
 
   test('of two that want as much, who was served less comes first: so they take turns', () => {

@@ -32,8 +32,8 @@ export interface StepLimits {
 const addedByOthers = { interactive: 0.5, batch: 0.2 } as const
 /** Where no answer waits for its next token, prompts may take longer: but whoever comes, or goes, waits for the end of their step. */
 const promptsAlone = 3
-/** Fewer tokens of a prompt in a step are not worth it. */
-const leastChunk = 8
+/** Fewer tokens of a prompt beside answers are not worth it: llama.cpp evaluates them apart from these, and reads all weights for them. */
+const leastChunk = 32
 
 /**
  * Shares out a decode step: how many tokens of each entry it evaluates, 0 for those that wait for a later one. At least one gets some.
@@ -54,11 +54,12 @@ export function planStep(entries: readonly StepEntry[], cost: StepCost, { batchS
   for (const [position, { share, indexes }] of teams.entries()) {
     const wanted = indexes.reduce((sum, index) => sum + (entries[index]?.wanted ?? 0), 0)
     const left = Math.min(wanted, batchSize - taken)
+    if (left <= 0) continue
+    const unit = indexes.some((index) => entries[index]?.wanted === 1) ? 1 : Math.min(leastChunk, left)
     const room = position === 0 ? left : cost.room(taken, debts.owe(share, firstMs * partOf(share, teams[0]?.share)), left)
-    const granted = shareOut(entries, indexes, grants, room, taken, cost, mostMs)
-    const ms = cost.of(taken + granted) - cost.of(taken)
+    const granted = position > 0 && room < unit ? 0 : shareOut(entries, indexes, grants, room, taken, cost, mostMs)
     if (position === 0) firstMs = cost.of(granted)
-    else debts.pay(share, granted === 0 ? 0 : ms, cost.of(taken + 1) - cost.of(taken))
+    else debts.pay(share, granted === 0 ? 0 : cost.of(taken + granted) - cost.of(taken), cost.of(taken + unit) - cost.of(taken))
     taken += granted
   }
   debts.keepOnly(new Set(teams.map(({ share }) => share)))
@@ -79,8 +80,8 @@ function before(a: Share, b: Share): number {
 export interface Debts {
   /** So many more; returns all of them. */
   owe(share: Share, ms: number): number
-  /** So many were used. What is left is kept up to what one token more would take: so nobody waits for ever, and nobody saves up. */
-  pay(share: Share, ms: number, oneToken: number): void
+  /** So many were used. What is left is kept up to what the least more would take: so nobody waits for ever, and nobody saves up. */
+  pay(share: Share, ms: number, least: number): void
   keepOnly(shares: ReadonlySet<Share>): void
 }
 
@@ -92,8 +93,8 @@ export function createDebts(): Debts {
       owed.set(share, all)
       return all
     },
-    pay(share, ms, oneToken) {
-      owed.set(share, Math.min((owed.get(share) ?? 0) - ms, Math.max(0, oneToken)))
+    pay(share, ms, least) {
+      owed.set(share, Math.min((owed.get(share) ?? 0) - ms, Math.max(0, least)))
     },
     keepOnly(shares) {
       for (const share of owed.keys()) if (!shares.has(share)) owed.delete(share)
