@@ -56,14 +56,14 @@ function stopReason({ finishReason, stopSequence }: ChoiceEnd, belowLimit: boole
   return stopSequence === undefined ? 'end_turn' : 'stop_sequence'
 }
 
-function usageOf({ input, cached, output, reasoning }: TokensUsed): object {
+function usageOf({ input, output, reasoning }: TokensUsed): object {
   return {
-    // Anthropic counts those apart.
-    input_tokens: input - cached,
+    // All of them: to Anthropic's clients, only caching that a request asked for is counted apart.
+    input_tokens: input,
     output_tokens: output,
     output_tokens_details: reasoning === 0 ? null : { thinking_tokens: reasoning },
     cache_creation_input_tokens: 0,
-    cache_read_input_tokens: cached,
+    cache_read_input_tokens: 0,
     server_tool_use: null,
   }
 }
