@@ -74,7 +74,8 @@ describe('a budget of reasoning, with the real model', () => {
   afterAll(() => platform.stop())
   afterEach(verify)
 
-  const greedy = { temperature: 0, max_tokens: 60, messages: [{ role: 'user', content: 'Tell me a long story about a dragon and a knight.' }] }
+  const story = 'Tell me a long story about a dragon and a knight.'
+  const greedy = { temperature: 0, max_tokens: 60, messages: [{ role: 'user', content: story }] }
 
   test.each(['thinking_budget_tokens', 'reasoning_budget_tokens'])('%s bounds it: then the answer begins', async (name) => {
     const { message, usage } = await ask({ ...greedy, [name]: 12 })
@@ -114,7 +115,7 @@ describe('a budget of reasoning, with the real model', () => {
   })
 
   test('messages: bounds the thinking', async () => {
-    const { content } = await claude.messages.create({ model: platform.model, max_tokens: 60, messages, thinking: { type: 'enabled', budget_tokens: 12 } })
+    const { content } = await claude.messages.create({ model: platform.model, max_tokens: 60, temperature: 0, messages: [{ role: 'user', content: story }], thinking: { type: 'enabled', budget_tokens: 12 } })
     expect(content.map(({ type }) => type)).toEqual(['thinking', 'text'])
   })
 })
