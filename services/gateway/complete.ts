@@ -1,6 +1,6 @@
 import { FinishReason, type GenerateRequest, type ReasoningBudget, type TokenLogprob } from '../../proto/gen/intramuros/v1/inference.ts'
 import { type PrepareResponse, TokenizerService, ToolChoice } from '../../proto/gen/intramuros/v1/tokenizer.ts'
-import { dialectNamed } from '../shared/dialects/dialect.ts'
+import { type Dialect, dialectNamed } from '../shared/dialects/dialect.ts'
 import type { OutputPart } from '../shared/dialects/output-part.ts'
 import { createOutputParser, type OutputParser } from '../shared/dialects/output-parser.ts'
 import { callBeginnings } from '../shared/dialects/tool-call-reader.ts'
@@ -100,13 +100,14 @@ async function writeChoice({ gateway, generation, prepared: all, answer, job, st
   if (prepared === undefined) throw new RangeError('no such prompt')
   const parser = outputParser(generation, prepared)
   const request = generateRequest(generation, prepared, principal, choice % generation.choices)
+  const demanded = demandsCall(generation)
   let called = false
   let counted = 0
   let logprobs: TokenLogprob[] = []
 
   const write = (all: readonly OutputPart[]): Promise<void> | undefined => {
     // Between calls that are demanded stands nothing but what the token limit left of one.
-    const parts = demandsCall(generation) ? all.filter(({ kind }) => kind !== 'text') : all
+    const parts = demanded ? all.filter(({ kind }) => kind !== 'text') : all
     if (parts.length === 0) return undefined
     for (const part of parts) {
       if (part.kind === 'tool_call') called = true
@@ -159,8 +160,13 @@ const asText: OutputParser = {
   end: (): OutputPart[] => [],
 }
 
+/** Undefined for the empty name: a text has none. */
+function dialectOf(name: string): Dialect | undefined {
+  return name === '' ? undefined : dialectNamed(name)
+}
+
 function outputParser({ prompt }: Generation, { dialect: name, reasoningOpen }: PrepareResponse): OutputParser {
-  const dialect = name === '' ? undefined : dialectNamed(name)
+  const dialect = dialectOf(name)
   if (dialect === undefined || prompt.$case !== 'conversation') return asText
   return createOutputParser(dialect, { toolNames: toolNames(prompt.value), reasoningOpen })
 }
@@ -172,7 +178,7 @@ function demandsCall({ prompt }: Generation): boolean {
 
 /** What calls of tools begin with in the model's answer. */
 function callMarkers({ prompt }: Generation, { dialect: name }: PrepareResponse): string[] {
-  const dialect = name === '' ? undefined : dialectNamed(name)
+  const dialect = dialectOf(name)
   if (dialect === undefined || prompt.$case !== 'conversation' || toolNames(prompt.value).length === 0) return []
   return callBeginnings(dialect)
 }

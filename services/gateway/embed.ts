@@ -3,14 +3,12 @@ import { EmbeddingsBody, type EmbeddingsRequest, parseEmbeddingsRequest } from '
 import { embeddingList } from './api/embeddings/response.ts'
 import { ServiceError } from '../shared/errors.ts'
 import type { Exchange } from './http/exchange.ts'
+import { inBatches } from './in-batches.ts'
 import { type Gateway, type Job, type Operation, serveRecorded } from './recorded.ts'
 
 export const embeddings: Operation = { name: 'POST /v1/embeddings', kind: 'embeddings', schema: EmbeddingsBody }
 
 const tokenizeTimeoutMs = 30_000
-/** Inputs in one call of a worker: EmbedRequest in inference.proto. */
-const batchSize = 64
-
 /** The embeddings of some texts. */
 export function embed(gateway: Gateway, exchange: Exchange): Promise<void> {
   return serveRecorded(gateway, exchange, embeddings, (json) => {
@@ -35,13 +33,10 @@ async function embedAll(gateway: Gateway, exchange: Exchange, request: Embedding
   }
   const inputs = await tokensOf(gateway, request, description.contextLength, job)
   for (const { tokens } of inputs) tally.inputTokens += tokens.length
-  const vectors: number[][] = []
-  for (let from = 0; from < inputs.length; from += batchSize) {
-    const batch = { model, team: principal.team, inputs: inputs.slice(from, from + batchSize) }
-    // oxlint-disable-next-line no-await-in-loop -- one request takes one slot at a time
-    const { embeddings: part } = await gateway.workers.embed(batch, call, (worker) => (tally.worker = worker))
-    for (const { values } of part) vectors.push(values)
-  }
+  const vectors = await inBatches(inputs, async (batch) => {
+    const { embeddings: part } = await gateway.workers.embed({ model, team: principal.team, inputs: batch }, call, (worker) => (tally.worker = worker))
+    return part.map(({ values }) => values)
+  })
   const body = embeddingList(request, vectors, tally.inputTokens)
   await job.durable
   tally.finishReason = 'stop'

@@ -3,15 +3,13 @@ import { ServiceError } from '../shared/errors.ts'
 import { parseRerankRequest, RerankBody, type RerankRequest } from './api/rerank/request.ts'
 import { reranking } from './api/rerank/response.ts'
 import type { Exchange } from './http/exchange.ts'
+import { inBatches } from './in-batches.ts'
 import { type Gateway, type Job, type Operation, serveRecorded } from './recorded.ts'
 
 /** Cohere's clients know it under /v1 and /v2, llama-server and vLLM under no version too. */
 export const rerankOperations: readonly Operation[] = ['/v1/rerank', '/v2/rerank', '/rerank'].map((path) => ({ name: `POST ${path}`, kind: 'rerank', schema: RerankBody }))
 
 const tokenizeTimeoutMs = 30_000
-/** Inputs in one call of a worker: RankRequest in inference.proto. */
-const batchSize = 64
-
 /** How well some documents answer a query. */
 export function rerank(gateway: Gateway, exchange: Exchange, operation: Operation): Promise<void> {
   return serveRecorded(gateway, exchange, operation, (json) => {
@@ -37,13 +35,10 @@ async function rankAll(gateway: Gateway, exchange: Exchange, request: RerankRequ
   const { pairs } = await gateway.tokenizer.unary(TokenizerService.preparePairs, { model, query, documents }, { ...call, timeoutMs: tokenizeTimeoutMs })
   const inputs = pairs.map(({ ids }) => ({ tokens: ids }))
   for (const { tokens } of inputs) tally.inputTokens += tokens.length
-  const scores: number[] = []
-  for (let from = 0; from < inputs.length; from += batchSize) {
-    const batch = { model, team: principal.team, inputs: inputs.slice(from, from + batchSize) }
-    // oxlint-disable-next-line no-await-in-loop -- one request takes one slot at a time
-    const { scores: part } = await gateway.workers.rank(batch, call, (worker) => (tally.worker = worker))
-    scores.push(...part)
-  }
+  const scores = await inBatches(inputs, async (batch) => {
+    const { scores: part } = await gateway.workers.rank({ model, team: principal.team, inputs: batch }, call, (worker) => (tally.worker = worker))
+    return part
+  })
   const body = reranking(request, scores, tally.inputTokens, exchange.requestId)
   await job.durable
   tally.finishReason = 'stop'

@@ -125,6 +125,20 @@ export function createWorkers({ connect, addresses, log }: WorkersOptions): Work
     }
   }
 
+  /** An answer of one piece, from the least busy worker. */
+  async function whole<Response>(
+    { model, team }: { model: string; team: string },
+    options: CallOptions,
+    onWorker: (address: string) => void,
+    call: (lane: LaneClient, options: CallOptions & { timeoutMs: number }) => Promise<Response>,
+  ): Promise<Response> {
+    const once = async function* (lane: LaneClient): AsyncGenerator<Response> {
+      yield await call(lane, { ...options, timeoutMs: embedTimeoutMs })
+    }
+    for await (const response of tryEach(model, { team, tokens: [], cacheKey: '' }, options, onWorker, once)) return response
+    throw new ServiceError('UNAVAILABLE', 'answer_cut_short', 'The answer ended before its end.')
+  }
+
   return {
     serves: (model) => workers.some((worker) => worker.state?.model === model),
     contextLength(model) {
@@ -133,20 +147,8 @@ export function createWorkers({ connect, addresses, log }: WorkersOptions): Work
     },
     generate: (request, options, onWorker) =>
       tryEach(request.model, { team: request.team, tokens: request.tokens, cacheKey: options.cacheKey }, options, onWorker, (lane) => lane.stream(InferenceService.generate, request, options)),
-    async embed(request, options, onWorker) {
-      const once = async function* (lane: LaneClient): AsyncGenerator<EmbedResponse> {
-        yield await lane.unary(InferenceService.embed, request, { ...options, timeoutMs: embedTimeoutMs })
-      }
-      for await (const response of tryEach(request.model, { team: request.team, tokens: [], cacheKey: '' }, options, onWorker, once)) return response
-      throw new ServiceError('UNAVAILABLE', 'answer_cut_short', 'The answer ended before its end.')
-    },
-    async rank(request, options, onWorker) {
-      const once = async function* (lane: LaneClient): AsyncGenerator<RankResponse> {
-        yield await lane.unary(InferenceService.rank, request, { ...options, timeoutMs: embedTimeoutMs })
-      }
-      for await (const response of tryEach(request.model, { team: request.team, tokens: [], cacheKey: '' }, options, onWorker, once)) return response
-      throw new ServiceError('UNAVAILABLE', 'answer_cut_short', 'The answer ended before its end.')
-    },
+    embed: (request, options, onWorker) => whole(request, options, onWorker, (lane, call) => lane.unary(InferenceService.embed, request, call)),
+    rank: (request, options, onWorker) => whole(request, options, onWorker, (lane, call) => lane.unary(InferenceService.rank, request, call)),
     close() {
       stopping.abort(new ServiceError('CANCELLED', 'closing', 'The gateway is closing.'))
       for (const worker of workers) worker.lane.close()

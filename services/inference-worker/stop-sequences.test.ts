@@ -7,8 +7,8 @@ interface Result {
   stop: string | undefined
 }
 
-function run(pieces: readonly string[], stops: readonly string[]): Result {
-  const sequences = createStopSequences(stops)
+function run(pieces: readonly string[], stops: readonly string[], until: readonly string[] = []): Result {
+  const sequences = createStopSequences(stops, until)
   const texts: string[] = []
   for (const piece of pieces) {
     const { text, stop } = sequences.push(piece)
@@ -35,17 +35,6 @@ const stopLists = fc.array(fc.string({ unit: fc.constantFrom('a', 'b', '\n', 'ðŸ
 })
 
 describe('stop sequences before a call', () => {
-  const told = (pieces: readonly string[], stops: readonly string[], until: readonly string[]): Result => {
-    const sequences = createStopSequences(stops, until)
-    const texts: string[] = []
-    for (const piece of pieces) {
-      const { text, stop } = sequences.push(piece)
-      texts.push(text)
-      if (stop !== undefined) return { texts, stop }
-    }
-    return { texts: [...texts, sequences.end()], stop: undefined }
-  }
-
   test.each([
     ['<call>{"name"}', ['name'], '<call>{"name"}', undefined],
     ['a name <call>{"name"}', ['name'], 'a ', 'name'],
@@ -54,7 +43,7 @@ describe('stop sequences before a call', () => {
     ['a <call>{}', ['l>{'], 'a <call>{}', undefined],
   ])('%j stopped at %j', (text, stops, expected, stop) => {
     for (const pieces of [[text], Array.from(text)]) {
-      const result = told(pieces, stops, ['<call>'])
+      const result = run(pieces, stops, ['<call>'])
       expect(result.texts.join('')).toBe(expected)
       expect(result.stop).toBe(stop)
     }
@@ -63,8 +52,8 @@ describe('stop sequences before a call', () => {
   test('any pieces give the same', () => {
     fc.assert(
       fc.property(fc.array(letters, { maxLength: 8 }), stopLists, stopLists, (pieces, stops, until) => {
-        const cut = told(pieces, stops, until)
-        const whole = told([pieces.join('')], stops, until)
+        const cut = run(pieces, stops, until)
+        const whole = run([pieces.join('')], stops, until)
         expect([cut.texts.join(''), cut.stop]).toEqual([whole.texts.join(''), whole.stop])
       }),
     )

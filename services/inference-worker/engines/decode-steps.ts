@@ -43,8 +43,7 @@ interface Waiting {
   done: number
   readonly wanted: number
   readonly share: Share
-  lastStep: number
-  signal: AbortSignal
+  readonly lastStep: number
   leave(): void
   settle(outcome: { value: unknown } | { failure: unknown }): void
 }
@@ -96,7 +95,6 @@ export function createDecodeSteps({ decode, now, ...limits }: DecodeStepOptions)
       const reads: Promise<void>[] = []
       for (const { entry, count, last } of chosen) {
         entry.done += count
-        entry.lastStep = steps
         lastSteps.set(entry.evaluation.sequence, steps)
         entry.evaluation.onProgress(count)
         if (last) reads.push(finish(entry, places.shift() ?? -1))
@@ -142,8 +140,9 @@ export function createDecodeSteps({ decode, now, ...limits }: DecodeStepOptions)
             return evaluation.tokens.length - this.done
           },
           share: evaluation.share,
-          lastStep: lastSteps.get(evaluation.sequence) ?? 0,
-          signal,
+          get lastStep() {
+            return lastSteps.get(evaluation.sequence) ?? 0
+          },
           leave() {
             waiting.delete(entry)
             signal.removeEventListener('abort', stop)

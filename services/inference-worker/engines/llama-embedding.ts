@@ -6,7 +6,7 @@ import type { EmbeddingEngine } from './engine.ts'
 import type { LoadedModel } from './llama-load.ts'
 import { chooseContextLength, type LlamaEngineOptions, longestEmbedded } from './llama-options.ts'
 import { EngineLoadError } from './load-error.ts'
-import { oneAtATime } from './one-at-a-time.ts'
+import { createTimedTurns } from './timed-turns.ts'
 
 const Vocabulary = Type.Object({ tokens: Type.Array(Type.String(), { minItems: 1 }) })
 
@@ -19,18 +19,7 @@ export async function createEmbeddingEngine(
   const vocabularySize = readVocabularySize(model, options.path)
   const contextLength = Math.min(longestEmbedded, chooseContextLength(options.contextLength, model.trainContextSize, log))
   const context = await createContext(model, contextLength, options.threads)
-  let startedAt: number | undefined
-
-  const embed = oneAtATime(async (tokens: readonly number[], signal: AbortSignal) => {
-    signal.throwIfAborted()
-    startedAt = performance.now()
-    try {
-      const { vector } = await context.getEmbeddingFor(copied(tokens))
-      return vector
-    } finally {
-      startedAt = undefined
-    }
-  })
+  const turns = createTimedTurns(async (tokens) => (await context.getEmbeddingFor(copied(tokens))).vector)
   return {
     kind: 'embedding',
     model: options.model,
@@ -38,8 +27,8 @@ export async function createEmbeddingEngine(
     slots: options.slots,
     vocabularySize,
     inputLength: (tokens) => context.calculateInputLength(copied(tokens)),
-    embed,
-    stepMs: () => (startedAt === undefined ? 0 : performance.now() - startedAt),
+    embed: turns.run,
+    stepMs: turns.stepMs,
     async close() {
       llama.logLevel = LlamaLogLevel.disabled
       await context.dispose()

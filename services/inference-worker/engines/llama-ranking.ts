@@ -6,7 +6,7 @@ import { openRanking } from './llama-internals.ts'
 import type { LoadedModel } from './llama-load.ts'
 import { chooseContextLength, type LlamaEngineOptions, longestEmbedded } from './llama-options.ts'
 import { EngineLoadError } from './load-error.ts'
-import { oneAtATime } from './one-at-a-time.ts'
+import { createTimedTurns } from './timed-turns.ts'
 
 /** Scores on a loaded model, one pair after the other: node-llama-cpp has one sequence for it. Throws EngineLoadError. */
 export async function createRankingEngine(
@@ -24,23 +24,15 @@ export async function createRankingEngine(
   const contextLength = Math.min(longestEmbedded, chooseContextLength(options.contextLength, model.trainContextSize, log))
   const context = await createContext(model, contextLength, options.threads)
   const score = openRanking(context)
-  let startedAt: number | undefined
+  const turns = createTimedTurns((tokens) => score(tokens.slice() as Token[]))
   return {
     kind: 'ranking',
     model: options.model,
     contextLength,
     slots: options.slots,
     vocabularySize,
-    rank: oneAtATime(async (tokens: readonly number[], signal: AbortSignal) => {
-      signal.throwIfAborted()
-      startedAt = performance.now()
-      try {
-        return await score(tokens.slice() as Token[])
-      } finally {
-        startedAt = undefined
-      }
-    }),
-    stepMs: () => (startedAt === undefined ? 0 : performance.now() - startedAt),
+    rank: turns.run,
+    stepMs: turns.stepMs,
     async close() {
       llama.logLevel = LlamaLogLevel.disabled
       await context.dispose()

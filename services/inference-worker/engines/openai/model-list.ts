@@ -1,6 +1,7 @@
 import { Type } from 'typebox'
 import { Check } from 'typebox/value'
 import type { HttpClient } from './http-client.ts'
+import type { ServedModel } from './server-kind.ts'
 import { UpstreamError } from './upstream-error.ts'
 
 /** An entry of /v1/models. */
@@ -41,6 +42,13 @@ export function pickModel(models: readonly ListedModel[], name: string): ListedM
   if (found !== undefined) return found
   const known = models.slice(0, 10).map(({ id }) => id).join(', ')
   throw new UpstreamError('not_found', name === '' ? `The model's server serves several models (${known}): set inferenceWorker.openai.model to one of them.` : `The model's server serves no model "${name}"; it serves ${known}.`)
+}
+
+/** What a server's list says of the model of that name, where it must tell its context and nothing else. Throws UpstreamError. */
+export async function describeListed(http: HttpClient, name: string, signal: AbortSignal): Promise<ServedModel> {
+  const { id, max_model_len: contextLength } = pickModel(await listModels(http, signal), name)
+  if (contextLength == null) throw malformed()
+  return { name: id, contextLength, slots: undefined, vocabularySize: undefined }
 }
 
 export function malformed(): UpstreamError {

@@ -3,7 +3,7 @@ import { Check } from 'typebox/value'
 import type { DecodedToken, RemoteEnd, RemoteRequest, TokenLogprobs } from '../engine.ts'
 import type { HttpClient } from './http-client.ts'
 import { biasesOf } from './mask-bias.ts'
-import { listModels, malformed, pickModel, questionMs } from './model-list.ts'
+import { describeListed, malformed, questionMs } from './model-list.ts'
 import { type Completion, type KindOptions, leastLogprob, sampleTokens, type ServerKind, tryIsolation } from './server-kind.ts'
 
 const Text = Type.Object({ text: Type.String() })
@@ -65,11 +65,7 @@ export function createSglangKind(options: KindOptions): ServerKind {
     // Its /health generates a token and takes a second for it.
     healthPath: '/v1/models',
     gauges: { running: 'sglang:num_running_reqs', waiting: 'sglang:num_queue_reqs' },
-    async describe(http, name, signal) {
-      const { id, max_model_len: contextLength } = pickModel(await listModels(http, signal), name)
-      if (contextLength == null) throw malformed()
-      return { name: id, contextLength, slots: undefined, vocabularySize: undefined }
-    },
+    describe: describeListed,
     async detokenise(http, { name }, token, signal) {
       const answer = await http.json({ method: 'POST', path: '/detokenize', body: { model: name, tokens: [token] }, signal }, questionMs)
       if (!Check(Text, answer)) throw malformed()

@@ -1,7 +1,7 @@
 import { Type } from 'typebox'
 import { Check } from 'typebox/value'
 import type { DecodedToken, RemoteEnd, RemoteRequest, TokenLogprobs } from '../engine.ts'
-import { listModels, malformed, pickModel, questionMs } from './model-list.ts'
+import { describeListed, malformed, questionMs } from './model-list.ts'
 import { type Completion, type KindOptions, leastLogprob, sampleTokens, type ServerKind, tryIsolation } from './server-kind.ts'
 
 const Text = Type.Object({ prompt: Type.String() })
@@ -61,11 +61,7 @@ export function createVllmKind(options: KindOptions): ServerKind {
     name: 'vllm',
     healthPath: '/health',
     gauges: { running: 'vllm:num_requests_running', waiting: 'vllm:num_requests_waiting' },
-    async describe(http, name, signal) {
-      const { id, max_model_len: contextLength } = pickModel(await listModels(http, signal), name)
-      if (contextLength == null) throw malformed()
-      return { name: id, contextLength, slots: undefined, vocabularySize: undefined }
-    },
+    describe: describeListed,
     async detokenise(http, { name }, token, signal) {
       const answer = await http.json({ method: 'POST', path: '/detokenize', body: { model: name, tokens: [token] }, signal }, questionMs)
       if (!Check(Text, answer)) throw malformed()
