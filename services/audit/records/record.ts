@@ -1,0 +1,233 @@
+import Type, { type Static, type TSchema } from 'typebox'
+import { Compile } from 'typebox/compile'
+
+/**
+ * What the log may hold, field by field: every record is one of these, in RFC 8785 canonical JSON of printable ASCII. Every text has a
+ * charset and a length so tight that no prompt or answer fits through. What is not on the list can't be written.
+ */
+export const recordVersion = 1
+
+/** Longest record that the limits below allow, with room; tlog-tiles would take 65,535 bytes. */
+export const maxRecordBytes = 8192
+
+const closed = { additionalProperties: false }
+const name = (minLength = 1) => Type.String({ minLength, maxLength: 128, pattern: '^[A-Za-z0-9._:@/+-]*$' })
+const address = Type.String({ maxLength: 128, pattern: '^[A-Za-z0-9._:@/+\\[\\]%-]*$' })
+const word = Type.String({ maxLength: 64, pattern: '^[a-z0-9_]*$' })
+const count = Type.Integer({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER })
+const digest = Type.String({ pattern: '^([0-9a-f]{64})?$' })
+const version = Type.String({ maxLength: 64, pattern: '^[A-Za-z0-9.+-]*$' })
+const time = Type.String({ pattern: '^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\\.[0-9]{3}Z$' })
+/** A share or a temperature, as a decimal text: a canonical encoding should not depend on how floats are printed. */
+const decimal = Type.String({ maxLength: 24, pattern: '^-?[0-9]+(\\.[0-9]+)?(e[+-]?[0-9]+)?$' })
+const settingName = Type.String({ maxLength: 128, pattern: '^[A-Za-z0-9.\\[\\]]+$' })
+
+/** The gateway's ids: also what services/shared/rpc carries. */
+export const RequestId = Type.String({ maxLength: 64, pattern: '^[A-Za-z0-9._-]+$' })
+export const InstanceName = name()
+
+/** How somebody proved who they are. */
+const auth = Type.Enum(['api_key', 'oidc', 'certificate', 'folder', 'none'])
+
+/** The parameters of a request that change what it may cost or answer, as far as they were sent. */
+const parameters = Type.Object(
+  {
+    maxTokens: Type.Optional(count),
+    n: Type.Optional(count),
+    temperature: Type.Optional(decimal),
+    topP: Type.Optional(decimal),
+    seed: Type.Optional(Type.Boolean()),
+    tools: Type.Optional(count),
+    structured: Type.Optional(Type.Boolean()),
+    logprobs: Type.Optional(Type.Boolean()),
+  },
+  closed,
+)
+
+const fields = {
+  /** A request was let in. Durable before the first byte of its answer. */
+  'request.begin': {
+    requestId: RequestId,
+    instance: InstanceName,
+    gatewayVersion: version,
+    team: name(),
+    keyId: name(),
+    /** Who the person is, where the credential says so (OIDC); empty with an API key. */
+    subject: name(0),
+    auth,
+    model: name(),
+    /** SHA-256 of the model's file; empty where it is not known. */
+    modelDigest: digest,
+    adapter: name(0),
+    endpoint: Type.String({ maxLength: 128, pattern: '^[A-Z]{1,16} /[A-Za-z0-9._~/{}-]*$' }),
+    stream: Type.Boolean(),
+    priority: Type.Enum(['interactive', 'batch']),
+    requestBytes: count,
+    parameters,
+  },
+  /** How a request ended. Durable before the last byte of its answer. */
+  'request.end': {
+    requestId: RequestId,
+    /** Whose it was, as in its begin. */
+    team: name(),
+    outcome: Type.Enum(['completed', 'cancelled', 'failed', 'interrupted']),
+    finishReason: word,
+    /** Reason of the error; empty if there was none. */
+    error: word,
+    inputTokens: count,
+    cachedTokens: count,
+    outputTokens: count,
+    responseBytes: count,
+    firstTokenUs: count,
+    durationUs: count,
+    /** What its worker spent on it, the wait for a slot not counted. */
+    workerUs: count,
+    worker: address,
+    workerVersion: version,
+    /** Kinds of content that were redacted, and how often each. */
+    redactions: Type.Array(Type.Object({ kind: word, count }, closed), { maxItems: 16 }),
+  },
+  /** Requests that were turned away before they began: wrong or revoked keys, limits, models that a team may not use. */
+  'request.refused': {
+    /** Empty for a log-in that failed. */
+    team: name(0),
+    keyId: name(0),
+    /** Address of the client, for log-ins that failed; else empty. */
+    source: address,
+    endpoint: Type.String({ maxLength: 128, pattern: '^([A-Z]{1,16} /[A-Za-z0-9._~/{}-]*)?$' }),
+    reason: word,
+    instance: InstanceName,
+    /** So many alike since the last record of them. */
+    count,
+  },
+  /** A service has started or is stopping, or a peer has come or gone, as the gateway saw it. */
+  'service.changed': {
+    service: Type.Enum(['gateway', 'tokenizer', 'inference-worker', 'audit']),
+    instance: InstanceName,
+    event: Type.Enum(['started', 'stopping', 'joined', 'left', 'crashed']),
+    version,
+    model: name(0),
+    modelDigest: digest,
+  },
+  /** The configuration is another one than at the start before: names of settings, never values. */
+  'configuration.changed': { service: Type.Enum(['gateway', 'tokenizer', 'inference-worker', 'audit']), instance: InstanceName, settings: Type.Array(settingName, { maxItems: 64 }), more: count },
+  /** Teams and keys. `id` counts the directory's changes. */
+  'directory.changed': {
+    id: count,
+    changedAt: time,
+    event: Type.Enum(['team.created', 'team.changed', 'team.deleted', 'key.created', 'key.revoked', 'key.deleted']),
+    team: name(),
+    keyId: name(0),
+    /** Names of what was changed. */
+    settings: Type.Array(settingName, { maxItems: 16 }),
+  },
+  /** Somebody read the log as an administrator or auditor. */
+  'log.read': {
+    by: name(),
+    auth,
+    operation: Type.Enum(['query', 'export', 'tail', 'usage', 'receipt', 'tiles', 'content']),
+    team: name(0),
+    /** The period that was asked for; empty: open. */
+    from: Type.String({ pattern: '^([0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\\.[0-9]{3}Z)?$' }),
+    to: Type.String({ pattern: '^([0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\\.[0-9]{3}Z)?$' }),
+  },
+  /** The ledger itself: opened after a clean close or not, paused because it could not write, resumed. */
+  'log.opened': { instance: InstanceName, version, clean: Type.Boolean() },
+  'log.closed': { instance: InstanceName },
+  /** Between `from` and this record nothing could be written. */
+  'log.gap': {
+    from: time,
+    reason: Type.Enum(['disk_full', 'read_only', 'io_error', 'slow', 'store_down', 'clock_behind', 'unknown']),
+    /** Requests that were refused meanwhile, as far as the ledger knows. */
+    refused: count,
+    /** Requests that were answered without a record, where the operator allows that (audit.onFailure). */
+    unrecorded: count,
+  },
+  /** A request that was answered while the log could not be written, recorded later (audit.onFailure: allow). */
+  'request.unrecorded': {
+    requestId: RequestId,
+    instance: InstanceName,
+    team: name(),
+    keyId: name(),
+    model: name(),
+    endpoint: Type.String({ maxLength: 128, pattern: '^[A-Z]{1,16} /[A-Za-z0-9._~/{}-]*$' }),
+    beganAt: time,
+    outcome: Type.Enum(['completed', 'cancelled', 'failed', 'interrupted']),
+    inputTokens: count,
+    outputTokens: count,
+  },
+  /** Entries of a class that were recorded before `before` are gone; their hashes stay. */
+  'log.pruned': { class: Type.Enum(['requests', 'security', 'administration']), before: time, entries: count },
+  /** Content that a team lets us keep: that it was kept, or that a key was destroyed. Fingerprints are HMACs under the team's own key. */
+  'content.kept': { requestId: RequestId, team: name(), key: name(), parts: count, bytes: count, fingerprint: digest },
+  'content.erased': { team: name(), key: name(0), reason: Type.Enum(['key_destroyed', 'expired']), items: count },
+} as const satisfies Record<string, Record<string, TSchema>>
+
+export type RecordType = keyof typeof fields
+
+type FieldsOf<T extends RecordType> = { -readonly [F in keyof (typeof fields)[T]]: (typeof fields)[T][F] extends TSchema ? Static<(typeof fields)[T][F]> : never }
+
+/** A record before it has its place in the log. */
+export type Entry = { [T in RecordType]: { type: T } & FieldsOf<T> }[RecordType]
+export type EntryOf<T extends RecordType> = Extract<Entry, { type: T }>
+
+/**
+ * A record of the log. `at` is the ledger's clock when it was written, which never runs backwards in a log; `clock` says "held" where
+ * the machine's clock was behind the record before, whose time it then has.
+ */
+export type LogRecord = Entry & { v: typeof recordVersion; at: string; clock: 'ok' | 'held' }
+
+const head = { v: Type.Literal(recordVersion), at: time, clock: Type.Enum(['ok', 'held']) }
+
+const checks = new Map(
+  Object.entries(fields).map(([type, own]) => [type, Compile(Type.Object({ ...head, type: Type.Literal(type), ...(own as Record<string, TSchema>) }, closed))]),
+)
+
+/** The fields of a type of record, as a schema: what the edge checks a message against. */
+export function fieldsOf<T extends RecordType>(type: T): (typeof fields)[T] {
+  return fields[type]
+}
+
+/** The classes that are kept for times of their own. */
+export type RecordClass = 'requests' | 'security' | 'administration'
+
+export function classOf(type: RecordType): RecordClass {
+  if (type === 'request.begin' || type === 'request.end' || type === 'request.unrecorded' || type === 'content.kept') return 'requests'
+  if (type === 'request.refused' || type === 'log.read') return 'security'
+  return 'administration'
+}
+
+/** The bytes of a record. Throws an Error that names the field when it is not one that the log may hold. */
+export function encodeRecord(record: LogRecord): Uint8Array {
+  const check = checks.get(record.type)
+  if (check === undefined) throw new Error('a record of a type that the log does not know')
+  if (!check.Check(record)) {
+    const where = check.Errors(record)[0]?.instancePath ?? ''
+    throw new Error(`a record that the log does not take, at '${where}'`)
+  }
+  return Buffer.from(canonicalJson(record), 'latin1')
+}
+
+/** The record of an entry; undefined unless the bytes are exactly what encodeRecord makes of it. */
+export function decodeRecord(bytes: Uint8Array): LogRecord | undefined {
+  const text = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('latin1')
+  let value: unknown
+  try {
+    value = JSON.parse(text)
+  } catch {
+    return undefined
+  }
+  if (typeof value !== 'object' || value === null || !('type' in value) || typeof value.type !== 'string') return undefined
+  if (checks.get(value.type)?.Check(value) !== true) return undefined
+  return canonicalJson(value) === text ? (value as LogRecord) : undefined
+}
+
+/** RFC 8785 for what records are made of: keys in order, whole numbers, and strings that need no escape. */
+function canonicalJson(value: unknown): string {
+  if (Array.isArray(value)) return `[${value.map(canonicalJson).join(',')}]`
+  if (typeof value !== 'object' || value === null) return JSON.stringify(value)
+  const members = Object.entries(value)
+    .filter(([, member]) => member !== undefined)
+    .toSorted(([a], [b]) => (a < b ? -1 : 1))
+  return `{${members.map(([key, member]) => `${JSON.stringify(key)}:${canonicalJson(member)}`).join(',')}}`
+}
