@@ -303,5 +303,12 @@ export const audit = {
       unit: 'seconds',
       description: 'Longest wait for the end record of an answer to be on disk; after it the answer ends with an error.',
     },
+    onFailure: {
+      type: 'string',
+      enum: ['refuse', 'allow'],
+      default: 'refuse',
+      description:
+        'What happens to requests while they can not be recorded. With allow they are answered without a record, counted, and recorded later as far as is known; the gateway starts so only with INTRAMUROS_AUDIT_ALLOW_UNRECORDED=yes-i-accept-unrecorded-answers in its environment.',
+    },
   },
 } as const
