@@ -26,7 +26,7 @@ function take(entries: readonly (Timed | undefined)[], first = index.progress(un
   const bytes = entries.map((entry) => {
     if (entry === undefined) return undefined
     const { ms, ...record } = entry
-    return encodeRecord({ v: 1, at: timeOf(ms), clock: 'ok', ...record } as Parameters<typeof encodeRecord>[0])
+    return encodeRecord({ v: 1, at: timeOf(ms), clock: 'ok', ...record })
   })
   return index.apply({ first, count: bytes.length, bundle: encodeBundle(bytes) })
 }
