@@ -4,20 +4,37 @@ import { ServiceError } from '../../shared/errors.ts'
 import { type CommandContext, misused } from './context.ts'
 
 /** Adds `audit verify` to the program: status 0 for an intact log, 1 for one that was tampered with, 2 when none can be read. */
-export function registerAudit(program: Command, { auditFolder, out }: CommandContext): void {
+export function registerAudit(program: Command, { auditFolder, out }: CommandContext): Command {
   const audit = program.command('audit').description('the record of all requests')
 
   audit
     .command('verify')
     .description('check the whole log, and name the first record that was changed, removed or added; the platform may be running')
     .option('--folder <folder>', 'folder of the log, or of a copy (default: the one that is configured)')
+    .option('--archive <folder>', 'check what "audit export" wrote instead')
+    .option('--key <vkey>', 'with --archive: the key that the log is signed with, or a file that holds it')
     .option('--json', 'print JSON')
-    .action(async (options: { folder?: string; json?: true }, command: Command) => {
+    .action(async (options: { folder?: string; archive?: string; key?: string; json?: true }, command: Command) => {
+      if (options.archive !== undefined) {
+        await verifyArchive(command, options.archive, options, out)
+        return
+      }
       const folder = options.folder ?? (await auditFolder())
       const result = await verify(command, folder)
       out.write(options.json ? `${JSON.stringify({ folder, ...result })}\n` : verdict(folder, result))
       if (!result.ok) throw new CommanderError(1, 'intramuros.tampered', result.message)
     })
+  return audit
+}
+
+async function verifyArchive(command: Command, folder: string, { key, json }: { key?: string; json?: true }, out: NodeJS.WritableStream): Promise<void> {
+  const { verifyArchiveFor } = await import('./audit-verify-archive.ts')
+  const verdict = await verifyArchiveFor(folder, key).catch((thrown: unknown) => {
+    if (!(thrown instanceof Error && 'syscall' in thrown && 'code' in thrown)) throw thrown
+    return misused(command, `the archive in ${folder} cannot be read: ${String(thrown.code)}`)
+  })
+  out.write(json ? `${verdict.json}\n` : verdict.text)
+  if (!verdict.ok) throw new CommanderError(1, 'intramuros.tampered', verdict.text)
 }
 
 async function verify(command: Command, folder: string): Promise<VerifyResult> {

@@ -1,0 +1,42 @@
+import { beforeAll, expect, test } from 'vitest'
+import { openCheckpoint, signCheckpoint } from '../../services/audit/tlog/checkpoint.ts'
+import { cosignatureSigner, cosignatureVerifier } from '../../services/audit/tlog/cosignature.ts'
+import { ed25519Signer, ed25519Verifier, openNote, parseNote, signNote } from '../../services/audit/tlog/note.ts'
+import { makeNoteKey } from '../../services/audit/tlog/note-key.ts'
+import { type OutsideTools, outsideTools } from '../support/outside-tools.ts'
+
+const origin = 'ledger.hospital.example/audit'
+const log = makeNoteKey(origin)
+const witness = makeNoteKey('witness.example/w1', 'cosignature')
+const head = { origin, size: 123_456_789, root: Buffer.alloc(32, 7) }
+
+let tools: OutsideTools
+beforeAll(async () => void (tools = await outsideTools()))
+
+test('golang.org/x/mod/sumdb/note opens what we sign and cosign', async () => {
+  const signers = [ed25519Signer(log.skey), cosignatureSigner(witness.skey, () => Date.now() / 1000)]
+  const texts = ['a text\n', 'of\n\nmany\nlines\n', 'Ökotöne — ☂ 漢字\n', parseNote(signCheckpoint(head, signers)).text]
+  const notes = texts.map((text) => ({ note: signNote(text, text.startsWith(origin) ? signers : signers.slice(0, 1)), text, keys: text.startsWith(origin) ? [log.vkey, witness.vkey] : [log.vkey] }))
+  expect(await tools.outside<string[]>(['open-notes'], notes)).toEqual(notes.map(() => ''))
+  const others = notes.map((note) => ({ ...note, keys: [makeNoteKey(origin).vkey] }))
+  expect(await tools.outside<string[]>(['open-notes'], others)).not.toContain('')
+})
+
+test('we open what golang.org/x/mod/sumdb/note signs and transparency-dev/formats cosigns', async () => {
+  const { text } = parseNote(signCheckpoint(head, [ed25519Signer(log.skey)]))
+  const before = Math.floor(Date.now() / 1000)
+  const note = await tools.outside<string>(['sign'], { text, log: log.skey, witness: witness.skey })
+  const opened = openCheckpoint(note, { origin, log: [ed25519Verifier(log.vkey)], witnesses: [cosignatureVerifier(witness.vkey)] })
+  expect(opened).toMatchObject({ size: head.size, root: head.root, cosigned: [{ name: 'witness.example/w1' }] })
+  expect(opened.cosigned[0]?.at).toBeGreaterThanOrEqual(before)
+  expect(opened.cosigned[0]?.at).toBeLessThanOrEqual(Date.now() / 1000)
+  // Ed25519 has one signature for a text and a key.
+  expect(parseNote(note).signatures[0]).toEqual(parseNote(signCheckpoint(head, [ed25519Signer(log.skey)])).signatures[0])
+})
+
+test('what is no note is none for either', async () => {
+  const good = signNote('a text\n', [ed25519Signer(log.skey)])
+  const bad = [good.slice(0, -1), good.replace('— ', '- '), good.replace('— ', '—  '), `${good}\n`, good.replace('a text', 'a\ttext'), good.replace('\n\n', '\n'), good.replace(origin, 'a+b'), '']
+  expect(await tools.outside<string[]>(['open-notes'], bad.map((note) => ({ note, keys: [log.vkey], text: 'a text\n' })))).not.toContain('')
+  for (const note of bad) expect(() => openNote(note, [ed25519Verifier(log.vkey)]), JSON.stringify(note)).toThrow(/./)
+})
