@@ -19,7 +19,7 @@ export interface Appender {
 export function appendTo(home: string, { prefix = [], limitMs = 1000, most = Infinity }: { prefix?: string[]; limitMs?: number; most?: number } = {}): Appender {
   const script = join(import.meta.dirname, 'append-audit.ts')
   const [command, ...args] = [...prefix, process.execPath, script, home, String(limitMs), String(most)]
-  const child = spawn(command, args, { stdio: ['pipe', 'pipe', 'ignore'] })
+  const child = spawn(command, args, { stdio: ['pipe', 'pipe', 'inherit'] })
   const said: string[] = []
   const waiting: { what: (said: string[]) => boolean; resolve: () => void }[] = []
   createInterface(child.stdout).on('line', (line) => {
@@ -30,8 +30,8 @@ export function appendTo(home: string, { prefix = [], limitMs = 1000, most = Inf
     child.once('error', reject)
     child.once('close', (status, signal) => resolve(signal ?? status ?? -1))
   })
-  const gone = ended.then(() => {
-    throw new Error(`the appender has ended:\n${said.slice(-5).join('\n')}`)
+  const gone = ended.then((status) => {
+    throw new Error(`the appender has ended with ${status}:\n${said.slice(-5).join('\n')}`)
   })
   gone.catch(() => undefined)
   return {
