@@ -1,3 +1,5 @@
+import { auditPostgres } from './audit-postgres.ts'
+
 /** The sections of the four services in the configuration's schema; see schema.ts. */
 const port = { type: 'integer', minimum: 0, maximum: 65_535 } as const
 const metricsPort = {
@@ -310,5 +312,6 @@ export const audit = {
       description:
         'What happens to requests while they can not be recorded. With allow they are answered without a record, counted, and recorded later as far as is known; the gateway starts so only with INTRAMUROS_AUDIT_ALLOW_UNRECORDED=yes-i-accept-unrecorded-answers in its environment.',
     },
+    postgres: auditPostgres,
   },
 } as const
