@@ -12,9 +12,15 @@ export function registerAudit(program: Command, { auditFolder, out }: CommandCon
     .description('check the whole log, and name the first record that was changed, removed or added; the platform may be running')
     .option('--folder <folder>', 'folder of the log, or of a copy (default: the one that is configured)')
     .option('--archive <folder>', 'check what "audit export" wrote instead')
-    .option('--key <vkey>', 'with --archive: the key that the log is signed with, or a file that holds it')
+    .option('--receipt <file>', 'check what GET /v1/receipts/ answered instead; --key must be given')
+    .option('--key <vkey>', 'with --archive and --receipt: the key that the log is signed with, or a file that holds it')
     .option('--json', 'print JSON')
-    .action(async (options: { folder?: string; archive?: string; key?: string; json?: true }, command: Command) => {
+    .action(async (options: { folder?: string; archive?: string; receipt?: string; key?: string; json?: true }, command: Command) => {
+      if (options.receipt !== undefined) {
+        const { verifyReceiptFile } = await import('./audit-verify-receipt.ts')
+        verifyReceiptFile(command, options.receipt, options, out)
+        return
+      }
       if (options.archive !== undefined) {
         await verifyArchive(command, options.archive, options, out)
         return
