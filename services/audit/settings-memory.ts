@@ -3,7 +3,7 @@ import { open, readFile, rename } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import Type, { type Static } from 'typebox'
 import { Compile } from 'typebox/compile'
-import { syncFolder } from './log/files.ts'
+import { syncFolder } from './store/folder/place-file.ts'
 
 /**
  * What the settings of the services were at their last start, as fingerprints under a key that only this ledger and its gateways have:
