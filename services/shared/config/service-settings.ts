@@ -343,7 +343,6 @@ export const audit = {
       unit: 'seconds',
       description: 'Longest wait for the end record of an answer to be on disk; after it the answer ends with an error.',
     },
-    postgres: auditPostgres,
     onFailure: {
       type: 'string',
       enum: ['refuse', 'allow'],
