@@ -1,26 +1,27 @@
-import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { decodeRecord } from '../../services/audit/records/record.ts'
-import { headReader, openForReading } from '../../services/audit/store/folder/database.ts'
-import { createTail } from '../../services/audit/store/folder/tail.ts'
 import { decodeBundle } from '../../services/audit/tlog/bundle.ts'
-import { fullWidth, tilePath } from '../../services/audit/tlog/tile-path.ts'
+import { fullWidth, widthAt } from '../../services/audit/tlog/tile-path.ts'
+import { openLogSource } from '../../services/audit/verify/log-source.ts'
 
-/** The records of a platform's audit log as they stand in its folder; the service may be running. */
+/** The records of a platform's audit log that are committed; empty before there is a log. */
 export async function auditRecords(home: string): Promise<Record<string, unknown>[]> {
-  const folder = join(home, 'audit')
-  const database = openForReading(folder)
-  let moved: number
-  let entries: (Uint8Array | undefined)[]
+  return recordsIn(join(home, 'audit'))
+}
+
+/** The same of a log's folder. */
+export async function recordsIn(folder: string): Promise<Record<string, unknown>[]> {
+  const source = await openLogSource(folder)
+  const records: Record<string, unknown>[] = []
   try {
-    database.exec('BEGIN')
-    const head = headReader(database)()
-    moved = head.moved
-    entries = createTail(database).entries(moved, head.size)
+    const size = source?.head?.size ?? 0
+    for (let index = 0; index * fullWidth < size; index += 1) {
+      const width = widthAt(size, 0, index)
+      const bytes = await source?.bundle({ level: 'entries', index, width })
+      for (const entry of decodeBundle(bytes ?? new Uint8Array(), width)) records.push({ ...(entry === undefined ? undefined : decodeRecord(entry)) })
+    }
   } finally {
-    database.close()
+    source?.close()
   }
-  const bundles = Array.from({ length: moved / fullWidth }, (_, index) => readFile(join(folder, tilePath({ level: 'entries', index, width: fullWidth }))))
-  const stored = (await Promise.all(bundles)).flatMap((bundle) => decodeBundle(bundle))
-  return [...stored, ...entries].map((entry) => ({ ...decodeRecord(entry ?? new Uint8Array()) }))
+  return records
 }

@@ -1,14 +1,14 @@
-import { existsSync, readFileSync } from 'node:fs'
+import { readFileSync } from 'node:fs'
 import { type Command, CommanderError } from 'commander'
 import { KeyError, type ReceiptFault, type VerifiedReceipt, verifyReceipt } from '../../audit/verify-receipt.ts'
 import { misused } from './context.ts'
 
-/** `audit verify --receipt`: needs no platform and no log, only the key. `key` is a vkey or a file that holds one. */
-export function verifyReceiptFile(command: Command, file: string, { key, json }: { key?: string; json?: true }, out: NodeJS.WritableStream): void {
-  if (key === undefined) misused(command, 'a receipt is checked with the key of the log: give it with --key.')
+/** `audit verify --receipt`: needs no platform and no log, only the key. */
+export function verifyReceiptFile(command: Command, file: string, vkey: string | undefined, { json }: { json?: true }, out: NodeJS.WritableStream): void {
+  if (vkey === undefined) return misused(command, 'a receipt is checked with the public key of the log: give it with --key.')
   let result: VerifiedReceipt | ReceiptFault
   try {
-    result = verifyReceipt(readFileSync(file, 'utf8'), (existsSync(key) ? readFileSync(key, 'utf8') : key).trim())
+    result = verifyReceipt(readFileSync(file, 'utf8'), vkey)
   } catch (thrown) {
     if (thrown instanceof KeyError) misused(command, `--key is not the public key of a log: ${thrown.message}.`)
     if (!(thrown instanceof Error && 'syscall' in thrown && 'code' in thrown)) throw thrown
