@@ -28,7 +28,7 @@ test('with both, requests are answered while the ledger is away, counted, said a
     await until(async () => (await unrecorded()).length === 3, 'the requests to be recorded')
     const ids = (await unrecorded()).map((record) => record['requestId'])
     expect(ids.toSorted()).toEqual(replies.map(({ headers }) => headers['x-request-id']).toSorted())
-    expect(await unrecorded()).toMatchObject([1, 2, 3].map(() => ({ team: 'default', model: platform.model, outcome: 'completed', outputTokens: 8 })))
+    expect(await unrecorded()).toMatchObject([1, 2, 3].map(() => ({ team: 'default', model: platform.model, outcome: 'completed', outputTokens: 9 })))
     await until(async () => !(await text('/readyz')).includes('IT CAN NOT'), 'the ledger to be back')
     expect((await send(platform, chatBody(platform))).headers).toHaveProperty('x-intramuros-record')
   } finally {
