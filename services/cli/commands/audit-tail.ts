@@ -1,3 +1,4 @@
+import { once } from 'node:events'
 import type { Command } from 'commander'
 import { countOption, type ReadingContext, withReader } from './audit-options.ts'
 import { fieldsOf } from './audit-query.ts'
@@ -20,7 +21,9 @@ export function registerAuditTail(audit: Command, context: ReadingContext): void
       }
       await withReader(context, async (reader) => {
         for await (const { records } of reader.tail(request)) {
-          for (const { index, record } of records) context.out.write(`${JSON.stringify({ index: Number(index), record: fieldsOf(record) })}\n`)
+          const lines = records.map(({ index, record }) => `${JSON.stringify({ index: Number(index), record: fieldsOf(record) })}\n`)
+          // A slow reader of a long log must not fill the memory.
+          if (!context.out.write(lines.join(''))) await once(context.out, 'drain')
         }
       })
     })
