@@ -12,6 +12,7 @@ import { runProgram } from '../../../test/support/run-program.ts'
 import { type LogIndex, openLogIndex } from '../../audit/index/log-index.ts'
 import { createReadRecorder } from '../../audit/reading/reads.ts'
 import { createAuditRead, readCallers } from '../../audit/reading/service.ts'
+import { openFolderStore } from '../../audit/store/folder/folder-store.ts'
 import { appendTo, type TestLog } from '../../audit/test-support/append-to.ts'
 import { createCheckpoints } from '../../audit/test-support/checkpoints.ts'
 import { beginOf, endOf, refusedOf, timeOf } from '../../audit/test-support/example-records.ts'
@@ -23,6 +24,7 @@ import { createCallObserver } from '../../shared/rpc/observe.ts'
 import { type RpcServer, serveRpc } from '../../shared/rpc/serve.ts'
 import { noTelemetry } from '../../shared/telemetry.ts'
 import { connectAuditReader } from '../audit-reader.ts'
+import { openFolderReader } from '../folder-reader.ts'
 import { registerAuditReading } from './audit-reading.ts'
 import { registerAudit } from './audit.ts'
 import { exitStatusOf } from './context.ts'
@@ -77,7 +79,8 @@ async function run(...args: string[]): Promise<{ status: number; out: string; er
   out.on('data', (text: string) => (told.out += text))
   err.on('data', (text: string) => (told.err += text))
   const program = new Command('intramuros').exitOverride().configureOutput({ writeErr: (text) => err.write(text) })
-  const openReader = () => connectAuditReader({ address: `127.0.0.1:${server.port}`, tlsFolder: identities.folder })
+  const openReader = (of: string | undefined) =>
+    of === undefined ? connectAuditReader({ address: `127.0.0.1:${server.port}`, tlsFolder: identities.folder }) : openFolderReader(of, { keyFile: join(folder, 'log.pub'), err })
   const models = [{ model: 'small', input: 2, cached: 1, output: 10 }, { model: 'large', workerSecond: 0.5 }]
   const audit = registerAudit(program, { home: () => folder, knownModels: () => [], auditFolder: () => folder, out, err })
   registerAuditReading(audit, { openReader, out, err })
@@ -203,6 +206,26 @@ test('the whole log is exported as a log in tiles, with what was pruned left out
   expect(readFileSync(join(archive, 'tile/entries/000')).subarray(0, 4)).toEqual(Buffer.alloc(4))
   expect(readdirSync(join(archive, 'tile/entries')).toSorted()).toEqual(['000', '001', '002.p'])
 })
+
+test('a folder is read where no platform runs, and it is said that nothing is recorded', async () => {
+  const logFolder = join(folder, 'audit')
+  const kept = await openFolderStore({ folder: logFolder, lockWaitMs: 1000, timeoutMs: 30_000, onTrouble: () => undefined })
+  const own = appendTo(kept)
+  for (let n = 0; n < 300; n += 1) await own.append(timeOf(n), beginOf(`f${n}`, { team: 'hr' }), endOf(`f${n}`, { team: 'hr' }))
+  const signed = createCheckpoints(kept)
+  await signed.publish()
+  await kept.close()
+  writeFileSync(join(folder, 'log.pub'), `${signed.vkey}\n`)
+  const page = await run('audit', 'query', '--folder', logFolder, '--team', 'hr', '--limit', '1', '--json')
+  expect(page.err).toBe(`The log is read from ${logFolder}: this read is not recorded.\n`)
+  expect(JSON.parse(page.out)).toMatchObject({ requests: [{ requestId: 'f299', beginIndex: 598 }], next: 598 })
+  expect((await run('audit', 'tail', '--folder', logFolder, '-n', '2')).out).toContain('{"index":599,')
+  expect((await run('usage', '--folder', logFolder)).out).toMatch(/\nhr +300 /)
+  await run('audit', 'export', '--folder', logFolder, '--out', join(folder, 'export-folder'))
+  expect(await python(join(folder, 'export-folder'), signed.vkey)).toContain('600 records')
+  expect(await run('audit', 'tail', '--folder', logFolder, '-f')).toMatchObject({ status: 2 })
+  await expect(run('audit', 'query', '--folder', folder)).rejects.toThrow('There is no audit log')
+}, 60_000)
 
 test('each method answers to its own callers alone', async () => {
   const gateway = connectLane({
