@@ -68,10 +68,11 @@ describe('where settings come from', () => {
     })
   })
 
-  test('every setting but models has a variable of its own that sets it', () => {
+  test('every setting but lists of maps has a variable of its own that sets it', () => {
     const fields = fieldsOf(configSchema)
-    expect(fields.filter(({ variable }) => variable === undefined).map(({ path }) => path)).toEqual(['models'])
-    expect(new Set(fields.map(({ variable }) => variable)).size).toBe(fields.length)
+    expect(fields.filter(({ variable }) => variable === undefined).map(({ path }) => path)).toEqual(['models', 'prices.models'])
+    const named = fields.flatMap(({ variable }) => variable ?? [])
+    expect(new Set(named).size).toBe(named.length)
     const env = Object.fromEntries(
       fields.flatMap(({ variable, schema }) => (variable === undefined ? [] : [[variable, [schema.default].flat().join(',')]])),
     )
