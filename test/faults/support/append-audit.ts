@@ -6,7 +6,20 @@ import { openTestLog, refusal } from '../../../services/audit/test-support/open-
  * was acknowledged: "index name"; "refused" when it was not; "open" and "failed". Ends after MOST records, or when standard input ends.
  */
 const [home = '', limitMs = '1000', most = 'Infinity'] = process.argv.slice(2)
-const tell = (line: string): void => void writeSync(1, `${line}\n`)
+
+/** At once, also into a pipe that is full for a moment. */
+function tell(line: string): void {
+  const bytes = Buffer.from(`${line}\n`)
+  for (let at = 0; at < bytes.length; ) {
+    try {
+      at += writeSync(1, bytes, at)
+    } catch (thrown) {
+      if (!(thrown instanceof Error && 'code' in thrown && thrown.code === 'EAGAIN')) throw thrown
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 1)
+    }
+  }
+}
+
 const log = await openTestLog(home, {
   lockWaitMs: 10_000,
   appendTimeoutMs: Number(limitMs),

@@ -19,7 +19,7 @@ export interface Appender {
 export function appendTo(home: string, { prefix = [], limitMs = 1000, most = Infinity }: { prefix?: string[]; limitMs?: number; most?: number } = {}): Appender {
   const script = join(import.meta.dirname, 'append-audit.ts')
   const [command, ...args] = [...prefix, process.execPath, script, home, String(limitMs), String(most)]
-  const child = spawn(command, args, { stdio: ['pipe', 'pipe', 'inherit'] })
+  const child = spawn(command, args, { stdio: ['pipe', 'pipe', 'ignore'] })
   const said: string[] = []
   const waiting: { what: (said: string[]) => boolean; resolve: () => void }[] = []
   createInterface(child.stdout).on('line', (line) => {

@@ -83,7 +83,7 @@ export async function startThread<R extends Role>(options: { role: R; folder: st
     },
     async close() {
       closing = true
-      worker.postMessage('close')
+      worker.postMessage('close', [])
       const timer = setTimeout(() => void worker.terminate(), timeoutMs)
       await ended
       clearTimeout(timer)
