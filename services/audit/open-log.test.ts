@@ -25,7 +25,7 @@ async function open(options?: TestLogOptions): Promise<OpenLog> {
 }
 
 async function types(): Promise<unknown[]> {
-  return (await recordsIn(join(home, 'audit'))).map(({ type, clean }) => (clean === undefined ? type : `${String(type)} ${String(clean)}`))
+  return (await recordsIn(join(home, 'audit'))).map(({ type, clean }) => (typeof type === 'string' && typeof clean === 'boolean' ? `${type} ${clean}` : type))
 }
 
 test('says when it was opened and closed, and whether it had been closed before', async () => {
