@@ -47,6 +47,8 @@ test('70,000 leaves make the tiles that tlog-tiles names for them, at whatever g
     const above = level0.map(({ hashes }) => perfectRoot(hashes))
     expect(Buffer.concat(above.slice(0, 256)).equals(level1[0]?.hashes ?? Buffer.alloc(0))).toBe(true)
     expect(full.length).toBe(274)
+    // In one extension the lowest level comes first; here that is where all came at once.
+    if (groups.length === 1) expect(full.map(({ level }) => level)).toEqual([...Array.from({ length: 273 }, () => 0), 1])
     expect(partialsOf(edge).map((tile) => tile.length / hashBytes)).toEqual([112, 17, 1])
     expect(edgeTile(edge, 0)?.equals(from(273 * 256, 70_000))).toBe(true)
     expect(edgeTile(edge, 1)?.equals(Buffer.concat(above.slice(256)))).toBe(true)
