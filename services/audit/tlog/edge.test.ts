@@ -79,6 +79,7 @@ test('an edge can be had back from the stored tiles, and goes on as if nothing h
     fc.property(fc.oneof(fc.integer({ min: 0, max: 69_000 }), fc.integer({ min: 0, max: 600 }), fc.constantFrom(256, 512, 65_536, 65_792)), fc.integer({ min: 0, max: 600 }), (size, more) => {
       const { edge } = grow([size])
       const restored = restoreEdge(size, partialsOf(edge))
+      expect(restored).toEqual(edge)
       expect(edgeRoot(restored).equals(edgeRoot(edge))).toBe(true)
       const rest = from(size, size + more)
       const goesOn = extendEdge(restored, rest)
