@@ -39,6 +39,7 @@ test('70,000 leaves make the tiles that tlog-tiles names for them, at whatever g
   for (const groups of [[70_000], [1, 255, 256, 1000, 68_488], Array.from({ length: 280 }, () => 250)]) {
     const { edge, full } = grow(groups)
     expect(edgeRoot(edge).toString('hex')).toBe(referenceRoot(leavesInHex))
+    for (const { hashes } of full) expect(hashes.buffer.byteLength).toBe(8192)
     const level0 = full.filter(({ level }) => level === 0)
     expect(level0.map(({ index }) => index)).toEqual(Array.from({ length: 273 }, (_, index) => index))
     for (const { index, hashes } of level0) expect(from(index * 256, (index + 1) * 256).equals(hashes)).toBe(true)

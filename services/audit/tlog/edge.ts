@@ -17,7 +17,7 @@ export interface Edge {
 
 export const emptyEdge: Edge = { size: 0, tiles: [], roots: Buffer.alloc(0) }
 
-/** Appends leaf hashes, 32 bytes each. `full` are the tiles that they make full, lowest level first. */
+/** Appends leaf hashes, 32 bytes each. `full` are the tiles that they make full, lowest level first, each in memory of its own. */
 export function extendEdge(edge: Edge, leafHashes: Uint8Array): { edge: Edge; full: FullTile[] } {
   if (leafHashes.length % hashBytes !== 0) throw new RangeError('leaf hashes have 32 bytes each')
   const count = leafHashes.length / hashBytes
@@ -34,9 +34,8 @@ export function extendEdge(edge: Edge, leafHashes: Uint8Array): { edge: Edge; fu
     from.copy(tile.hashes, tile.width * hashBytes, at, at + hashBytes)
     tile.width++
     if (tile.width < fullWidth) return
-    full.push({ level, index: tile.index++, hashes: tile.hashes })
+    full.push({ level, index: tile.index++, hashes: alone(tile.hashes) })
     tile.width = 0
-    tile.hashes = room()
   }
 
   const pair = Buffer.alloc(2 * hashBytes)
@@ -46,7 +45,7 @@ export function extendEdge(edge: Edge, leafHashes: Uint8Array): { edge: Edge; fu
     let height = 0
     if (left % fullWidth === 0 && count - leaf >= fullWidth) {
       // A whole tile at once: a third faster, which counts where a log is verified.
-      const hashes = Buffer.from(leaves.subarray(leaf * hashBytes, (leaf + fullWidth) * hashBytes))
+      const hashes = alone(leaves.subarray(leaf * hashBytes, (leaf + fullWidth) * hashBytes))
       full.push({ level: 0, index: tileOf(0).index++, hashes })
       perfectRoot(hashes).copy(pair, hashBytes)
       put(1, pair, hashBytes)
@@ -132,6 +131,13 @@ interface GrowingTile {
 /** How many binary digits a number below 2^53 has. */
 function bits(size: number): number {
   return size === 0 ? 0 : size.toString(2).length
+}
+
+/** Small buffers share memory of 64 KiB, all of which would go along to another thread. */
+function alone(hashes: Buffer): Buffer {
+  const copy = Buffer.allocUnsafeSlow(hashes.length)
+  hashes.copy(copy)
+  return copy
 }
 
 function room(tile?: Buffer): Buffer {
