@@ -11,13 +11,13 @@ export interface Edge {
   readonly size: number
   /** By level, the hashes of the last tile, 0 to 255 of them, 32 bytes each. */
   readonly tiles: readonly Buffer[]
-  /** At bit n of `size`, where it is 1: the root of the 2^n leaves that it stands for; where it is 0: anything. 32 bytes each, lowest first. */
+  /** At bit n of `size`, where it is 1: the root of the 2^n leaves that it stands for; where it is 0: zeros. 32 bytes each, lowest first. */
   readonly roots: Buffer
 }
 
 export const emptyEdge: Edge = { size: 0, tiles: [], roots: Buffer.alloc(0) }
 
-/** Appends leaf hashes, 32 bytes each. `full` are the tiles that they make full, lowest level first. */
+/** Appends leaf hashes, 32 bytes each. `full` are the tiles that they make full, lowest level first, each in memory of its own. */
 export function extendEdge(edge: Edge, leafHashes: Uint8Array): { edge: Edge; full: FullTile[] } {
   if (leafHashes.length % hashBytes !== 0) throw new RangeError('leaf hashes have 32 bytes each')
   const count = leafHashes.length / hashBytes
@@ -25,33 +25,49 @@ export function extendEdge(edge: Edge, leafHashes: Uint8Array): { edge: Edge; fu
   if (!Number.isSafeInteger(size)) throw new RangeError('a tree has fewer than 2^53 leaves')
   const roots = Buffer.alloc(hashBytes * bits(size))
   edge.roots.copy(roots)
-  const tiles = edge.tiles.map((tile, level) => ({ level, index: Math.floor(edge.size / fullWidth ** (level + 1)), width: tile.length / hashBytes, hashes: room(tile) }))
+  const tiles: GrowingTile[] = edge.tiles.map((tile, level) => ({ level, index: Math.floor(edge.size / fullWidth ** (level + 1)), width: tile.length / hashBytes, hashes: room(tile) }))
   const full: FullTile[] = []
 
+  const tileOf = (level: number): GrowingTile => (tiles[level] ??= { level, index: 0, width: 0, hashes: room() })
   const put = (level: number, from: Buffer, at: number): void => {
-    const tile = (tiles[level] ??= { level, index: 0, width: 0, hashes: room() })
+    const tile = tileOf(level)
     from.copy(tile.hashes, tile.width * hashBytes, at, at + hashBytes)
     tile.width++
     if (tile.width < fullWidth) return
-    full.push({ level, index: tile.index, hashes: tile.hashes })
-    tile.index++
+    full.push({ level, index: tile.index++, hashes: alone(tile.hashes) })
     tile.width = 0
-    tile.hashes = room()
   }
 
   const pair = Buffer.alloc(2 * hashBytes)
   const leaves = Buffer.from(leafHashes.buffer, leafHashes.byteOffset, leafHashes.byteLength)
-  for (let leaf = 0; leaf < count; leaf++) {
-    leaves.copy(pair, hashBytes, leaf * hashBytes, (leaf + 1) * hashBytes)
-    put(0, pair, hashBytes)
+  for (let leaf = 0; leaf < count; ) {
+    let left = edge.size + leaf
     let height = 0
-    for (let left = edge.size + leaf; left % 2 === 1; left = (left - 1) / 2) {
+    if (left % fullWidth === 0 && count - leaf >= fullWidth) {
+      // A whole tile at once: a third faster, which counts where a log is verified.
+      const hashes = alone(leaves.subarray(leaf * hashBytes, (leaf + fullWidth) * hashBytes))
+      full.push({ level: 0, index: tileOf(0).index++, hashes })
+      perfectRoot(hashes).copy(pair, hashBytes)
+      put(1, pair, hashBytes)
+      left /= fullWidth
+      height = 8
+      leaf += fullWidth
+    } else {
+      leaves.copy(pair, hashBytes, leaf * hashBytes, (leaf + 1) * hashBytes)
+      put(0, pair, hashBytes)
+      leaf++
+    }
+    while (left % 2 === 1) {
       roots.copy(pair, 0, height * hashBytes, (height + 1) * hashBytes)
       hashPair(pair, 0, pair, hashBytes)
       height++
+      left = (left - 1) / 2
       if (height % 8 === 0) put(height / 8, pair, hashBytes)
     }
     pair.copy(roots, height * hashBytes, hashBytes)
+  }
+  for (let rest = size, height = 0; rest > 0; rest = Math.floor(rest / 2), height++) {
+    if (rest % 2 === 0) roots.fill(0, height * hashBytes, (height + 1) * hashBytes)
   }
   full.sort((a, b) => a.level - b.level || a.index - b.index)
   return { edge: { size, tiles: tiles.map((tile) => Buffer.from(tile.hashes.subarray(0, tile.width * hashBytes))), roots }, full }
@@ -105,9 +121,23 @@ export function edgeTile(edge: Edge, level: number): Buffer | undefined {
   return tile === undefined || tile.length === 0 ? undefined : tile
 }
 
+interface GrowingTile {
+  level: number
+  index: number
+  width: number
+  hashes: Buffer
+}
+
 /** How many binary digits a number below 2^53 has. */
 function bits(size: number): number {
   return size === 0 ? 0 : size.toString(2).length
+}
+
+/** Small buffers share memory of 64 KiB, all of which would go along to another thread. */
+function alone(hashes: Buffer): Buffer {
+  const copy = Buffer.allocUnsafeSlow(hashes.length)
+  hashes.copy(copy)
+  return copy
 }
 
 function room(tile?: Buffer): Buffer {

@@ -116,7 +116,7 @@ test('no wrong proof of inclusion passes', async () => {
         { ...claim, leaf: claim.leaf.subarray(1) },
         { ...claim, root: Buffer.concat([root, Buffer.of(0)]) },
         ...[index + 1, index - 1, index + size, index + 2 ** 32, index + 0.5, -1, Number.NaN, Infinity].map((other) => ({ ...claim, index: other })),
-        ...[0, index, -size, size + 0.5, Number.NaN, Infinity, 2 ** 53].map((other) => ({ ...claim, size: other })),
+        ...[0, index, size * 2, -size, size + 0.5, Number.NaN, Infinity, 2 ** 53].map((other) => ({ ...claim, size: other })),
       ]
       for (const one of wrong) expect(verifyInclusion(one)).toBe(false)
       // A proof of one tree may have the shape of one of another, never its root.
@@ -139,7 +139,7 @@ test('no wrong proof of consistency passes', async () => {
         { ...claim, to: { ...to, root: flipped(to.root, harm.bit) } },
         { ...claim, to: { ...to, root: to.root.subarray(1) } },
         ...[from.size + 0.5, -1, Number.NaN, to.size + 1, from.size + 2 ** 32].map((size) => ({ ...claim, from: { ...from, size } })),
-        ...[to.size + 0.5, -1, Number.NaN, from.size - 1, 2 ** 53].map((size) => ({ ...claim, to: { ...to, size } })),
+        ...[to.size * 2, to.size + 0.5, -1, Number.NaN, from.size - 1, 2 ** 53].map((size) => ({ ...claim, to: { ...to, size } })),
       ]
       if (small < large) wrong.push({ ...claim, from: to, to: from }, { ...claim, from: { ...from, root: to.root } }, { ...claim, to: { ...to, root: from.root } })
       for (const one of wrong) expect(verifyConsistency(one)).toBe(false)

@@ -18,7 +18,7 @@ test('what a path names is found again, and nothing else is a path', () => {
     }),
   )
   for (const path of [
-    '', 'checkpoint', 'tile/0/0', 'tile/0/00', 'tile/7/000', 'tile/00/000', 'tile/0/x000/001', 'tile/0/x001/x234/67', 'tile/0/001/002', 'tile/0/x001', 'tile/0/000.p/0', 'tile/0/000.p/01', 'tile/0/000.p/256',
+    '', 'checkpoint', 'tile/0/0', 'tile/0/00', 'tile/7/000', 'tile/00/000', 'tile/0/x000/001', 'tile/0/x001/x234/67', 'tile/0/001/002', 'tile/0/x001', 'tile/0/000.p/0', 'tile/0/000.p/01', 'tile/0/000.p/256', 'tile/0/000.p/300', 'tile/0/x100/x000/x000/x000/x000/000',
     'tile/0/000.p/', 'tile/0/000.p/1/', '/tile/0/000', 'tile/0/000 ', 'tile/0/000\n', 'tile/entries/../000', 'tile/0/x999/x999/x999/x999/x999/999', 'tile/-1/000',
   ]) expect(parseTilePath(path), path).toBeUndefined()
 })
