@@ -79,21 +79,22 @@ export async function startPostgres({ settings = {}, access, certificate }: Post
     given = { ...given, ...settings }
     const all = { listen_addresses: '127.0.0.1', port: String(port), unix_socket_directories: folder, max_connections: '40', shared_buffers: '32MB', ...given }
     const args = ['-D', data, ...Object.entries(all).flatMap(([name, value]) => ['-c', `${name}=${value}`])]
-    const started = spawn(join(bin, 'postgres'), args, { ...owner, stdio: ['ignore', 'ignore', 'pipe'] })
     let said = ''
-    started.stderr.setEncoding('utf8').on('data', (text: string) => {
-      said = `${said}${text}`.slice(-4000)
-    })
-    server = started
-    for (const end = Date.now() + 30_000; ; await delay(30)) {
-      if (started.exitCode !== null || started.signalCode !== null) throw new Error(`PostgreSQL ended:\n${said}`)
-      try {
-        await query('postgres', 'SELECT 1')
-        return
-      } catch (thrown) {
-        if (Date.now() > end) throw new Error(`PostgreSQL has not started within 30 seconds:\n${said}`, { cause: thrown })
+    const end = Date.now() + 30_000
+    do {
+      const started = spawn(join(bin, 'postgres'), args, { ...owner, stdio: ['ignore', 'ignore', 'pipe'] })
+      started.stderr.setEncoding('utf8').on('data', (text: string) => {
+        said = `${said}${text}`.slice(-4000)
+      })
+      server = started
+      while (started.exitCode === null && started.signalCode === null && Date.now() < end) {
+        if (await query('postgres', 'SELECT 1').then(() => true, () => false)) return
+        await delay(20)
       }
-    }
+      await delay(20)
+      // After a crash it refuses to start until the last process of before is gone.
+    } while (/shared memory/.test(said) && Date.now() < end)
+    throw new Error(`PostgreSQL has not started:\n${said}`)
   }
 
   async function end(signal: NodeJS.Signals): Promise<void> {
@@ -108,8 +109,6 @@ export async function startPostgres({ settings = {}, access, certificate }: Post
     const limit = setTimeout(() => running.kill('SIGKILL'), 10_000)
     await gone
     clearTimeout(limit)
-    // Its memory is free only when the last of them is gone.
-    for (const until = Date.now() + 5000; others.some((pid) => killIfThere(pid, 0)) && Date.now() < until; ) await delay(10)
   }
 
   await start()
