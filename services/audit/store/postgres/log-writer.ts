@@ -30,10 +30,14 @@ export function logWriter(run: Run, token: string): LogWriter {
     const next = randomUUID()
     const mine = tokens
     tokens = [...tokens, next]
-    const rows = await run<HeadRow>({
+    const statement = {
       what: 'settling what is stored',
       text: 'UPDATE intramuros_audit.head SET writer = $1 WHERE writer = ANY ($2::uuid[]) RETURNING size, root',
       values: [next, mine],
+    }
+    const rows = await run<HeadRow>(statement).catch((thrown: unknown) => {
+      if (thrown instanceof StoreError && thrown.stored === 'no') tokens = mine
+      throw thrown
     })
     if (rows.length === 0) throw new HeadMovedError('The log in PostgreSQL has another writer now.')
     tokens = [next]
