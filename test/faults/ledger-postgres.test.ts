@@ -1,4 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises'
+import { Client } from 'pg'
 import { describe, expect, test } from 'vitest'
 import { expectSame } from '../../services/audit/store/conformance.ts'
 import { HeadMovedError, StoreError } from '../../services/audit/store/store.ts'
@@ -91,7 +92,7 @@ describe('two that want to write', () => {
     const second = await standingBy
     expect(performance.now() - begun).toBeLessThan(3000)
     await aborted(first.lost)
-    await expect(first.append(model.batch(someEntries(1, 'late')))).rejects.toThrow()
+    await expect(first.append(model.batch(someEntries(1, 'late')))).rejects.toThrow('no longer holds the lock')
     await model.append(second, someEntries(10, 'second'))
     await expectSame(second, model)
   })
@@ -114,4 +115,35 @@ describe('two that want to write', () => {
     await expectSame(second, model)
   })
 
+
+  test('the second waits for an append of the first that is under way, and goes on behind it', async () => {
+    const database = await logs.server.createDatabase()
+    const patient = { answerMs: 10_000 }
+    const first = await logs.open(database, { timing: patient })
+    const model = new ModelLog()
+    await model.append(first, someEntries(10, 'first'))
+    const inTheWay = new Client({ host: logs.server.folder, port: logs.server.port, user: 'postgres', database, ssl: false })
+    await inTheWay.connect()
+    const blocked = async (count: number): Promise<void> =>
+      await patiently(async () => {
+        const waiting = await logs.server.query('postgres', `SELECT FROM pg_stat_activity WHERE datname = '${database}' AND wait_event_type = 'Lock'`)
+        if (waiting.length !== count) throw new StoreError('not yet', { stored: 'no' })
+      })
+    try {
+      await inTheWay.query('BEGIN')
+      // The append updates the head, then waits to see what becomes of this row.
+      await inTheWay.query(`INSERT INTO intramuros_audit.entry (index, data) VALUES (10, 'x')`)
+      const entries = someEntries(300, 'under way')
+      const appending = model.append(first, entries)
+      await blocked(1)
+      const standingBy = logs.open(database, { wait: true, timing: patient })
+      await logs.cut(database, 'lock')
+      await blocked(2)
+      await inTheWay.query('ROLLBACK')
+      await appending
+      await expectSame(await standingBy, model)
+    } finally {
+      await inTheWay.end()
+    }
+  })
 })

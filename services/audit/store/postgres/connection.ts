@@ -1,5 +1,5 @@
 import { readFile } from 'node:fs/promises'
-import { Client, type ClientConfig, Pool, type PoolClient, type QueryResultRow } from 'pg'
+import { Client, type ClientBase, type ClientConfig, Pool, type PoolClient, type QueryResultRow } from 'pg'
 import { isLocalPostgres, type PostgresAddress } from '../../../shared/config/postgres-url.ts'
 import { connectError, PostgresError, statementError } from './postgres-error.ts'
 import type { PostgresTiming } from './timing.ts'
@@ -76,7 +76,9 @@ export interface Connections {
 
 export function connections(config: ClientConfig, place: string, max: number, greet: (run: Run) => Promise<void>): Connections {
   const open = new Set<Client>()
-  const pool = new Pool({ ...config, max, idleTimeoutMillis: 0, onConnect: async (client) => await greet(runOn(client as Client)) })
+  // The pool waits for the promise, of which its types do not tell.
+  const onConnect = (async (client: ClientBase) => await greet(runOn(client as Client))) as (client: ClientBase) => void
+  const pool = new Pool({ ...config, max, idleTimeoutMillis: 0, onConnect })
   pool.on('connect', (client) => open.add(client))
   pool.on('remove', (client) => open.delete(client))
   // One that broke while nothing ran on it: the next statement makes another.

@@ -101,11 +101,11 @@ async function becomeWriter(client: Client, timing: PostgresTiming, { wait, sign
  */
 async function claim(run: Run): Promise<string> {
   const token = randomUUID()
+  await run({ what: 'becoming the writer of the log', text: 'UPDATE intramuros_audit.head SET writer = $1', values: [token] })
+  // A statement of its own: the one above sees the entries as they were before an append that it has waited for.
   const rows = await run<{ size: string; entries: string }>({
-    what: 'becoming the writer of the log',
-    text: `UPDATE intramuros_audit.head SET writer = $1
-      RETURNING size, (SELECT coalesce(max(index) + 1, 0) FROM intramuros_audit.entry) AS entries`,
-    values: [token],
+    what: 'looking at the end of the log',
+    text: 'SELECT size, (SELECT coalesce(max(index) + 1, 0) FROM intramuros_audit.entry) AS entries FROM intramuros_audit.head',
   })
   const [row] = rows
   if (row === undefined || row.size !== row.entries) {

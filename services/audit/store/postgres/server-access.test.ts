@@ -2,6 +2,7 @@ import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
+import { inspect } from 'node:util'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { createIdentities, type Identities } from '../../../../test/support/identities.ts'
 import { type PostgresServer, startPostgres } from '../../../../test/support/postgres.ts'
@@ -117,6 +118,18 @@ describe('tables', () => {
       await server.query(name, 'DELETE FROM intramuros_audit.entry WHERE index = 299')
     })
     expect(await refusal(server.settingsOf(name))).toContain('a head at 300 and 299 entries')
+  })
+
+  test('that already have what is appended give an error that holds nothing of an entry', async () => {
+    const name = await database()
+    await withStore(server.settingsOf(name), async (store) => {
+      await server.query(name, `INSERT INTO intramuros_audit.entry (index, data) VALUES (1, 'canary-1')`)
+      const model = new ModelLog()
+      const failure: unknown = await store.append(model.batch([Buffer.from('canary-0'), Buffer.from('canary-2')])).catch((thrown: unknown) => thrown)
+      expect(failure).toMatchObject({ stored: 'no', message: 'PostgreSQL failed: appending: error 23505.' })
+      expect(inspect(failure, { depth: 10, showHidden: true })).not.toMatch(/canary|63616e617279/)
+      await expectSame(store, model)
+    })
   })
 
   test('made by their owner are written by a role that can neither change nor remove what is there', async () => {
