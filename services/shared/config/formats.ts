@@ -54,9 +54,9 @@ export const formats: Readonly<Record<string, Format>> = {
     accepts: (text) => parsePodAddress(text) !== undefined,
   },
   'postgres-url': {
-    allowed: 'a database as postgres://user@host:5432/database, without a password and parameters, or nothing',
-    pattern: '^(postgres(ql)?://[^:@/?#\\s]+@[^@/?#\\s]+/[^:@/?#\\s]+)?$',
-    accepts: (text) => text === '' || parsePostgresUrl(text) !== undefined,
+    allowed: 'a database as postgres://user@host:5432/database, without a password and parameters',
+    pattern: '^postgres(ql)?://[^:@/?#\\s]+@[^@/?#\\s]+/[^:@/?#\\s]+$',
+    accepts: (text) => parsePostgresUrl(text) !== undefined,
   },
   folder: {
     allowed: 'an absolute path, or one that begins with ~/',
