@@ -97,7 +97,7 @@ async function run(...args: string[]): Promise<{ status: number; out: string; er
   const openReader = (of: string | undefined) =>
     of === undefined ? connectAuditReader({ address: `127.0.0.1:${server.port}`, tlsFolder: identities.folder }) : openFolderReader(of, { keyFile: join(folder, 'log.pub'), err })
   const models = [{ model: 'small', input: 2, cached: 1, output: 10 }, { model: 'large', workerSecond: 0.5 }]
-  const audit = registerAudit(program, { home: () => folder, knownModels: () => [], auditFolder: () => folder, out, err })
+  const audit = registerAudit(program, { home: () => folder, knownModels: () => [], auditFolder: () => folder, auditKeyFile: () => join(folder, 'log.pub'), out, err })
   registerAuditReading(audit, { openReader, out, err })
   registerUsage(program, { openReader, out, err, prices: () => ({ currency: 'EUR', models }), now: () => Date.UTC(2026, 10, 23) })
   let status = 0
@@ -295,5 +295,20 @@ test('each method answers to its own callers alone', async () => {
   } finally {
     done.abort()
     gateway.close()
+  }
+}, 60_000)
+
+test('a request is found by its id; streams end when the service drains', async () => {
+  expect(await reading.find('r299')).toEqual({ team: 'law', begin: 598, end: 599 })
+  expect(await reading.find('nobody')).toBeUndefined()
+  const reader = await connectAuditReader({ address: `127.0.0.1:${server.port}`, tlsFolder: identities.folder })
+  try {
+    const followed = reader.tail({ team: '', fromIndex: undefined, last: 1, follow: true })[Symbol.asyncIterator]()
+    await followed.next()
+    const next = followed.next()
+    reading.drain()
+    await expect(next).rejects.toMatchObject({ code: 'UNAVAILABLE', reason: 'draining' })
+  } finally {
+    await reader.close()
   }
 }, 60_000)
