@@ -7,6 +7,7 @@ import { serveRpc } from '../shared/rpc/serve.ts'
 import { createLedger } from './ledger.ts'
 import { createMetrics } from './metrics.ts'
 import { hasFormerLog, LogUnusableError, openLog, type OpenLog } from './open-log.ts'
+import { startReading } from './reading/start-reading.ts'
 import { createReceipts } from './receipts.ts'
 import { createRequests } from './requests.ts'
 import { createAuditService } from './service.ts'
@@ -39,8 +40,11 @@ async function start({ config, log: logger, registry, identity, serverCalls }: S
     onOpen: (count) => metrics.openRequests.set(count),
   })
   log.onCommitted(ledger.committed)
+  const reading = startReading({ store: log.store, folder, vkey: log.signer.vkey, append: (entry) => log.append([entry]), log: logger, clock: Date.now })
+  log.onCommitted(reading.index.committed)
   const receipts = createReceipts({
-    findRequest: (requestId) => Promise.resolve(ledger.find(requestId)),
+    // The ledger knows the last ones at once, the index all.
+    findRequest: async (requestId) => ledger.find(requestId) ?? (await reading.find(requestId)),
     store: log.store,
     checkpointOf: log.checkpointOf,
   })
@@ -50,6 +54,7 @@ async function start({ config, log: logger, registry, identity, serverCalls }: S
     identity,
     listen,
     callers: ['gateway'],
+    beside: [reading.beside],
     observer: serverCalls,
     log: logger,
   })
@@ -58,9 +63,13 @@ async function start({ config, log: logger, registry, identity, serverCalls }: S
     ready: () => log.usable,
     async drain(limitMs) {
       ledger.drain()
+      reading.drain()
       await server.close(limitMs)
     },
-    close: () => log.close(),
+    async close() {
+      await reading.close()
+      await log.close()
+    },
   }
 
   async function open(): Promise<OpenLog> {

@@ -43,7 +43,8 @@ test('the needed tiles prove the entries, and each of them is needed', async () 
         for (const index of indexes) expect(Buffer.from(await tiles.leaf(index))).toEqual(leafHash(log.entries[index] ?? new Uint8Array()))
       }
       await check()
-      for (const [path, tile] of [...files]) {
+      const whole = [...files]
+      for (const [path, tile] of whole) {
         files.delete(path)
         await expect(check()).rejects.toMatchObject({ path, kind: 'missing' })
         files.set(path, tile)

@@ -122,6 +122,20 @@ test('a store that fails is asked again', async () => {
   expect(existsSync(file)).toBe(true)
 })
 
+test('what is not there yet can be waited for, and nothing fails meanwhile', async () => {
+  const { store, log } = await logOf(1)
+  const index = open(store)
+  await index.reached(2, limit())
+  const waiting = index.reached(3, limit())
+  expect((await ids(index)).length).toBe(1)
+  const begin = beginOf('later')
+  await log.append(timeOf(10), begin)
+  index.committed(2, [encodeRecord({ v: 1, at: timeOf(10), clock: 'ok', ...begin })])
+  await waiting
+  expect((await ids(index)).length).toBe(2)
+  expect(warnings).toEqual([])
+})
+
 test('waiting can be given up, and ends with it', async () => {
   const { store } = await logOf(1)
   const index = open(store)
@@ -130,6 +144,7 @@ test('waiting can be given up, and ends with it', async () => {
   const waiting = index.reached(3, given.signal)
   given.abort(new Error('enough'))
   await expect(waiting).rejects.toThrow('enough')
+  expect(warnings).toEqual([])
   await close(index)
   await expect(index.ask('find', 'x')).rejects.toMatchObject({ reason: 'index_unavailable' })
 })

@@ -29,7 +29,7 @@ export interface LogIndex {
   readonly size: number
   /** Tells of entries that were committed; without it they are found by the next one. They are read at once or not at all. */
   committed(first: number, entries: readonly Uint8Array[]): void
-  /** Resolves once the index is complete up to so many entries. Rejects when the signal aborts. */
+  /** Resolves once the index is complete up to so many entries, which may be more than there are yet. Rejects when the signal aborts. */
   reached(size: number, signal: AbortSignal): Promise<void>
   /** Asks for something; see index-database.ts. Throws UNAVAILABLE index_unavailable. */
   ask<Operation extends Question>(operation: Operation, ...argument: ArgumentOf<Operation>): Promise<ReturnType<IndexOperations[Operation]>>
@@ -60,7 +60,10 @@ export function openLogIndex(options: LogIndexOptions): LogIndex {
   let waiting: { first: number; entries: readonly Uint8Array[] }[] = []
   let waitingEntries = 0
   let size = 0
+  /** Entries that are known to be committed. */
   let target = 0
+  /** Somebody waits for more than is known: the store may have it. */
+  let look = true
   let wake: (() => void) | undefined
   let thread: Promise<Thread> | undefined
 
@@ -70,10 +73,14 @@ export function openLogIndex(options: LogIndexOptions): LogIndex {
     while (!closing.signal.aborted) {
       try {
         const opened = await (thread = openThread())
-        target = Math.max(target, (await store.head()).size)
+        look = true
         while (!closing.signal.aborted) {
+          if (look) {
+            look = false
+            target = Math.max(target, (await store.head()).size)
+          }
           if (size < target) await step(opened)
-          else await Promise.race([sleep(), opened.lost])
+          else if (!look) await Promise.race([sleep(), opened.lost])
         }
       } catch (thrown) {
         if (closing.signal.aborted) return
@@ -156,7 +163,7 @@ export function openLogIndex(options: LogIndexOptions): LogIndex {
     },
     reached(wanted, signal) {
       if (size >= wanted) return Promise.resolve()
-      target = Math.max(target, wanted)
+      look ||= wanted > target
       wake?.()
       return new Promise((resolve, reject) => {
         const give = (): void => {

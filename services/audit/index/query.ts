@@ -58,6 +58,9 @@ export interface RequestPage {
   next?: number
 }
 
+/** Blocks that are read at once: one for a start, as a page seldom needs more, then ever more of them. */
+const mostBlocks = 64
+
 export interface RequestReader {
   page(query: RequestQuery): RequestPage
   at(n: number): RequestRow | undefined
@@ -68,6 +71,7 @@ export function createRequestReader(database: DatabaseSync, names: Names, state:
   const byNumber = database.prepare('SELECT * FROM requests WHERE n = ?')
   const forwards = database.prepare('SELECT n FROM requests WHERE n >= ? AND n < ? ORDER BY n')
   const backwards = database.prepare('SELECT n FROM requests WHERE n >= ? AND n < ? ORDER BY n DESC')
+  const inBlocks = database.prepare('SELECT block, bits FROM postings WHERE term = ? AND block >= ? AND block <= ?')
   const openRows = database.prepare('SELECT * FROM requests WHERE end_index IS NULL ORDER BY n')
   const byTime = lowerBound(database, 'requests', 'n', 'began_ms')
   const byIndex = lowerBound(database, 'requests', 'n', 'begin_index')
@@ -101,21 +105,36 @@ export function createRequestReader(database: DatabaseSync, names: Names, state:
       for (const row of (order === 'oldest' ? forwards : backwards).iterate(low, high)) yield Number(row['n'])
       return
     }
-    const direction = order === 'oldest' ? 'ASC' : 'DESC'
-    // A statement each, as they are read side by side.
-    const readers = terms.map((term) =>
-      database.prepare(`SELECT block, bits FROM postings WHERE term = ? AND block >= ? AND block <= ? ORDER BY block ${direction}`).iterate(term, Math.floor(low / blockSize), Math.floor((high - 1) / blockSize)),
-    )
-    try {
-      for (const { block, bits } of commonBlocks(readers, order)) {
+    let [first, last] = [Math.floor(low / blockSize), Math.floor((high - 1) / blockSize)]
+    for (let span = 1; first <= last; span = Math.min(2 * span, mostBlocks)) {
+      const [from, to] = order === 'oldest' ? [first, Math.min(last, first + span - 1)] : [Math.max(first, last - span + 1), last]
+      if (order === 'oldest') first = to + 1
+      else last = from - 1
+      const blocks = [...commonBlocks(terms, from, to)].toSorted(([a], [b]) => (order === 'oldest' ? a - b : b - a))
+      for (const [block, bits] of blocks) {
         for (const position of positionsOf(bits, order)) {
           const n = block * blockSize + position
           if (n >= low && n < high) yield n
         }
       }
-    } finally {
-      for (const reader of readers) reader.return?.()
     }
+  }
+
+  /** The blocks from one up to another that have all terms, with what the terms have in common there. */
+  function commonBlocks(terms: readonly number[], from: number, to: number): Map<number, Uint8Array> {
+    let common: Map<number, Uint8Array> | undefined
+    for (const term of terms) {
+      const found = new Map<number, Uint8Array>()
+      for (const { block, bits } of inBlocks.all(term, from, to)) {
+        if (!(bits instanceof Uint8Array)) continue
+        const before = common?.get(Number(block))
+        if (common === undefined) found.set(Number(block), decodePosting(bits))
+        else if (before !== undefined) found.set(Number(block), intersect([before, decodePosting(bits)]))
+      }
+      common = found
+      if (common.size === 0) break
+    }
+    return common ?? new Map<number, Uint8Array>()
   }
 
   return {
@@ -145,33 +164,6 @@ export function createRequestReader(database: DatabaseSync, names: Names, state:
       }
       return { rows }
     },
-  }
-}
-
-/** The blocks that all postings have, with what they have in common there. */
-function* commonBlocks(readers: readonly Iterator<Record<string, SQLOutputValue>>[], order: Order): Generator<{ block: number; bits: Uint8Array }, void, undefined> {
-  const isBehind = (block: number, target: number): boolean => (order === 'oldest' ? block < target : block > target)
-  const step = (reader: Iterator<Record<string, SQLOutputValue>>): { block: number; bits: Uint8Array } | undefined => {
-    const next = reader.next()
-    if (next.done === true) return undefined
-    const { block, bits } = next.value
-    return bits instanceof Uint8Array ? { block: Number(block), bits } : undefined
-  }
-  const heads = readers.map(step)
-  for (;;) {
-    const blocks = heads.map((head) => head?.block)
-    if (!blocks.every((block) => block !== undefined)) return
-    const target = order === 'oldest' ? Math.max(...blocks) : Math.min(...blocks)
-    let met = true
-    for (const [place, reader] of readers.entries()) {
-      let head = heads[place]
-      while (head !== undefined && isBehind(head.block, target)) head = step(reader)
-      heads[place] = head
-      if (head?.block !== target) met = false
-    }
-    if (!met) continue
-    yield { block: target, bits: intersect(heads.map((head) => decodePosting(head?.bits ?? new Uint8Array()))) }
-    for (const [place, reader] of readers.entries()) heads[place] = step(reader)
   }
 }
 

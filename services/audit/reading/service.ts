@@ -22,6 +22,8 @@ export interface AuditReadOptions {
   log: Logger
   /** Milliseconds since 1970. */
   clock: () => number
+  /** Ends the streams that would go on for ever. */
+  draining: AbortSignal
 }
 
 /** Whoever reads one bundle reads many: one record stands for those of so long. */
@@ -33,7 +35,7 @@ const mostReaders = 1000
 export const readCallers = ['cli', 'gateway']
 
 /** The handlers of audit_read.proto. */
-export function createAuditRead({ store, index, vkey, reads, log, clock }: AuditReadOptions): HandlersOf<typeof definition> {
+export function createAuditRead({ store, index, vkey, reads, log, clock, draining }: AuditReadOptions): HandlersOf<typeof definition> {
   const bundleReads = new Map<string, number>()
 
   async function recordBundleRead(reader: string, call: CallContext): Promise<void> {
@@ -75,7 +77,7 @@ export function createAuditRead({ store, index, vkey, reads, log, clock }: Audit
     async *tail(request, call) {
       admit(call, 'cli')
       await reads.record({ operation: 'tail', reader: request.reader, team: request.team }, call)
-      yield* tailRecords({ store, index }, request, call.signal)
+      yield* tailRecords({ store, index }, request, AbortSignal.any([call.signal, draining]))
     },
     async usage(request, call) {
       admit(call, 'cli')
@@ -84,7 +86,7 @@ export function createAuditRead({ store, index, vkey, reads, log, clock }: Audit
     },
     async *watchUsage(request, call) {
       admit(call, 'gateway')
-      yield* watchUsage(index, request, call.signal)
+      yield* watchUsage(index, request, AbortSignal.any([call.signal, draining]))
     },
     async readCheckpoint() {
       const { note } = await newestCheckpoint(store)

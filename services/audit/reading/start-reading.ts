@@ -1,5 +1,6 @@
 import { join } from 'node:path'
 import { AuditReadService } from '../../../proto/gen/intramuros/v1/audit_read.ts'
+import { ServiceError } from '../../shared/errors.ts'
 import type { Logger } from '../../shared/log.ts'
 import { type BesideService, besideService } from '../../shared/rpc/serve.ts'
 import { type LogIndex, openLogIndex } from '../index/log-index.ts'
@@ -25,6 +26,10 @@ export interface Reading {
   index: LogIndex
   /** What serveRpc is to serve beside the ledger. */
   beside: BesideService
+  /** Where the records of a request are; undefined when there are none. Throws UNAVAILABLE index_unavailable. */
+  find(requestId: string): Promise<{ team: string; begin: number; end?: number } | undefined>
+  /** Ends the streams that would go on for ever, with UNAVAILABLE draining. */
+  drain(): void
   /** Before the store is closed. */
   close(): Promise<void>
 }
@@ -32,6 +37,16 @@ export interface Reading {
 /** The index of a log that is open, and the service that reads it. */
 export function startReading({ store, folder, vkey, append, log, clock }: StartReadingOptions): Reading {
   const index = openLogIndex({ file: join(folder, 'index.db'), store, log })
-  const handlers = createAuditRead({ store, index, vkey, reads: createReadRecorder(append), log, clock })
-  return { index, beside: besideService({ service: AuditReadService, handlers, callers: readCallers }), close: () => index.close() }
+  const draining = new AbortController()
+  const handlers = createAuditRead({ store, index, vkey, reads: createReadRecorder(append), log, clock, draining: draining.signal })
+  return {
+    index,
+    beside: besideService({ service: AuditReadService, handlers, callers: readCallers }),
+    async find(requestId) {
+      const row = await index.ask('find', requestId)
+      return row && { team: row.team, begin: row.beginIndex, ...(row.end && { end: row.end.index }) }
+    },
+    drain: () => draining.abort(new ServiceError('UNAVAILABLE', 'draining', 'The audit service is stopping.', { retryAfterMs: 1000 })),
+    close: () => index.close(),
+  }
 }

@@ -49,8 +49,9 @@ function requestLine(fields: Fields): string {
   return csvLine(requestColumns.map((column) => cell(fields[column])))
 }
 
-function otherLine(index: number, { at, type, team, v: _, clock, ...more }: Fields): string {
-  const details = Object.entries({ ...more, ...(clock === 'ok' ? {} : { clock }) }).filter(([, value]) => value !== '')
+function otherLine(index: number, { at, type, team, ...more }: Fields): string {
+  // The version, and a clock that was right, say nothing of a record that others do not.
+  const details = Object.entries(more).filter(([name, value]) => name !== 'v' && value !== '' && !(name === 'clock' && value === 'ok'))
   return csvLine([cell(at), cell(type), cell(team), details.map(([name, value]) => `${name}=${String(cell(value))}`).join(' '), index])
 }
 
