@@ -5,7 +5,7 @@ import { decodeRecord } from './records/record.ts'
 import { beginOf, endOf } from './test-support/example-records.ts'
 import { createMemoryLog } from './test-support/memory-log.ts'
 import { signCheckpoint } from './tlog/checkpoint.ts'
-import { ed25519Signer, ed25519Verifier } from './tlog/note.ts'
+import { ed25519Signer, ed25519Verifier, UnverifiedError } from './tlog/note.ts'
 import { makeNoteKey } from './tlog/note-key.ts'
 import { parseTlogProof, verifyTlogProof } from './tlog/tlog-proof.ts'
 
@@ -41,7 +41,7 @@ test.each([1, 7, 300])('each of %i requests has a receipt that stands alone', as
     expect(asked.at(-1)).toBe(proof.index + 1)
     const keys = { origin, log: [ed25519Verifier(vkey)] }
     expect(verifyTlogProof(proof, record, keys).size).toBe(requests * 2 + 1)
-    expect(() => verifyTlogProof(proof, Buffer.from(record).fill('7', 60, 61), keys)).toThrow()
+    expect(() => verifyTlogProof(proof, Buffer.from(record).fill('7', 60, 61), keys)).toThrow(UnverifiedError)
   }
   const running = parseTlogProof(await receipts.receiptOf('running', 'default'))
   expect(decodeRecord(running.extra ?? new Uint8Array())).toMatchObject({ type: 'request.begin', requestId: 'running' })

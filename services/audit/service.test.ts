@@ -184,7 +184,7 @@ test('events are recorded as they are told', async () => {
 
 test.each<[string, RecordRequest]>([
   ['id', { id: secret, event: { $case: 'requestRefused', value: refused } }],
-  ['', { id: 'e', event: undefined } as unknown as RecordRequest],
+  ['', { id: 'e', event: undefined }],
   ['source', { id: 'e', event: { $case: 'requestRefused', value: { ...refused, source: secret } } }],
   ['reason', { id: 'e', event: { $case: 'requestRefused', value: { ...refused, reason: 'Secret' } } }],
   ['service', { id: 'e', event: { $case: 'serviceChanged', value: { ...changed, service: ServiceKind.UNSPECIFIED } } }],

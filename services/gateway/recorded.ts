@@ -15,7 +15,7 @@ import type { Exchange } from './http/exchange.ts'
 import { readBody } from './http/read-body.ts'
 import type { GatewayMetrics } from './metrics.ts'
 import type { ModelDescriptions } from './model-descriptions.ts'
-import type { Records } from './records.ts'
+import type { OpenRecord, Records } from './records.ts'
 import type { Refusals } from './refusals.ts'
 import { completionAttributes } from './span-attributes.ts'
 import { endRecord, newTally, type Tally } from './tally.ts'
@@ -124,9 +124,7 @@ export async function serveRecorded(gateway: Gateway, exchange: Exchange, operat
       parameters: work.parameters ?? {},
     })
     // Nothing is sent before the begin is durable, errors neither, so that its place is told with every answer that has one.
-    const durable = record.durable.then((index) => {
-      if (index !== undefined) exchange.header('x-intramuros-record', String(index))
-    })
+    const durable = tellPlace(record, exchange)
     durable.catch(() => undefined) // whoever awaits it handles it; nobody may get that far
     try {
       const finish = await work.run({ principal, call, tally, durable })
@@ -151,6 +149,12 @@ export async function serveRecorded(gateway: Gateway, exchange: Exchange, operat
     span.end(tally.error === '' ? undefined : tally.error)
     observe(gateway, operation, requestId, work.model, principal, tally, started)
   }
+}
+
+/** Resolves once the begin record is durable, and the answer's headers say where it is; answers that go out without one don't. */
+async function tellPlace(record: OpenRecord, exchange: Exchange): Promise<void> {
+  const index = await record.durable
+  if (index !== undefined) exchange.header('x-intramuros-record', String(index))
 }
 
 /** Throws NOT_FOUND model_not_found. */

@@ -44,18 +44,8 @@ export function createMemoryLog(): MemoryLog {
         if (!given) await commit()
         return { first, given, commit }
       })
-      last = appended
-        .then(async ({ given, commit }) => {
-          if (!given) return
-          await new Promise((resolve) => setImmediate(resolve))
-          await commit()
-        })
-        .catch(() => undefined)
-        .then(() => (under -= 1))
-      return appended.then(({ first, given }) => {
-        if (given) throw new ServiceError('UNAVAILABLE', 'audit_unavailable', 'The audit record could not be made durable.')
-        return first
-      })
+      last = settle(appended)
+      return answer(appended)
     },
     async records() {
       const records: LogRecord[] = []
@@ -74,4 +64,30 @@ export function createMemoryLog(): MemoryLog {
     },
   }
   return log
+
+  /** What is late is committed behind its answer. */
+  async function settle(appended: Promise<Appended>): Promise<void> {
+    try {
+      const { given, commit } = await appended
+      await new Promise((resolve) => setImmediate(resolve))
+      if (given) await commit()
+    } catch {
+      // Whoever appended is told.
+    } finally {
+      under -= 1
+    }
+  }
+}
+
+interface Appended {
+  first: number
+  /** Given up. */
+  given: boolean
+  commit(): Promise<void>
+}
+
+async function answer(appended: Promise<Appended>): Promise<number> {
+  const { first, given } = await appended
+  if (given) throw new ServiceError('UNAVAILABLE', 'audit_unavailable', 'The audit record could not be made durable.')
+  return first
 }
