@@ -12,6 +12,7 @@ import { type LlamaInternals, type NativeSampler, openInternals } from './llama-
 import type { LoadedModel } from './llama-load.ts'
 import { chooseContextLength, type LlamaEngineOptions, mostSlots } from './llama-options.ts'
 import { readTokenTable } from './llama-vocabulary.ts'
+import { measureGroups } from './measure-groups.ts'
 import { createLogprobReader, type LogprobReader } from './logprob-reader.ts'
 import type { Share } from './step-plan.ts'
 import { createTokenSampler } from './token-sampler.ts'
@@ -40,7 +41,10 @@ export async function createGeneratingEngine(
     batchSize: chooseBatchSize(options, llama.gpu === false),
   })
   const internals = openInternals(llama, model, context)
-  const steps = createDecodeSteps({ decode: internals.decode, batchSize: context.batchSize, targetMs: mostMsBetweenTokens, now: () => performance.now() })
+  const now = (): number => performance.now()
+  const groups = await measureGroups(internals, sequences, now)
+  log.debug({ groups: groups === undefined ? 'all' : Array.from({ length: sequences }, (_, index) => groups.of(index + 1).join('+')) }, 'which answers are evaluated together')
+  const steps = createDecodeSteps({ decode: internals.decode, groups, batchSize: context.batchSize, targetMs: mostMsBetweenTokens, now })
   const allSlots = Array.from({ length: sequences }, (_, sequence): Slot => ({ sequence, sampler: internals.createSampler(), held: 0, failed: false }))
   const decoder: Decoder = { internals, steps, logprobReader: createLogprobReader(internals), window: model.fileInsights.swaSize ?? 0 }
   const rollsBack = !model.fileInsights.isRecurrent && !model.fileInsights.isHybrid
