@@ -5,6 +5,8 @@ import { ServiceError } from '../shared/errors.ts'
 /** Who asks. Comes from the verified key alone, never from a header or field that a client can set. */
 export interface Principal {
   team: string
+  /** What its caches go by: another team that gets the name of a removed one has another. */
+  teamId: string
   /** Public id of the key; safe to log. */
   keyId: string
   /** Unknown parameters are refused rather than ignored. */

@@ -187,11 +187,11 @@ function toolNames({ tools, toolChoice }: { tools: readonly { name: string }[]; 
   return toolChoice === ToolChoice.NONE ? [] : tools.map(({ name }) => name)
 }
 
-function generateRequest(generation: Generation, prepared: PrepareResponse, { team, weight, batch }: Principal, choice: number): GenerateRequest {
+function generateRequest(generation: Generation, prepared: PrepareResponse, { teamId, weight, batch }: Principal, choice: number): GenerateRequest {
   const { sampling } = generation
   return {
     model: generation.model,
-    team,
+    team: teamId,
     tokens: prepared.tokens,
     maxTokens: prepared.maxTokens,
     sampling: choice === 0 || sampling.seed === undefined ? sampling : { ...sampling, seed: (sampling.seed + choice) % 2 ** 32 },

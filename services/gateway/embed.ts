@@ -34,7 +34,7 @@ async function embedAll(gateway: Gateway, exchange: Exchange, request: Embedding
   const inputs = await tokensOf(gateway, request, description.contextLength, job)
   for (const { tokens } of inputs) tally.inputTokens += tokens.length
   const vectors = await inBatches(inputs, async (batch) => {
-    const { embeddings: part } = await gateway.workers.embed({ model, team: principal.team, inputs: batch }, call, (worker) => (tally.worker = worker))
+    const { embeddings: part } = await gateway.workers.embed({ model, team: principal.teamId, inputs: batch }, call, (worker) => (tally.worker = worker))
     return part.map(({ values }) => values)
   })
   const body = embeddingList(request, vectors, tally.inputTokens)

@@ -36,7 +36,7 @@ async function rankAll(gateway: Gateway, exchange: Exchange, request: RerankRequ
   const inputs = pairs.map(({ ids }) => ({ tokens: ids }))
   for (const { tokens } of inputs) tally.inputTokens += tokens.length
   const scores = await inBatches(inputs, async (batch) => {
-    const { scores: part } = await gateway.workers.rank({ model, team: principal.team, inputs: batch }, call, (worker) => (tally.worker = worker))
+    const { scores: part } = await gateway.workers.rank({ model, team: principal.teamId, inputs: batch }, call, (worker) => (tally.worker = worker))
     return part
   })
   const body = reranking(request, scores, tally.inputTokens, exchange.requestId)

@@ -7,6 +7,7 @@ import {
 import type { Logger } from '../../shared/log.ts'
 import type { DecodedToken, DecodeRequest, GeneratingEngine } from './engine.ts'
 import { EngineLoadError } from './load-error.ts'
+import { NoNumbersError } from './no-numbers-error.ts'
 import { createDecodeSteps, type DecodeSteps, type Evaluation } from './decode-steps.ts'
 import { type LlamaInternals, type NativeSampler, openInternals } from './llama-internals.ts'
 import type { LoadedModel } from './llama-load.ts'
@@ -127,13 +128,15 @@ function keepableWhole({ held }: Slot, count: number): number {
 }
 
 async function check(decoder: Decoder, slot: Slot, contextLength: number, signal: AbortSignal): Promise<void> {
-  const { steps } = decoder
+  const { steps, logprobReader } = decoder
   const held = slot.held < contextLength ? slot.held : 0
   truncate(decoder, slot, held)
-  const evaluated = await steps.evaluate({ ...progressOf(slot), tokens: Uint32Array.of(0), share: checks, read: async () => true }, signal)
+  const read = (logits: number): Promise<number> => logprobReader.read(logits, 0, 1).then(({ logprob }) => logprob)
+  const logprob = await steps.evaluate({ ...progressOf(slot), tokens: Uint32Array.of(0), share: checks, read }, signal)
   truncate(decoder, slot, held)
   signal.throwIfAborted()
-  if (evaluated === undefined) throw new Error('the engine gave no logits')
+  if (logprob === undefined) throw new Error('the engine gave no logits')
+  if (Number.isNaN(logprob)) throw new NoNumbersError()
 }
 
 const checks: Share = { weight: 1, batch: false, served: 0, waiting: 0 }
