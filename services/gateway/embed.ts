@@ -50,7 +50,7 @@ async function tokensOf(gateway: Gateway, { model, inputs }: EmbeddingsRequest, 
     if (index >= 0) throw tooLong(contextLength, inputs.tokens[index]?.length ?? 0, index)
     return inputs.tokens.map((tokens) => ({ tokens }))
   }
-  const request = { model, texts: inputs.texts, addSpecial: true, limited: true }
+  const request = { model, texts: inputs.texts, addSpecial: true, limited: true, contextLength }
   const { lists } = await gateway.tokenizer.unary(TokenizerService.tokenize, request, { ...call, timeoutMs: tokenizeTimeoutMs })
   return lists.map(({ ids }) => ({ tokens: ids }))
 }

@@ -32,7 +32,8 @@ async function rankAll(gateway: Gateway, exchange: Exchange, request: RerankRequ
   if (description?.rerank !== true) {
     throw new ServiceError('INVALID_ARGUMENT', 'unsupported_model', 'This model does not rerank. GET /v1/models tells which do.', { param: 'model' })
   }
-  const { pairs } = await gateway.tokenizer.unary(TokenizerService.preparePairs, { model, query, documents }, { ...call, timeoutMs: tokenizeTimeoutMs })
+  const prepare = { model, query, documents, contextLength: description.contextLength }
+  const { pairs } = await gateway.tokenizer.unary(TokenizerService.preparePairs, prepare, { ...call, timeoutMs: tokenizeTimeoutMs })
   const inputs = pairs.map(({ ids }) => ({ tokens: ids }))
   for (const { tokens } of inputs) tally.inputTokens += tokens.length
   const scores = await inBatches(inputs, async (batch) => {
