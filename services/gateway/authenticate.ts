@@ -16,6 +16,11 @@ export interface Principal {
   mayUse(model: string): boolean
 }
 
+/** What workers share their time out by. */
+export function shareOf({ team, weight, batch }: Principal): Pick<Principal, 'team' | 'weight' | 'batch'> {
+  return { team, weight, batch }
+}
+
 /** The key is a bearer token (RFC 6750), or Anthropic's x-api-key. Throws UNAUTHENTICATED invalid_api_key. */
 export function authenticate(directory: Directory, headers: IncomingHttpHeaders): Principal {
   const { authorization, 'x-api-key': apiKey } = headers

@@ -2,6 +2,7 @@ import { TokenizerService } from '../../proto/gen/intramuros/v1/tokenizer.ts'
 import { ServiceError } from '../shared/errors.ts'
 import { parseRerankRequest, RerankBody, type RerankRequest } from './api/rerank/request.ts'
 import { reranking } from './api/rerank/response.ts'
+import { shareOf } from './authenticate.ts'
 import type { Exchange } from './http/exchange.ts'
 import { inBatches } from './in-batches.ts'
 import { type Gateway, type Job, type Operation, serveRecorded } from './recorded.ts'
@@ -37,7 +38,7 @@ async function rankAll(gateway: Gateway, exchange: Exchange, request: RerankRequ
   const inputs = pairs.map(({ ids }) => ({ tokens: ids }))
   for (const { tokens } of inputs) tally.inputTokens += tokens.length
   const scores = await inBatches(inputs, async (batch) => {
-    const { scores: part } = await gateway.workers.rank({ model, team: principal.team, inputs: batch }, call, (worker) => (tally.worker = worker))
+    const { scores: part } = await gateway.workers.rank({ model, ...shareOf(principal), inputs: batch }, call, (worker) => (tally.worker = worker))
     return part
   })
   const body = reranking(request, scores, tally.inputTokens, exchange.requestId)

@@ -8,7 +8,7 @@ import { loadRandomModel } from './random-models.ts'
 import { type Answer, readAnswer, type Request } from './real-worker.ts'
 
 /**
- * The inference service in this process over one of the random models: two slots and no spare one, 512 tokens of context. Prompts are evaluated in
+ * The inference service in this process over one of the random models: no spare slot, 512 tokens of context. Prompts are evaluated in
  * pieces of `promptPiece` tokens: more are only taken as time allows, so that what the pieces are would depend on how busy the machine is.
  */
 export interface RandomWorker {
@@ -21,9 +21,9 @@ export const promptPiece = 32
 
 const forever = new AbortController().signal
 
-export async function startRandomWorker(path: string): Promise<RandomWorker> {
+export async function startRandomWorker(path: string, slots = 2): Promise<RandomWorker> {
   const service = createInferenceService({
-    engine: await loadRandomModel(path, { batchSize: promptPiece }),
+    engine: await loadRandomModel(path, { slots, batchSize: promptPiece }),
     options: { maxQueued: 8, queueTimeoutMs: 60_000, stepTimeoutMs: 60_000, probeIntervalMs: 60_000 },
     log: pino({ level: 'silent' }),
     metrics: createMetrics(new Registry()),
