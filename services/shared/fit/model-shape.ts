@@ -53,6 +53,9 @@ export function readModelShape({ files, metadata, tensors }: ModelFile): ModelSh
   const { architecture, number, required } = parameters
   const layerCount = required('block_count')
   if (layerCount < 1 || layerCount > mostLayers) throw new GgufError('file_damaged', `${path} is damaged: it says that its model has ${layerCount} layers.`)
+  const trainedContext = required('context_length')
+  // llama.cpp takes it, and then has room for no token.
+  if (trainedContext < 1) throw new GgufError('file_damaged', `${path} is damaged: it says that its model has a context of ${trainedContext} tokens.`)
   const width = required('embedding_length')
   const heads = parameters.perLayer('attention.head_count', layerCount) ?? []
   const mostHeads = Math.max(0, ...heads)
@@ -61,7 +64,7 @@ export function readModelShape({ files, metadata, tensors }: ModelFile): ModelSh
   const pooling = number('pooling_type') ?? 0
   return {
     architecture,
-    trainedContext: required('context_length'),
+    trainedContext,
     vocabularySize: tokens > 0 ? tokens : (number('vocab_size') ?? 0),
     vocabularyTexts: tokens + listLength(metadata.get('tokenizer.ggml.merges')),
     width,
