@@ -18,6 +18,11 @@ export interface Principal {
   mayUse(model: string): boolean
 }
 
+/** What workers share their time out, and keep caches apart, by. */
+export function shareOf({ teamId, weight, batch }: Principal): { team: string; weight: number; batch: boolean } {
+  return { team: teamId, weight, batch }
+}
+
 /** The key is a bearer token (RFC 6750), or Anthropic's x-api-key. Throws UNAUTHENTICATED invalid_api_key. */
 export function authenticate(directory: Directory, headers: IncomingHttpHeaders): Principal {
   const { authorization, 'x-api-key': apiKey } = headers

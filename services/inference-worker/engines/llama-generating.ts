@@ -90,7 +90,7 @@ interface Decoder {
   internals: LlamaInternals
   steps: DecodeSteps
   logprobReader: LogprobReader
-  /** Tokens of the model's sliding window; 0 for none. */
+  /** Tokens of the model's sliding window; 0 where the file tells of none. */
   window: number
 }
 
@@ -116,10 +116,13 @@ function truncate({ internals }: Decoder, slot: Slot, keep: number): void {
   slot.failed = false
 }
 
-/** Of a sliding window, tokens that have left it are gone: what is kept must have all of the window before it. */
+/**
+ * Of a sliding window, tokens that have left it are gone: what is kept must have all of the window before it. llama.cpp has windows that the file
+ * doesn't tell, too (Llama 4): of those, all from the first token on must be there.
+ */
 function keepable({ internals, window }: Decoder, { sequence, held }: Slot, count: number): number {
-  if (count >= held || window === 0) return Math.min(count, held)
-  return internals.firstPosition(sequence) <= Math.max(0, count - window) ? count : 0
+  if (count >= held) return held
+  return internals.firstPosition(sequence) <= (window === 0 ? 0 : Math.max(0, count - window)) ? count : 0
 }
 
 /** A recurrent model's memory is one state, behind all tokens. */

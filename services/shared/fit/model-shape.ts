@@ -56,6 +56,9 @@ export function readModelShape({ files, metadata, tensors }: ModelFile): ModelSh
   if (tensors.length === 0) throw new GgufError('file_damaged', `${path} holds no weights.`)
   const lastLayer = Math.max(...tensors.map(({ name }) => Number(/^blk\.(\d+)\./.exec(name)?.[1] ?? -1)))
   if (lastLayer >= layerCount) throw new GgufError('file_damaged', `${path} is damaged: it says that its model has ${layerCount} layers, and has weights of layer ${lastLayer + 1}.`)
+  const trainedContext = required('context_length')
+  // llama.cpp takes it, and then has room for no token.
+  if (trainedContext < 1) throw new GgufError('file_damaged', `${path} is damaged: it says that its model has a context of ${trainedContext} tokens.`)
   const width = required('embedding_length')
   if (width === 0) throw new GgufError('file_damaged', `${path} is damaged: its ${architecture}.embedding_length is 0.`)
   const heads = parameters.perLayer('attention.head_count', layerCount) ?? []
@@ -68,7 +71,7 @@ export function readModelShape({ files, metadata, tensors }: ModelFile): ModelSh
   const pooling = number('pooling_type') ?? 0
   return {
     architecture,
-    trainedContext: required('context_length'),
+    trainedContext,
     vocabularySize: tokens > 0 ? tokens : (number('vocab_size') ?? 0),
     vocabularyTexts: tokens + listLength(metadata.get('tokenizer.ggml.merges')),
     width,

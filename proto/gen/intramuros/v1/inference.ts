@@ -187,6 +187,9 @@ export interface EmbedRequest {
   team: string;
   /** At most 64. */
   inputs: EmbedInput[];
+  /** As in GenerateRequest. */
+  weight: number;
+  batch: boolean;
 }
 
 export interface EmbedInput {
@@ -211,6 +214,9 @@ export interface RankRequest {
   team: string;
   /** At most 64. */
   inputs: RankInput[];
+  /** As in GenerateRequest. */
+  weight: number;
+  batch: boolean;
 }
 
 export interface RankInput {
@@ -1261,7 +1267,7 @@ export const Finish: MessageFns<Finish> = {
 };
 
 function createBaseEmbedRequest(): EmbedRequest {
-  return { model: "", team: "", inputs: [] };
+  return { model: "", team: "", inputs: [], weight: 0, batch: false };
 }
 
 export const EmbedRequest: MessageFns<EmbedRequest> = {
@@ -1274,6 +1280,12 @@ export const EmbedRequest: MessageFns<EmbedRequest> = {
     }
     for (const v of message.inputs) {
       EmbedInput.encode(v!, writer.uint32(26).fork()).join();
+    }
+    if (message.weight !== 0) {
+      writer.uint32(33).double(message.weight);
+    }
+    if (message.batch !== false) {
+      writer.uint32(40).bool(message.batch);
     }
     return writer;
   },
@@ -1313,6 +1325,22 @@ export const EmbedRequest: MessageFns<EmbedRequest> = {
             }
 
             message.inputs.push(EmbedInput.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 4: {
+            if (tag !== 33) {
+              break;
+            }
+
+            message.weight = reader.double();
+            continue;
+          }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.batch = reader.bool();
             continue;
           }
         }
@@ -1495,7 +1523,7 @@ export const Embedding: MessageFns<Embedding> = {
 };
 
 function createBaseRankRequest(): RankRequest {
-  return { model: "", team: "", inputs: [] };
+  return { model: "", team: "", inputs: [], weight: 0, batch: false };
 }
 
 export const RankRequest: MessageFns<RankRequest> = {
@@ -1508,6 +1536,12 @@ export const RankRequest: MessageFns<RankRequest> = {
     }
     for (const v of message.inputs) {
       RankInput.encode(v!, writer.uint32(26).fork()).join();
+    }
+    if (message.weight !== 0) {
+      writer.uint32(33).double(message.weight);
+    }
+    if (message.batch !== false) {
+      writer.uint32(40).bool(message.batch);
     }
     return writer;
   },
@@ -1547,6 +1581,22 @@ export const RankRequest: MessageFns<RankRequest> = {
             }
 
             message.inputs.push(RankInput.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 4: {
+            if (tag !== 33) {
+              break;
+            }
+
+            message.weight = reader.double();
+            continue;
+          }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.batch = reader.bool();
             continue;
           }
         }
