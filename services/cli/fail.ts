@@ -2,22 +2,29 @@ import { CommanderError } from 'commander'
 import { StartError } from '../../deploy/local/start-error.ts'
 import { ConfigError } from '../shared/config/config-error.ts'
 import { exitStatus } from '../shared/supervision.ts'
+import { ModelUnavailable } from '../shared/models/failures.ts'
 import { exitStatusOf } from './commands/context.ts'
 
 /** Errors whose messages are written for the person at the terminal. */
 const forPeople = new Set(['StartError', 'ConfigError', 'ModelUnavailable', 'LocalFailure', 'EncryptedModelError', 'DirectoryError', 'ServiceError'])
 
-/** Tells why a command failed and sets the exit status: 1 refused, 2 used wrongly, 78 wrong settings, or that of a service that could not start. */
+/** Tells why a command failed and sets the exit status: 1 refused, 2 used wrongly, 66 no model file, 78 wrong settings, or that of a service that could not start. */
 export function fail(thrown: unknown): void {
   if (thrown instanceof CommanderError) {
     // It has printed its message, or the help or version that was asked for.
     process.exitCode = exitStatusOf(thrown)
     return
   }
-  process.exitCode = thrown instanceof StartError ? thrown.status : thrown instanceof ConfigError ? exitStatus.configuration : 1
+  process.exitCode = statusOf(thrown)
   if (!(thrown instanceof Error)) process.stderr.write('intramuros: failed without an error.\n')
   else if (forPeople.has(thrown.name)) process.stderr.write(`${thrown.message}\n`)
   else process.stderr.write(`intramuros: ${systemError(thrown) ?? thrown.stack ?? thrown.message}\n`)
+}
+
+function statusOf(thrown: unknown): number {
+  if (thrown instanceof StartError) return thrown.status
+  if (thrown instanceof ConfigError) return exitStatus.configuration
+  return thrown instanceof ModelUnavailable && thrown.local ? exitStatus.missingFile : 1
 }
 
 /** In one line what the operating system refused, for example a folder that can't be written. */

@@ -7,6 +7,8 @@ import { ServiceError } from '../shared/errors.ts'
 /** Who asks. Comes from the verified key alone, never from a header or field that a client can set. */
 export interface Principal {
   team: string
+  /** What its caches go by: another team that gets the name of a removed one has another. */
+  teamId: string
   /** Public id of the key; safe to log. */
   keyId: string
   /** Unknown parameters are refused rather than ignored. */
@@ -16,6 +18,11 @@ export interface Principal {
   /** The team's requests can wait for others'. */
   batch: boolean
   mayUse(model: string): boolean
+}
+
+/** What workers share their time out, and keep caches apart, by. */
+export function shareOf({ teamId, weight, batch }: Principal): { team: string; weight: number; batch: boolean } {
+  return { team: teamId, weight, batch }
 }
 
 /** Who asks with this request; one who can't tell is noted with the address that they ask from. Throws UNAUTHENTICATED invalid_api_key. */

@@ -6,7 +6,7 @@ import { createOutputParser, type OutputParser } from '../shared/dialects/output
 import { callBeginnings } from '../shared/dialects/tool-call-reader.ts'
 import { ServiceError } from '../shared/errors.ts'
 import type { CallOptions } from '../shared/rpc/lane-client.ts'
-import type { Principal } from './authenticate.ts'
+import { type Principal, shareOf } from './authenticate.ts'
 import type { Endpoint, ParsedRequest } from './endpoint.ts'
 import type { Answer, Generation, Prompt } from './generation.ts'
 import type { Exchange } from './http/exchange.ts'
@@ -192,19 +192,18 @@ function toolNames({ tools, toolChoice }: { tools: readonly { name: string }[]; 
   return toolChoice === ToolChoice.NONE ? [] : tools.map(({ name }) => name)
 }
 
-function generateRequest(generation: Generation, prepared: PrepareResponse, { team, weight, batch }: Principal, choice: number): GenerateRequest {
+function generateRequest(generation: Generation, prepared: PrepareResponse, principal: Principal, choice: number): GenerateRequest {
   const { sampling } = generation
   return {
     model: generation.model,
-    team,
+    ...shareOf(principal),
     tokens: prepared.tokens,
     maxTokens: prepared.maxTokens,
     sampling: choice === 0 || sampling.seed === undefined ? sampling : { ...sampling, seed: (sampling.seed + choice) % 2 ** 32 },
     // What is demanded to be a call has no text that could be stopped.
     stop: demandsCall(generation) ? [] : generation.stop,
     stopUntil: callMarkers(generation, prepared),
-    weight,
-    batch: batch || generation.batch,
+    batch: principal.batch || generation.batch,
     visibleTokens: prepared.visibleTokens,
     constraint: prepared.grammar === '' ? undefined : { grammar: prepared.grammar, after: prepared.grammarAfter },
     reasoningBudget: reasoningBudgetOf(generation, prepared),

@@ -2,6 +2,7 @@ import { TokenizerService } from '../../proto/gen/intramuros/v1/tokenizer.ts'
 import { EmbeddingsBody, type EmbeddingsRequest, parseEmbeddingsRequest } from './api/embeddings/request.ts'
 import { embeddingList } from './api/embeddings/response.ts'
 import { ServiceError } from '../shared/errors.ts'
+import { shareOf } from './authenticate.ts'
 import type { Exchange } from './http/exchange.ts'
 import { inBatches } from './in-batches.ts'
 import { type Gateway, type Job, type Operation, serveRecorded } from './recorded.ts'
@@ -35,7 +36,7 @@ async function embedAll(gateway: Gateway, exchange: Exchange, request: Embedding
   const inputs = await tokensOf(gateway, request, description.contextLength, job)
   for (const { tokens } of inputs) tally.inputTokens += tokens.length
   const vectors = await inBatches(inputs, async (batch) => {
-    const { embeddings: part, workerUs } = await gateway.workers.embed({ model, team: principal.team, inputs: batch }, call, servedBy(tally))
+    const { embeddings: part, workerUs } = await gateway.workers.embed({ model, ...shareOf(principal), inputs: batch }, call, servedBy(tally))
     tally.workerUs += workerUs
     return part.map(({ values }) => values)
   })
@@ -52,7 +53,7 @@ async function tokensOf(gateway: Gateway, { model, inputs }: EmbeddingsRequest, 
     if (index >= 0) throw tooLong(contextLength, inputs.tokens[index]?.length ?? 0, index)
     return inputs.tokens.map((tokens) => ({ tokens }))
   }
-  const request = { model, texts: inputs.texts, addSpecial: true, limited: true }
+  const request = { model, texts: inputs.texts, addSpecial: true, limited: true, parseSpecial: false, contextLength }
   const { lists } = await gateway.tokenizer.unary(TokenizerService.tokenize, request, { ...call, timeoutMs: tokenizeTimeoutMs })
   return lists.map(({ ids }) => ({ tokens: ids }))
 }

@@ -2,6 +2,7 @@ import { TokenizerService } from '../../proto/gen/intramuros/v1/tokenizer.ts'
 import { ServiceError } from '../shared/errors.ts'
 import { parseRerankRequest, RerankBody, type RerankRequest } from './api/rerank/request.ts'
 import { reranking } from './api/rerank/response.ts'
+import { shareOf } from './authenticate.ts'
 import type { Exchange } from './http/exchange.ts'
 import { inBatches } from './in-batches.ts'
 import { type Gateway, type Job, type Operation, serveRecorded } from './recorded.ts'
@@ -33,11 +34,12 @@ async function rankAll(gateway: Gateway, exchange: Exchange, request: RerankRequ
   if (description?.rerank !== true) {
     throw new ServiceError('INVALID_ARGUMENT', 'unsupported_model', 'This model does not rerank. GET /v1/models tells which do.', { param: 'model' })
   }
-  const { pairs } = await gateway.tokenizer.unary(TokenizerService.preparePairs, { model, query, documents }, { ...call, timeoutMs: tokenizeTimeoutMs })
+  const prepare = { model, query, documents, contextLength: description.contextLength }
+  const { pairs } = await gateway.tokenizer.unary(TokenizerService.preparePairs, prepare, { ...call, timeoutMs: tokenizeTimeoutMs })
   const inputs = pairs.map(({ ids }) => ({ tokens: ids }))
   for (const { tokens } of inputs) tally.inputTokens += tokens.length
   const scores = await inBatches(inputs, async (batch) => {
-    const { scores: part, workerUs } = await gateway.workers.rank({ model, team: principal.team, inputs: batch }, call, servedBy(tally))
+    const { scores: part, workerUs } = await gateway.workers.rank({ model, ...shareOf(principal), inputs: batch }, call, servedBy(tally))
     tally.workerUs += workerUs
     return part
   })

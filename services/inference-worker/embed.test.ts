@@ -29,7 +29,7 @@ async function startService(script: EmbeddingScript, options: Partial<InferenceO
   closers.push(() => service.close())
   await vi.waitUntil(() => service.ready())
   const embed = async (inputs: readonly number[][], signal = new AbortController().signal) => {
-    const request: EmbedRequest = { model: 'scripted', team: 'default', inputs: inputs.map((tokens) => ({ tokens })) }
+    const request: EmbedRequest = { model: 'scripted', team: 'default', weight: 0, batch: false, inputs: inputs.map((tokens) => ({ tokens })) }
     const { embeddings } = await service.embed(request, { requestId: 'r1', peer: 'gateway', signal })
     return embeddings.map(({ values }) => values)
   }
@@ -81,6 +81,25 @@ test('requests wait for a slot; a full queue refuses', async () => {
   await expect(embed([[3]])).rejects.toMatchObject({ code: 'RESOURCE_EXHAUSTED', reason: 'queue_full' })
   await Promise.all([first, second])
   expect(await metric('intramuros_worker_busy_slots')).toEqual(['intramuros_worker_busy_slots 0'])
+})
+
+test('teams have their turns by what was done for them and their weights, and work that can wait comes last', async () => {
+  const { service } = await startService({ slots: 1, delayMs: 1 }, { maxQueued: 100 })
+  const order: string[] = []
+  const ask = async (team: string, weight: number, batch: boolean) => {
+    await service.embed({ model: 'scripted', team, weight, batch, inputs: [{ tokens: [1, 2, 3, 4] }] }, { requestId: 'r', peer: 'gateway', signal: new AbortController().signal })
+    order.push(team)
+  }
+  const many = (count: number, ...share: Parameters<typeof ask>): Promise<void>[] => Array.from({ length: count }, () => ask(...share))
+  await Promise.all([...many(3, 'patient', 1, true), ...many(12, 'flood', 1, false), ...many(6, 'double', 2, false), ...many(2, 'few', 0, false)])
+  // The first found the slot free.
+  expect(order[0]).toBe('patient')
+  expect(order.slice(-2)).toEqual(['patient', 'patient'])
+  // Of the first eight of the others, whoever weighs twice has twice as many; a weight of 0 is that of 1.
+  const begin = order.slice(1, 9)
+  expect(begin.filter((team) => team === 'few')).toHaveLength(2)
+  expect(begin.filter((team) => team === 'double')).toHaveLength(4)
+  expect(begin.filter((team) => team === 'flood')).toHaveLength(2)
 })
 
 test('a cancel takes effect between two inputs, and in the queue', async () => {

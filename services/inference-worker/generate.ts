@@ -15,7 +15,8 @@ import type { Outcome, WorkerMetrics } from './metrics.ts'
 import { type Failure, failureOf } from './outcome.ts'
 import { decodeRemotely } from './remote-decode.ts'
 import type { WorkerLoad } from './load.ts'
-import type { Slot, SlotRequest, Slots } from './slots.ts'
+import { slotRequest } from './slot-request.ts'
+import type { Slot, Slots } from './slots.ts'
 import { invalid, validateGenerate, validateModel } from './validation.ts'
 
 export interface RequestContext {
@@ -106,10 +107,6 @@ function generating(engine: Engine): GeneratingEngine | RemoteEngine {
   if (engine.kind === 'generating' || engine.kind === 'remote') return engine
   const does = engine.kind === 'ranking' ? 'scores documents' : 'makes embeddings'
   throw invalid('not_a_generating_model', `This model ${does}; it can not generate text.`, 'model')
-}
-
-function slotRequest({ team, weight, batch, tokens }: GenerateRequest): SlotRequest {
-  return { team, weight: weight === 0 ? 1 : weight, batch, tokens }
 }
 
 /** Keeps account of a request that has got its slot: of what it takes from the others' share, and of what its slot holds. */

@@ -4,12 +4,15 @@ import type { Engine } from './engines/engine.ts'
 import type { RequestContext } from './generate.ts'
 import type { Outcome } from './metrics.ts'
 import { type Failure, failureOf } from './outcome.ts'
+import { slotRequest } from './slot-request.ts'
 import { validateModel } from './validation.ts'
 
 export interface InputsRequest {
   model: string
   team: string
   inputs: readonly { tokens: readonly number[] }[]
+  weight: number
+  batch: boolean
 }
 
 /**
@@ -33,7 +36,7 @@ export async function workOnInputs<Result>(
     context.admit()
     validateModel(request.model, context.engine)
     const work = choose(context.engine)
-    const slot = await context.slots.acquire({ team: request.team, weight: 1, batch: false, tokens: [] }, call.signal)
+    const slot = await context.slots.acquire(slotRequest({ ...request, tokens: [] }), call.signal)
     gotSlot = performance.now()
     try {
       const results: Result[] = []

@@ -30,7 +30,7 @@ async function start(engine: Engine = scripted) {
   closers.push(() => service.close())
   await vi.waitUntil(() => service.ready())
   return (inputs: readonly number[][], signal = new AbortController().signal) =>
-    service.rank({ model: 'scripted', team: 'default', inputs: inputs.map((tokens) => ({ tokens })) }, { requestId: 'r', peer: 'gateway', signal })
+    service.rank({ model: 'scripted', team: 'default', weight: 0, batch: false, inputs: inputs.map((tokens) => ({ tokens })) }, { requestId: 'r', peer: 'gateway', signal })
 }
 
 test('each input has its score, in their order', async () => {

@@ -33,9 +33,10 @@ const pairsInTurn = 16
 
 /** Token ids of a query with each document. */
 export function createPreparePairs(models: ReadonlyMap<string, ServedModel>): UnaryHandler<PreparePairsRequest, PreparePairsResponse> {
-  return async ({ model: id, query, documents }, { signal }) => {
+  return async ({ model: id, query, documents, contextLength: workers }, { signal }) => {
     const model = requireModel(models, id)
-    const { pairs, contextLength, vocabulary } = model
+    const { pairs, vocabulary } = model
+    const contextLength = Math.min(model.contextLength, workers ?? model.contextLength)
     if (pairs === undefined) throw new ServiceError('INVALID_ARGUMENT', 'unsupported_model', 'This model does not rerank. GET /v1/models tells which do.', { param: 'model' })
     const result: { ids: number[] }[] = []
     const queryBytes = Buffer.byteLength(query)
@@ -47,7 +48,7 @@ export function createPreparePairs(models: ReadonlyMap<string, ServedModel>): Un
         signal.throwIfAborted()
       }
       // oxlint-disable-next-line no-await-in-loop -- one after the other
-      const { ids, complete } = await model.tokenise(pairs(query, document), signal)
+      const { ids, complete } = await model.tokenise(pairs(query, document), signal, contextLength)
       if (!complete || ids.length > contextLength) throw tooLong(contextLength, index, complete ? String(ids.length) : `more than ${contextLength}`)
       result.push({ ids })
     }

@@ -9,25 +9,26 @@ type Models = ReadonlyMap<string, ServedModel>
 
 /** Token ids of texts, without a chat template. */
 export function createTokenize(models: Models): UnaryHandler<TokenizeRequest, TokenizeResponse> {
-  return async ({ model: id, texts, addSpecial, limited, parseSpecial }, { signal }) => {
+  return async ({ model: id, texts, addSpecial, limited, parseSpecial, contextLength: workers }, { signal }) => {
     const model = requireModel(models, id)
+    const contextLength = Math.min(model.contextLength, workers ?? model.contextLength)
     const { bos, addBos, ending } = model.vocabulary
     const before = addSpecial && addBos && bos !== undefined ? [bos.id] : []
     const after = addSpecial ? ending : []
     const lists: { ids: number[] }[] = []
     for (const [index, text] of texts.entries()) {
-      if (limited && Buffer.byteLength(text) > model.contextLength * model.vocabulary.longestTokenBytes) throw tooLong(model, index, `more than ${model.contextLength}`)
+      if (limited && Buffer.byteLength(text) > contextLength * model.vocabulary.longestTokenBytes) throw tooLong(contextLength, index, `more than ${contextLength}`)
       // oxlint-disable-next-line no-await-in-loop -- one after the other, with turns of the event loop between
-      const { ids, complete } = await model.tokenise(model.pieces(text, parseSpecial), signal, limited ? model.contextLength : Number.POSITIVE_INFINITY)
+      const { ids, complete } = await model.tokenise(model.pieces(text, parseSpecial), signal, limited ? contextLength : Number.POSITIVE_INFINITY)
       const all = [...before, ...ids, ...after]
-      if (limited && (all.length > model.contextLength || !complete)) throw tooLong(model, index, complete ? String(all.length) : `more than ${model.contextLength}`)
+      if (limited && (all.length > contextLength || !complete)) throw tooLong(contextLength, index, complete ? String(all.length) : `more than ${contextLength}`)
       lists.push({ ids: all })
     }
     return { lists }
   }
 }
 
-function tooLong({ contextLength }: ServedModel, index: number, tokens: string): ServiceError {
+function tooLong(contextLength: number, index: number, tokens: string): ServiceError {
   const text = `This model's maximum context length is ${contextLength} tokens. However, input ${index} has ${tokens} tokens.`
   return new ServiceError('INVALID_ARGUMENT', 'context_length_exceeded', text, { param: 'input' })
 }

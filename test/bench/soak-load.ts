@@ -79,7 +79,7 @@ export async function soak(options: SoakOptions, counts: SoakCounts): Promise<vo
 
   async function embed(): Promise<void> {
     const inputs = Array.from({ length: between(1, 8) }, () => ({ tokens: excerpt(embeddingText, between(0, 1e6), between(1, 200)) }))
-    const { embeddings } = await embedding.unary(InferenceService.embed, { model, team: 'default', inputs }, { requestId: requestId(), signal: forever })
+    const { embeddings } = await embedding.unary(InferenceService.embed, { model, team: 'default', weight: 0, batch: false, inputs }, { requestId: requestId(), signal: forever })
     if (embeddings.length !== inputs.length) throw new Error('embeddings are missing')
     counts.embeddings += 1
   }

@@ -39,7 +39,7 @@ async function tokensOf(content: string): Promise<number[]> {
 
 async function ours(inputs: readonly number[][]): Promise<number[][]> {
   const call = { requestId: 'r', peer: 'gateway', signal: new AbortController().signal }
-  const { embeddings } = await service.embed({ model: 'm', team: 'default', inputs: inputs.map((tokens) => ({ tokens })) }, call)
+  const { embeddings } = await service.embed({ model: 'm', team: 'default', weight: 0, batch: false, inputs: inputs.map((tokens) => ({ tokens })) }, call)
   return embeddings.map(({ values }) => values)
 }
 

@@ -311,7 +311,7 @@ it('embeds as the server does', async () => {
       const theirs = Parse(Embeddings, await embedding.post('/v1/embeddings', { input: sentence })).data[0]?.embedding ?? []
       // With and without the first and last token, which the model wants.
       const inputs = [{ tokens: whole }, { tokens: whole.slice(1, -1) }]
-      const { embeddings } = await its.service.embed({ model: 'm', team: 'one', inputs }, { requestId: 'r', peer: 'gateway', signal: forever })
+      const { embeddings } = await its.service.embed({ model: 'm', team: 'one', weight: 0, batch: false, inputs }, { requestId: 'r', peer: 'gateway', signal: forever })
       for (const { values } of embeddings) expect(cosine(values, theirs)).toBeGreaterThan(0.9999)
     }
   } finally {

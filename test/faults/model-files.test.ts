@@ -35,6 +35,10 @@ describe('a worker with a file that is', () => {
     ['of an unknown architecture', () => files.edited(({ metadata }) => metadata.set('general.architecture', encodeMetadata('unheard-of')))],
     ['of an unknown tokenizer', () => files.edited(({ metadata }) => metadata.set('tokenizer.ggml.model', encodeMetadata('unheard-of')))],
     ['of a tensor beyond its end', () => files.edited(({ tensors }) => tensors.slice(5, 6).forEach((tensor) => (tensor.offset = 2n ** 60n)))],
+    ['of weights that are no numbers', () => files.patched(files.header, Buffer.alloc(files.size - files.header, 0xff))],
+    ['of fewer layers than it has weights of', () => files.edited(({ metadata }) => metadata.set('llama.block_count', encodeMetadata(29)))],
+    ['of no width', () => files.edited(({ metadata }) => metadata.set('llama.embedding_length', encodeMetadata(0)))],
+    ['without weights', () => files.edited(({ tensors }) => tensors.splice(0))],
   ])('%s ends with status 65, and says which and why', async (_, make) => {
     const { ended, said, path } = await startWith(make())
     expect({ ended, said }).toEqual({ ended: 65, said: expect.stringContaining(path) as unknown })

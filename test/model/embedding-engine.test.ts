@@ -47,7 +47,7 @@ function tokensOf(text: string): number[] {
 }
 
 async function embed(texts: readonly string[], signal = forever): Promise<number[][]> {
-  const request: EmbedRequest = { model, team: 'default', inputs: texts.map((text) => ({ tokens: tokensOf(text) })) }
+  const request: EmbedRequest = { model, team: 'default', weight: 0, batch: false, inputs: texts.map((text) => ({ tokens: tokensOf(text) })) }
   const { embeddings } = await service.embed(request, { requestId: 'r', peer: 'gateway', signal })
   return embeddings.map(({ values }) => values)
 }
@@ -88,7 +88,7 @@ describe('a real embedding model', () => {
   test('takes a text of the whole context, and no more', async () => {
     expect(engine.contextLength).toBe(512)
     const call = (tokens: number[]) =>
-      service.embed({ model, team: 'default', inputs: [{ tokens }] }, { requestId: 'r', peer: 'gateway', signal: forever })
+      service.embed({ model, team: 'default', weight: 0, batch: false, inputs: [{ tokens }] }, { requestId: 'r', peer: 'gateway', signal: forever })
     const filling = (length: number): number[] => Array.from({ length }, (_, index) => 2000 + index)
     expect((await call([101, ...filling(510), 102])).embeddings).toHaveLength(1)
     // The model's first and last token are added when they are missing.

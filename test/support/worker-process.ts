@@ -100,7 +100,7 @@ async function work(lane: LaneClient, prompts: number, tokens: number): Promise<
     await Promise.all(Array.from({ length: prompts }, generate))
   } catch (thrown) {
     if (!(thrown instanceof Error && /embed/.test(thrown.message))) throw thrown
-    await lane.unary(InferenceService.embed, { model, team: 'default', inputs: Array.from({ length: prompts }, () => ({ tokens: ids })) }, call)
+    await lane.unary(InferenceService.embed, { model, team: 'default', weight: 0, batch: false, inputs: Array.from({ length: prompts }, () => ({ tokens: ids })) }, call)
   }
 }
 

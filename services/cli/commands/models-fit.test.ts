@@ -74,6 +74,10 @@ test('what can not be meant is told', async () => {
   expect(await run('fit', llama, '--kv-cache-type', 'q8_0', '--flash-attention', 'off')).toMatchObject({ status: 2 })
   expect(await run('show', 'smollm2-135m-instuct')).toMatchObject({ status: 2, err: expect.stringContaining('Did you mean "smollm2-135m-instruct"?') as string })
   expect(await run('fit', 'smollm2-135m-instruct')).toMatchObject({ status: 1, err: expect.stringContaining('is not here yet') as string })
+  const headless = join(home, 'headless.gguf')
+  const hollow = hollowModels['llama-3.1-8b']
+  await writeHollowModel(headless, { tensors: hollow?.tensors ?? [], metadata: { ...hollow?.metadata, 'llama.attention.head_count': 0 } })
+  expect(await run('fit', headless)).toMatchObject({ status: 1, err: expect.stringContaining('no llama.attention.head_count') as string })
   const broken = join(home, 'broken.gguf')
   await writeFile(broken, 'GGUF')
   expect(await run('show', broken)).toMatchObject({ status: 1, err: expect.stringContaining('is cut short') as string })
@@ -96,7 +100,7 @@ test('show tells what the file and the catalogue say, and invents nothing', asyn
 
 test('show computes a digest when it is asked to', async () => {
   const small = join(home, 'small.gguf')
-  await writeHollowModel(small, { metadata: { 'general.architecture': 'x', 'x.block_count': 1, 'x.embedding_length': 1, 'x.context_length': 8 }, tensors: [] })
+  await writeHollowModel(small, { metadata: { 'general.architecture': 'x', 'x.block_count': 1, 'x.embedding_length': 1, 'x.context_length': 8 }, tensors: [['token_embd.weight', [1, 8], 'F32']] })
   const { out } = await run('show', small, '--digest', '--json')
   expect(JSON.parse(out)).toMatchObject({ pinnedDigest: null, digests: [expect.stringMatching(/^sha256:[0-9a-f]{64}$/)] })
 })

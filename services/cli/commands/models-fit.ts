@@ -4,13 +4,12 @@ import { choosePlan, fits, type Plan, planFor, type Wanted } from '../../shared/
 import { optionsText, refusal } from '../../shared/fit/fit-text.ts'
 import { canHold, type KvCacheType, kvCacheTypes } from '../../shared/fit/kv-cache.ts'
 import type { Model } from '../../shared/fit/memory-need.ts'
-import { readModel } from '../../shared/fit/read-model.ts'
 import { batchSizes, fullWindows } from '../../shared/fit/wanted.ts'
 import { freeGpuMemory } from '../../shared/machine/gpu-memory.ts'
 import { freeMemory } from '../../shared/machine/memory.ts'
 import { misused } from './context.ts'
 import type { ModelsContext } from './models.ts'
-import { fileOf, namedModel, reading } from './named-model.ts'
+import { namedModel, readNamed } from './named-model.ts'
 import { table } from './table.ts'
 
 interface Flags {
@@ -26,7 +25,8 @@ interface Flags {
 }
 
 /** Adds `models fit`. */
-export function registerModelsFit(models: Command, { config, out }: ModelsContext): void {
+export function registerModelsFit(models: Command, context: ModelsContext): void {
+  const { config, out } = context
   models
     .command('fit')
     .description('tell what memory a model takes, without loading it, and how it would be loaded (exit status 1 if it does not fit)')
@@ -42,8 +42,9 @@ export function registerModelsFit(models: Command, { config, out }: ModelsContex
     .option('--json', 'print JSON')
     .action(async (name: string, flags: Flags, command: Command) => {
       const wanted = readWanted(flags, command)
-      const path = fileOf(namedModel(name, config, command), command)
-      const model = await reading(command, () => readModel(path))
+      const named = namedModel(name, config, command)
+      const model = await readNamed(named, context, command)
+      const path = named.path ?? ''
       if (!canHold(model.shape, wanted.kvCacheType)) misused(command, `the KV cache of this model can't be of the type ${wanted.kvCacheType}.`)
       const budget = await readBudget(flags, command)
       const asked = forModel(model, wanted)

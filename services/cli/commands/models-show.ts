@@ -1,11 +1,11 @@
 import type { Command } from 'commander'
 import { sizeText } from '../../shared/fit/budget.ts'
-import { readModel } from '../../shared/fit/read-model.ts'
 import type { MetadataValue } from '../../shared/gguf/gguf-header.ts'
 import { quantisationName } from '../../shared/gguf/quantisation.ts'
 import { sha256OfFile } from '../../shared/models/digest.ts'
+import { isEncrypted } from '../../shared/models/store.ts'
 import type { ModelsContext } from './models.ts'
-import { fileOf, type NamedModel, namedModel, reading } from './named-model.ts'
+import { type NamedModel, namedModel, readNamed } from './named-model.ts'
 import { opennessGrade, opennessParts } from './openness.ts'
 
 interface Flags {
@@ -15,7 +15,8 @@ interface Flags {
 }
 
 /** Adds `models show`. */
-export function registerModelsShow(models: Command, { config, out }: ModelsContext): void {
+export function registerModelsShow(models: Command, context: ModelsContext): void {
+  const { config, out } = context
   models
     .command('show')
     .description('tell what a model is: by its catalogue entry, and by its file if that is here')
@@ -26,17 +27,18 @@ export function registerModelsShow(models: Command, { config, out }: ModelsConte
     .action(async (name: string, flags: Flags, command: Command) => {
       const named = namedModel(name, config, command)
       if (flags.template === true) {
-        const { file } = await reading(command, () => readModel(fileOf(named, command)))
+        const { file } = await readNamed(named, context, command)
         out.write(`${textOf(file.metadata.get('tokenizer.chat_template')) ?? command.error('error: this model has no chat template.', { exitCode: 1 })}\n`)
         return
       }
-      const facts = await describe(named, flags, command)
+      const facts = await describe(named, flags, context, command)
       out.write(flags.json === true ? `${JSON.stringify(facts)}\n` : lines(facts))
     })
 }
 
-async function describe({ entry, path }: NamedModel, { digest }: Flags, command: Command) {
-  const found = path === undefined ? undefined : await reading(command, () => readModel(path))
+async function describe(named: NamedModel, { digest }: Flags, context: ModelsContext, command: Command) {
+  const { entry, path } = named
+  const found = path === undefined ? undefined : await readNamed(named, context, command)
   const metadata = found?.file.metadata
   const said = textOf(metadata?.get('general.license'))
   return {
@@ -59,7 +61,7 @@ async function describe({ entry, path }: NamedModel, { digest }: Flags, command:
     /** What the catalogue pins. */
     pinnedDigest: entry?.sha256 === undefined ? null : `sha256:${entry.sha256}`,
     /** Of each file, when it was asked for. */
-    digests: digest === true && found !== undefined ? await digestsOf(found.file.files) : null,
+    digests: digest === true && found !== undefined && path !== undefined && !isEncrypted(path) ? await digestsOf(found.file.files) : null,
   }
 }
 

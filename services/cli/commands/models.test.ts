@@ -145,6 +145,10 @@ test('encrypt, verify, and delete the plain file', async () => {
   expect(verified.status).toBe(0)
   expect(JSON.parse(verified.out)).toEqual([expect.objectContaining({ id: 'own', status: 'ok', encrypted: true, sha256 })])
 
+  // What is in it is told with the key, and without a file of it.
+  expect(await run(['show', 'own', '--json'])).toMatchObject({ status: 1, err: expect.stringContaining('is encrypted') as unknown })
+  expect(await run(['fit', `${stored()}.age`], settings)).toMatchObject({ status: 1, err: expect.stringContaining('Name the model of the catalogue') as unknown })
+
   // Without the key, and with a bit flipped.
   expect(await run(['verify'])).toMatchObject({ status: 1, out: expect.stringContaining('No key is set') as unknown })
   const sealed = await readFile(`${stored()}.age`)

@@ -7,7 +7,7 @@ import { registerPull } from './models-pull.ts'
 import { registerModelsShow } from './models-show.ts'
 import { registerVerify } from './models-verify.ts'
 
-export type ModelsContext = Pick<ProgramContext, 'config' | 'out' | 'err'>
+export type ModelsContext = Pick<ProgramContext, 'config' | 'env' | 'out' | 'err'>
 
 /** Adds the group `models` to the program; each of its commands is a module of its own. */
 export function registerModels(program: Command, context: ProgramContext): void {

@@ -1,3 +1,4 @@
+import { type EvaluationGroups, inGroups } from './evaluation-groups.ts'
 import type { BatchEntry } from './llama-internals.ts'
 import { createStepCost } from './step-cost.ts'
 import { createDebts, planStep, type Share, type StepLimits } from './step-plan.ts'
@@ -34,6 +35,8 @@ export interface Evaluation<T> {
 
 export interface DecodeStepOptions extends StepLimits {
   decode(entries: readonly BatchEntry[]): Promise<number[]>
+  /** Which entries are best evaluated together; undefined: all. */
+  groups?: EvaluationGroups | undefined
   now(): number
 }
 
@@ -48,7 +51,7 @@ interface Waiting {
   settle(outcome: { value: unknown } | { failure: unknown }): void
 }
 
-export function createDecodeSteps({ decode, now, ...limits }: DecodeStepOptions): DecodeSteps {
+export function createDecodeSteps({ decode, groups, now, ...limits }: DecodeStepOptions): DecodeSteps {
   const waiting = new Set<Waiting>()
   /** By sequence, so that it holds from one token of an answer to the next. */
   const lastSteps = new Map<number, number>()
@@ -77,27 +80,23 @@ export function createDecodeSteps({ decode, now, ...limits }: DecodeStepOptions)
     steps += 1
     const entries = [...waiting]
     const grants = planStep(entries, cost, limits, debts)
-    // llama.cpp evaluates sequences together that come in the order of their numbers; any other is an evaluation of its own, which reads
-    // all weights again (llama-batch.cpp, split_equal).
-    const chosen = entries
-      .flatMap((entry, index) => {
-        const count = grants[index] ?? 0
-        return count === 0 ? [] : [{ entry, count, last: entry.done + count === entry.evaluation.tokens.length }]
-      })
-      .toSorted((a, b) => a.entry.evaluation.sequence - b.entry.evaluation.sequence)
+    const granted = entries.flatMap((entry, index) => {
+      const count = grants[index] ?? 0
+      if (count === 0) return []
+      const { evaluation, done } = entry
+      const { sequence, position, tokens } = evaluation
+      return [{ entry, sequence, position: position + done, tokens: tokens.subarray(done, done + count), logits: done + count === tokens.length }]
+    })
+    const chosen = inGroups(granted, groups)
     try {
-      const batch = chosen.map(({ entry: { evaluation, done }, count, last }): BatchEntry => {
-        const { sequence, position, tokens } = evaluation
-        return { sequence, position: position + done, tokens: tokens.subarray(done, done + count), logits: last }
-      })
-      const places = await decode(batch)
-      cost.learn(batch.reduce((sum, { tokens }) => sum + tokens.length, 0), now() - began)
+      const places = await decode(chosen)
+      cost.learn(chosen.reduce((sum, { tokens }) => sum + tokens.length, 0), now() - began)
       const reads: Promise<void>[] = []
-      for (const { entry, count, last } of chosen) {
-        entry.done += count
-        lastSteps.set(entry.evaluation.sequence, steps)
-        entry.evaluation.onProgress(count)
-        if (last) reads.push(finish(entry, places.shift() ?? -1))
+      for (const { entry, sequence, tokens, logits } of chosen) {
+        entry.done += tokens.length
+        lastSteps.set(sequence, steps)
+        entry.evaluation.onProgress(tokens.length)
+        if (logits) reads.push(finish(entry, places.shift() ?? -1))
       }
       await Promise.all(reads)
     } catch (failure) {

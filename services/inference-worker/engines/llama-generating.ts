@@ -7,11 +7,13 @@ import {
 import type { Logger } from '../../shared/log.ts'
 import type { DecodedToken, DecodeRequest, GeneratingEngine } from './engine.ts'
 import { EngineLoadError } from './load-error.ts'
+import { NoNumbersError } from './no-numbers-error.ts'
 import { createDecodeSteps, type DecodeSteps, type Evaluation } from './decode-steps.ts'
 import { type LlamaInternals, type NativeSampler, openInternals } from './llama-internals.ts'
 import type { LoadedModel } from './llama-load.ts'
 import { chooseContextLength, type LlamaEngineOptions, mostSlots } from './llama-options.ts'
 import { readTokenTable } from './llama-vocabulary.ts'
+import { measureGroups } from './measure-groups.ts'
 import { createLogprobReader, type LogprobReader } from './logprob-reader.ts'
 import type { Share } from './step-plan.ts'
 import { createTokenSampler } from './token-sampler.ts'
@@ -40,7 +42,10 @@ export async function createGeneratingEngine(
     batchSize: chooseBatchSize(options, llama.gpu === false),
   })
   const internals = openInternals(llama, model, context)
-  const steps = createDecodeSteps({ decode: internals.decode, batchSize: context.batchSize, targetMs: mostMsBetweenTokens, now: () => performance.now() })
+  const now = (): number => performance.now()
+  const groups = await measureGroups(internals, sequences, now)
+  log.debug({ groups: groups === undefined ? 'all' : Array.from({ length: sequences }, (_, index) => groups.of(index + 1).join('+')) }, 'which answers are evaluated together')
+  const steps = createDecodeSteps({ decode: internals.decode, groups, batchSize: context.batchSize, targetMs: mostMsBetweenTokens, now })
   const allSlots = Array.from({ length: sequences }, (_, sequence): Slot => ({ sequence, sampler: internals.createSampler(), held: 0, failed: false }))
   const decoder: Decoder = { internals, steps, logprobReader: createLogprobReader(internals), window: model.fileInsights.swaSize ?? 0 }
   const rollsBack = !model.fileInsights.isRecurrent && !model.fileInsights.isHybrid
@@ -85,7 +90,7 @@ interface Decoder {
   internals: LlamaInternals
   steps: DecodeSteps
   logprobReader: LogprobReader
-  /** Tokens of the model's sliding window; 0 for none. */
+  /** Tokens of the model's sliding window; 0 where the file tells of none. */
   window: number
 }
 
@@ -111,10 +116,13 @@ function truncate({ internals }: Decoder, slot: Slot, keep: number): void {
   slot.failed = false
 }
 
-/** Of a sliding window, tokens that have left it are gone: what is kept must have all of the window before it. */
+/**
+ * Of a sliding window, tokens that have left it are gone: what is kept must have all of the window before it. llama.cpp has windows that the file
+ * doesn't tell, too (Llama 4): of those, all from the first token on must be there.
+ */
 function keepable({ internals, window }: Decoder, { sequence, held }: Slot, count: number): number {
-  if (count >= held || window === 0) return Math.min(count, held)
-  return internals.firstPosition(sequence) <= Math.max(0, count - window) ? count : 0
+  if (count >= held) return held
+  return internals.firstPosition(sequence) <= (window === 0 ? 0 : Math.max(0, count - window)) ? count : 0
 }
 
 /** A recurrent model's memory is one state, behind all tokens. */
@@ -123,13 +131,15 @@ function keepableWhole({ held }: Slot, count: number): number {
 }
 
 async function check(decoder: Decoder, slot: Slot, contextLength: number, signal: AbortSignal): Promise<void> {
-  const { steps } = decoder
+  const { steps, logprobReader } = decoder
   const held = slot.held < contextLength ? slot.held : 0
   truncate(decoder, slot, held)
-  const evaluated = await steps.evaluate({ ...progressOf(slot), tokens: Uint32Array.of(0), share: checks, read: async () => true }, signal)
+  const read = (logits: number): Promise<number> => logprobReader.read(logits, 0, 1).then(({ logprob }) => logprob)
+  const logprob = await steps.evaluate({ ...progressOf(slot), tokens: Uint32Array.of(0), share: checks, read }, signal)
   truncate(decoder, slot, held)
   signal.throwIfAborted()
-  if (evaluated === undefined) throw new Error('the engine gave no logits')
+  if (logprob === undefined) throw new Error('the engine gave no logits')
+  if (Number.isNaN(logprob)) throw new NoNumbersError()
 }
 
 const checks: Share = { weight: 1, batch: false, served: 0, waiting: 0 }

@@ -62,7 +62,9 @@ export async function loadLlamaModel(options: LlamaEngineOptions, log: Logger): 
     loading = false
     // llama stays as it is: after a failed load its dispose() may wait for ever (node-llama-cpp 3.22), and the process ends
     // anyway.
-    throw explain(path, complaints.join('\n'), thrown)
+    const explained = explain(path, complaints.join('\n'), thrown)
+    // Where llama.cpp tells nothing in particular, what was found missing in the file is the reason.
+    throw explained.reason === 'load_failed' && unknown !== undefined ? unknown : explained
   }
   throw unknown ?? new EngineLoadError('load_failed', `llama.cpp can't load ${path}.`)
 }

@@ -7,6 +7,11 @@ import { modelsOf } from './models-column.ts'
 /** What a valid key stands for. */
 export interface Credential {
   readonly team: string
+  /**
+   * The team itself, not its name: one that was removed and another that was given its name later are two. Caches are kept apart by
+   * it. Same charset as a name's, with an @.
+   */
+  readonly teamId: string
   /** Public id of the key; safe to log. */
   readonly keyId: string
   /** Ids of the models that the team may use; empty: every served one. */
@@ -37,7 +42,7 @@ export interface Credentials {
 export function createCredentials(database: DatabaseSync, hmacKey: Uint8Array): Credentials {
   const dataVersion = database.prepare('PRAGMA data_version')
   const liveKeys = database.prepare(
-    `SELECT api_key.id, api_key.team, api_key.hmac, team.models, team.strict_parameters, team.weight, team.batch
+    `SELECT api_key.id, api_key.team, api_key.hmac, team.models, team.strict_parameters, team.weight, team.batch, team.created_at
      FROM api_key JOIN team ON team.name = api_key.team WHERE api_key.revoked_at IS NULL`,
   )
   let loadedVersion: number | undefined
@@ -79,6 +84,7 @@ function credential(row: Row): Credential {
   const allowed = new Set(models)
   return Object.freeze({
     team: textOf(row, 'team'),
+    teamId: `${textOf(row, 'team')}@${Date.parse(textOf(row, 'created_at')).toString(36)}`,
     keyId: textOf(row, 'id'),
     models,
     strictParameters: numberOf(row, 'strict_parameters') !== 0,

@@ -98,6 +98,19 @@ test('a revoked key is refused at once, and revoking it again changes nothing', 
   expect(directory.revokeKey(id)).toEqual(revoked)
 })
 
+test('a team that gets the name of a removed one is another', () => {
+  const directory = open({ now: () => new Date('2026-01-01T00:00:00.000Z') })
+  directory.addTeam('legal', [])
+  const { secret } = directory.createKey('legal')
+  const before = directory.authenticate(secret)?.teamId
+  directory.removeTeam('legal', { force: true })
+  const later = reopen(directory, { now: () => new Date('2026-01-01T00:00:00.001Z') })
+  later.addTeam('legal', [])
+  const after = later.authenticate(later.createKey('legal').secret)?.teamId
+  expect([before, after]).toEqual([expect.stringMatching(/^legal@/), expect.stringMatching(/^legal@/)])
+  expect(after).not.toBe(before)
+})
+
 test('a team with live keys is removed only by force, which revokes them for good', () => {
   const directory = open()
   directory.addTeam('x', [])

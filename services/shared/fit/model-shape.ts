@@ -53,15 +53,25 @@ export function readModelShape({ files, metadata, tensors }: ModelFile): ModelSh
   const { architecture, number, required } = parameters
   const layerCount = required('block_count')
   if (layerCount < 1 || layerCount > mostLayers) throw new GgufError('file_damaged', `${path} is damaged: it says that its model has ${layerCount} layers.`)
+  if (tensors.length === 0) throw new GgufError('file_damaged', `${path} holds no weights.`)
+  const lastLayer = Math.max(...tensors.map(({ name }) => Number(/^blk\.(\d+)\./.exec(name)?.[1] ?? -1)))
+  if (lastLayer >= layerCount) throw new GgufError('file_damaged', `${path} is damaged: it says that its model has ${layerCount} layers, and has weights of layer ${lastLayer + 1}.`)
+  const trainedContext = required('context_length')
+  // llama.cpp takes it, and then has room for no token.
+  if (trainedContext < 1) throw new GgufError('file_damaged', `${path} is damaged: it says that its model has a context of ${trainedContext} tokens.`)
   const width = required('embedding_length')
+  if (width === 0) throw new GgufError('file_damaged', `${path} is damaged: its ${architecture}.embedding_length is 0.`)
   const heads = parameters.perLayer('attention.head_count', layerCount) ?? []
   const mostHeads = Math.max(0, ...heads)
+  if (mostHeads === 0 && tensors.some(({ name }) => /\.attn_(q|qkv|q_a)\.weight$/.test(name))) {
+    throw new GgufError('file_damaged', `${path} is damaged: it has weights of an attention, and no ${architecture}.attention.head_count.`)
+  }
   const headSize = number('attention.key_length') ?? (mostHeads === 0 ? 0 : Math.floor(width / mostHeads))
   const tokens = listLength(metadata.get('tokenizer.ggml.tokens'))
   const pooling = number('pooling_type') ?? 0
   return {
     architecture,
-    trainedContext: required('context_length'),
+    trainedContext,
     vocabularySize: tokens > 0 ? tokens : (number('vocab_size') ?? 0),
     vocabularyTexts: tokens + listLength(metadata.get('tokenizer.ggml.merges')),
     width,

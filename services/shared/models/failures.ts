@@ -33,12 +33,15 @@ export interface Attempt {
 export class ModelUnavailable extends Error {
   override readonly name = 'ModelUnavailable'
   readonly attempts: readonly Attempt[]
+  /** It comes from nowhere but this machine: to try again would not help. */
+  readonly local: boolean
 
   constructor(entry: ModelEntry, attempts: readonly Attempt[], place: string | undefined) {
     super(
       [`The model ${entry.id} is not here and could not be fetched:`, ...attempts.map(line), ...byHand(entry, place)].join('\n'),
     )
     this.attempts = attempts
+    this.local = entry.from.hub === undefined && entry.from.package === undefined
   }
 }
 

@@ -187,6 +187,9 @@ export interface EmbedRequest {
   team: string;
   /** At most 64. */
   inputs: EmbedInput[];
+  /** As in GenerateRequest. */
+  weight: number;
+  batch: boolean;
 }
 
 export interface EmbedInput {
@@ -213,6 +216,9 @@ export interface RankRequest {
   team: string;
   /** At most 64. */
   inputs: RankInput[];
+  /** As in GenerateRequest. */
+  weight: number;
+  batch: boolean;
 }
 
 export interface RankInput {
@@ -1269,7 +1275,7 @@ export const Finish: MessageFns<Finish> = {
 };
 
 function createBaseEmbedRequest(): EmbedRequest {
-  return { model: "", team: "", inputs: [] };
+  return { model: "", team: "", inputs: [], weight: 0, batch: false };
 }
 
 export const EmbedRequest: MessageFns<EmbedRequest> = {
@@ -1282,6 +1288,12 @@ export const EmbedRequest: MessageFns<EmbedRequest> = {
     }
     for (const v of message.inputs) {
       EmbedInput.encode(v!, writer.uint32(26).fork()).join();
+    }
+    if (message.weight !== 0) {
+      writer.uint32(33).double(message.weight);
+    }
+    if (message.batch !== false) {
+      writer.uint32(40).bool(message.batch);
     }
     return writer;
   },
@@ -1321,6 +1333,22 @@ export const EmbedRequest: MessageFns<EmbedRequest> = {
             }
 
             message.inputs.push(EmbedInput.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 4: {
+            if (tag !== 33) {
+              break;
+            }
+
+            message.weight = reader.double();
+            continue;
+          }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.batch = reader.bool();
             continue;
           }
         }
@@ -1517,7 +1545,7 @@ export const Embedding: MessageFns<Embedding> = {
 };
 
 function createBaseRankRequest(): RankRequest {
-  return { model: "", team: "", inputs: [] };
+  return { model: "", team: "", inputs: [], weight: 0, batch: false };
 }
 
 export const RankRequest: MessageFns<RankRequest> = {
@@ -1530,6 +1558,12 @@ export const RankRequest: MessageFns<RankRequest> = {
     }
     for (const v of message.inputs) {
       RankInput.encode(v!, writer.uint32(26).fork()).join();
+    }
+    if (message.weight !== 0) {
+      writer.uint32(33).double(message.weight);
+    }
+    if (message.batch !== false) {
+      writer.uint32(40).bool(message.batch);
     }
     return writer;
   },
@@ -1569,6 +1603,22 @@ export const RankRequest: MessageFns<RankRequest> = {
             }
 
             message.inputs.push(RankInput.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 4: {
+            if (tag !== 33) {
+              break;
+            }
+
+            message.weight = reader.double();
+            continue;
+          }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.batch = reader.bool();
             continue;
           }
         }

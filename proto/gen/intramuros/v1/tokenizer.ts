@@ -192,6 +192,11 @@ export interface TokenizeRequest {
   limited: boolean;
   /** Special tokens spelt in a text become those tokens; else they are the text that they are. */
   parseSpecial: boolean;
+  /**
+   * Tokens that the model's workers take in an input, when that is known: with `limited` a text has no more, even if the tokenizer's own limit is
+   * higher.
+   */
+  contextLength?: number | undefined;
 }
 
 export interface TokenizeResponse {
@@ -208,6 +213,8 @@ export interface PreparePairsRequest {
   model: string;
   query: string;
   documents: string[];
+  /** As in TokenizeRequest: a pair has no more tokens. */
+  contextLength?: number | undefined;
 }
 
 export interface PreparePairsResponse {
@@ -1237,7 +1244,7 @@ export const PrepareResponse: MessageFns<PrepareResponse> = {
 };
 
 function createBaseTokenizeRequest(): TokenizeRequest {
-  return { model: "", texts: [], addSpecial: false, limited: false, parseSpecial: false };
+  return { model: "", texts: [], addSpecial: false, limited: false, parseSpecial: false, contextLength: undefined };
 }
 
 export const TokenizeRequest: MessageFns<TokenizeRequest> = {
@@ -1256,6 +1263,9 @@ export const TokenizeRequest: MessageFns<TokenizeRequest> = {
     }
     if (message.parseSpecial !== false) {
       writer.uint32(40).bool(message.parseSpecial);
+    }
+    if (message.contextLength !== undefined) {
+      writer.uint32(48).uint32(message.contextLength);
     }
     return writer;
   },
@@ -1311,6 +1321,14 @@ export const TokenizeRequest: MessageFns<TokenizeRequest> = {
             }
 
             message.parseSpecial = reader.bool();
+            continue;
+          }
+          case 6: {
+            if (tag !== 48) {
+              break;
+            }
+
+            message.contextLength = reader.uint32();
             continue;
           }
         }
@@ -1433,7 +1451,7 @@ export const TokenList: MessageFns<TokenList> = {
 };
 
 function createBasePreparePairsRequest(): PreparePairsRequest {
-  return { model: "", query: "", documents: [] };
+  return { model: "", query: "", documents: [], contextLength: undefined };
 }
 
 export const PreparePairsRequest: MessageFns<PreparePairsRequest> = {
@@ -1446,6 +1464,9 @@ export const PreparePairsRequest: MessageFns<PreparePairsRequest> = {
     }
     for (const v of message.documents) {
       writer.uint32(26).string(v!);
+    }
+    if (message.contextLength !== undefined) {
+      writer.uint32(32).uint32(message.contextLength);
     }
     return writer;
   },
@@ -1485,6 +1506,14 @@ export const PreparePairsRequest: MessageFns<PreparePairsRequest> = {
             }
 
             message.documents.push(reader.string());
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.contextLength = reader.uint32();
             continue;
           }
         }
