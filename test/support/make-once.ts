@@ -1,7 +1,7 @@
 import { existsSync, realpathSync } from 'node:fs'
 import { mkdir, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { lockFolder } from '../../services/audit/log/lock.ts'
+import { lockFolder } from '../../services/audit/store/folder/lock.ts'
 
 /** Longer than the slowest thing that is made: llama-server on a machine with two cores. */
 const waitMs = 60 * 60_000

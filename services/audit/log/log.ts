@@ -4,7 +4,7 @@ import { ServiceError } from '../../shared/errors.ts'
 import { describeError, type Logger } from '../../shared/log.ts'
 import { logFileName } from './files.ts'
 import { type Head, type HeadFile, openHead } from './head.ts'
-import { lockFolder } from './lock.ts'
+import { lockFolder } from '../store/folder/lock.ts'
 import { encodeLine, type Entry, hashLine, type LogRecord } from './record.ts'
 import { createFolder, LogUnusableError, type Recovered, recoverLog } from './recover.ts'
 

@@ -59,12 +59,17 @@ export interface FullTile {
 /** Another writer has changed the log: to go on would fork it. */
 export class HeadMovedError extends Error {}
 
+/** Why a store could not be written, as far as it can tell. */
+export type StoreTrouble = 'disk_full' | 'read_only' | 'io_error' | 'slow' | 'store_down' | 'unknown'
+
 /** The store could not do what was asked. Its message is for the operator and holds nothing of an entry. */
 export class StoreError extends Error {
   readonly stored: 'no' | 'unknown'
+  readonly trouble: StoreTrouble
 
-  constructor(message: string, { stored, cause }: { stored: 'no' | 'unknown'; cause?: unknown }) {
+  constructor(message: string, { stored, trouble = 'unknown', cause }: { stored: 'no' | 'unknown'; trouble?: StoreTrouble; cause?: unknown }) {
     super(message, cause === undefined ? {} : { cause })
     this.stored = stored
+    this.trouble = trouble
   }
 }

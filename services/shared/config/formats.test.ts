@@ -52,6 +52,10 @@ const examples: Record<string, { good: string[]; bad: string[] }> = {
       'unix:/',
     ],
   },
+  'postgres-url': {
+    good: ['', 'postgres://u@db/audit', 'postgresql://u@db.example:5433/audit', 'postgres://u@[::1]:5432/audit', 'postgres://u@%2Frun%2Fpostgresql/audit', 'postgres://a%40b@10.0.0.1/x%20y'],
+    bad: ['x', 'postgres://', 'postgres://db/audit', 'postgres://u@db', 'postgres://u@db/', 'postgres://u:p@db/audit', 'postgres://u@db:0/x', 'postgres://u@db:65536/x', 'postgres://u@db/x?sslmode=disable', 'postgres://u@a%2Fb/x', 'postgres://u@db/%00', 'postgres://u@db/%zz', 'http://u@db/x', 'postgres://u@a,b/x'],
+  },
   folder: { good: ['/srv/x', '~/x'], bad: ['', 'x', './x', '~x/y'] },
   size: { good: ['24GiB', '1.5 GiB', '512MB', '1000B', '8gB'], bad: ['', '24', 'GiB', '-1GiB', '1e3GiB', '24 gibibytes', '1,5GiB'] },
   file: { good: ['/run/secrets/key', '~/key'], bad: ['', 'key', './key', '~x/key'] },

@@ -1,6 +1,7 @@
 import { isIP } from 'node:net'
 import { isAbsolute } from 'node:path'
 import { parsePodAddress } from './pod-address.ts'
+import { parsePostgresUrl } from './postgres-url.ts'
 
 interface Format {
   /** What is allowed, to follow "allowed:". */
@@ -51,6 +52,11 @@ export const formats: Readonly<Record<string, Format>> = {
     allowed: 'an address of this pod: http://127.0.0.1:8000, http://[::1]:8000, http://localhost:8000, or a socket as unix:/run/server.sock',
     pattern: '^(http://(localhost|127\\.[0-9.]+|\\[::1\\]):[0-9]{1,5}/?|unix:/.+)$',
     accepts: (text) => parsePodAddress(text) !== undefined,
+  },
+  'postgres-url': {
+    allowed: 'a database as postgres://user@host:5432/database, without a password and parameters, or nothing',
+    pattern: '^(postgres(ql)?://[^:@/?#\\s]+@[^@/?#\\s]+/[^:@/?#\\s]+)?$',
+    accepts: (text) => text === '' || parsePostgresUrl(text) !== undefined,
   },
   folder: {
     allowed: 'an absolute path, or one that begins with ~/',

@@ -78,7 +78,15 @@ export function loadConfig({ env, file: namedFile, overrides = {}, service }: Lo
       memoryFolder: folder(settings.modelEncryption.memoryFolder, '', env),
     },
     tls: { ...settings.tls, folder: folder(settings.tls.folder, join(home, 'tls'), env) },
-    audit: { ...settings.audit, folder: folder(settings.audit.folder, join(home, 'audit'), env) },
+    audit: {
+      ...settings.audit,
+      folder: folder(settings.audit.folder, join(home, 'audit'), env),
+      postgres: {
+        ...settings.audit.postgres,
+        passwordFile: folder(settings.audit.postgres.passwordFile, '', env),
+        caFile: folder(settings.audit.postgres.caFile, '', env),
+      },
+    },
   })
 }
 

@@ -1,3 +1,5 @@
+import { auditPostgres } from './audit-postgres.ts'
+
 /** The sections of the four services in the configuration's schema; see schema.ts. */
 const port = { type: 'integer', minimum: 0, maximum: 65_535 } as const
 const metricsPort = {
@@ -303,5 +305,6 @@ export const audit = {
       unit: 'seconds',
       description: 'Longest wait for the end record of an answer to be on disk; after it the answer ends with an error.',
     },
+    postgres: auditPostgres,
   },
 } as const

@@ -1,0 +1,176 @@
+import { rmSync } from 'node:fs'
+import { join } from 'node:path'
+import type { DatabaseSync } from 'node:sqlite'
+import { decodeBundle, encodeBundle } from '../../tlog/bundle.ts'
+import { parseCheckpoint } from '../../tlog/checkpoint.ts'
+import { hashBytes, perfectRoot } from '../../tlog/merkle.ts'
+import { parseNote } from '../../tlog/note.ts'
+import { checkpointPath, fullWidth, highestLevel, partialTiles, tilePath, widthAt } from '../../tlog/tile-path.ts'
+import { headReader } from './database.ts'
+import { createFilePlacer, readIfThere } from './place-file.ts'
+import { createTail } from './tail.ts'
+
+const durable = { durable: true }
+/** Made anew at each start from what is durable. */
+const passing = { durable: false }
+
+/** The files of a log's folder, beside the thread that commits: reads, moves out what is full, and serves what was published. */
+export interface Archive {
+  /** Entries of bundle `index` that are committed, as a bundle; and how many the log has. */
+  bundle(index: number): { size: number; width: number; bytes: Uint8Array | undefined }
+  tile(place: { level: number; index: number; width: number }): Uint8Array | undefined
+  checkpoint(): string | undefined
+  /** Moves full bundles and tiles to files, some at a time. `moved`: entries for which that is done; `more`: call again. */
+  moveOut(): { moved: number; more: boolean }
+  /** Writes the files of the checkpoint that is published: partial tiles and bundle of its size, then itself. */
+  serve(checkpoint: string): void
+  /** The same of the one that is published, at start. */
+  serveAnew(): void
+  prune(indexes: readonly number[]): void
+}
+
+/** Bundles that one call moves. */
+const mostMoved = 32
+
+export function createArchive(folder: string, database: DatabaseSync): Archive {
+  const readHead = headReader(database)
+  const tail = createTail(database)
+  const files = createFilePlacer(folder)
+  /** By level from 1, the hashes known of the last tile: each is that of a full tile below, so that none ever changes. */
+  const known = new Map<number, { index: number; hashes: Buffer }>()
+  let moved = readHead().moved
+
+  const read = (path: string): Uint8Array | undefined => readIfThere(join(folder, path))
+
+  function fullTile(level: number, index: number): Uint8Array | undefined {
+    return tail.tile(level, index) ?? read(tilePath({ level, index, width: fullWidth }))
+  }
+
+  /** The tile as far as the log has it. */
+  function hashesOf(level: number, index: number, width: number): Buffer | undefined {
+    if (level === 0) return tail.hashes(index * fullWidth, index * fullWidth + width)
+    const before = known.get(level)
+    const hashes = [before?.index === index ? before.hashes : Buffer.alloc(0)]
+    for (let at = (hashes[0]?.length ?? 0) / hashBytes; at < width; at += 1) {
+      const below = fullTile(level - 1, index * fullWidth + at)
+      if (below === undefined) return undefined
+      hashes.push(perfectRoot(below))
+    }
+    const all = Buffer.concat(hashes)
+    known.set(level, { index, hashes: all })
+    return all
+  }
+
+  function tile({ level, index, width }: { level: number; index: number; width: number }): Uint8Array | undefined {
+    const there = widthAt(readHead().size, level, index)
+    if (width > there || width < 1 || level > highestLevel) return undefined
+    const hashes = there === fullWidth ? fullTile(level, index) : hashesOf(level, index, there)
+    return hashes?.subarray(0, width * hashBytes)
+  }
+
+  function bundle(index: number): { size: number; width: number; bytes: Uint8Array | undefined } {
+    // One snapshot: the rows of what was moved could go between two questions.
+    database.exec('BEGIN')
+    try {
+      const { size, moved: gone } = readHead()
+      const width = widthAt(size, 0, index)
+      if (index * fullWidth < Math.max(gone, moved)) return { size, width, bytes: read(tilePath({ level: 'entries', index, width: fullWidth })) }
+      return { size, width, bytes: encodeBundle(tail.entries(index * fullWidth, index * fullWidth + width)) }
+    } finally {
+      database.exec('COMMIT')
+    }
+  }
+
+  /** Once a tile is full, nobody needs the narrower ones any more. */
+  function dropPartials(level: number | 'entries', index: number): void {
+    rmSync(join(folder, `${fullPath(level, index)}.p`), { recursive: true, force: true })
+  }
+
+  function moveOut(): { moved: number; more: boolean } {
+    const { size } = readHead()
+    const from = moved
+    const to = Math.min(Math.floor(size / fullWidth) * fullWidth, from + mostMoved * fullWidth)
+    if (to <= from) return { moved, more: false }
+    const placed: { level: number | 'entries'; index: number }[] = []
+    for (let index = from / fullWidth; index < to / fullWidth; index += 1) {
+      files.place(tilePath({ level: 'entries', index, width: fullWidth }), encodeBundle(tail.entries(index * fullWidth, (index + 1) * fullWidth)), durable)
+      placed.push({ level: 'entries', index })
+    }
+    for (let level = 0; level <= highestLevel; level += 1) {
+      const span = fullWidth ** (level + 1)
+      for (let index = Math.floor(from / span); index < Math.floor(to / span); index += 1) {
+        const hashes = fullTile(level, index)
+        if (hashes === undefined) throw new Error(`${tilePath({ level, index, width: fullWidth })} is neither a file nor in the database`)
+        files.place(tilePath({ level, index, width: fullWidth }), hashes, durable)
+        placed.push({ level, index })
+      }
+    }
+    files.sync()
+    for (const { level, index } of placed) dropPartials(level, index)
+    moved = to
+    return { moved, more: to < Math.floor(size / fullWidth) * fullWidth }
+  }
+
+  function serve(note: string): void {
+    const size = Math.min(sizeOf(note), readHead().size)
+    for (const place of partialTiles(size)) {
+      const hashes = tile(place)
+      if (hashes === undefined) throw new Error(`${tilePath(place)} can not be made: a tile below it is gone`)
+      // Where the log has gone on and made it full, the full one is moved out below.
+      if (widthAt(readHead().size, place.level, place.index) < fullWidth) files.place(tilePath(place), hashes, passing)
+    }
+    const index = Math.floor(size / fullWidth)
+    const width = size % fullWidth
+    const last = width === 0 ? undefined : bundle(index)
+    if (last?.bytes !== undefined && last.width < fullWidth) {
+      files.place(tilePath({ level: 'entries', index, width }), encodeBundle(decodeBundle(last.bytes, last.width).slice(0, width)), passing)
+    }
+    while (moveOut().more);
+    files.place(checkpointPath, note, passing)
+  }
+
+  function prune(indexes: readonly number[]): void {
+    const byBundle = Map.groupBy(indexes.filter((index) => index < moved), (index) => Math.floor(index / fullWidth))
+    for (const [index, gone] of byBundle) {
+      const path = tilePath({ level: 'entries', index, width: fullWidth })
+      const bytes = read(path)
+      if (bytes === undefined) throw new Error(`${path} is gone`)
+      const entries = decodeBundle(bytes)
+      const places = gone.map((entry) => entry - index * fullWidth).filter((place) => entries[place] !== undefined)
+      if (places.length === 0) continue
+      for (const place of places) entries[place] = undefined
+      files.place(path, encodeBundle(entries), durable)
+    }
+    files.sync()
+    // Rows of what was moved may still be there.
+    tail.prune(indexes)
+    dropPartials('entries', Math.floor(readHead().size / fullWidth))
+    const { checkpoint } = readHead()
+    if (checkpoint !== undefined) serve(checkpoint)
+    database.exec('PRAGMA wal_checkpoint(TRUNCATE)')
+  }
+
+  /** Those that a power failure left are of any length; those that are wanted are made again. */
+  function serveAnew(): void {
+    const { size, checkpoint } = readHead()
+    for (const { level, index } of partialTiles(size)) dropPartials(level, index)
+    dropPartials('entries', Math.floor(size / fullWidth))
+    if (checkpoint !== undefined) serve(checkpoint)
+  }
+
+  return { bundle, tile, checkpoint: () => readHead().checkpoint, moveOut, serve, prune, serveAnew }
+}
+
+/** Where a full tile or bundle is. */
+function fullPath(level: number | 'entries', index: number): string {
+  return level === 'entries' ? tilePath({ level, index, width: fullWidth }) : tilePath({ level, index, width: fullWidth })
+}
+
+/** Entries that a checkpoint is of. */
+function sizeOf(note: string): number {
+  try {
+    return parseCheckpoint(parseNote(note).text).size
+  } catch {
+    return 0 // no signed checkpoint: nothing is served with it
+  }
+}

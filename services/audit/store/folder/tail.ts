@@ -1,0 +1,79 @@
+import type { DatabaseSync } from 'node:sqlite'
+import { decodeBundle, encodeBundle } from '../../tlog/bundle.ts'
+import { leafHash } from '../../tlog/merkle.ts'
+import { tileId } from './database.ts'
+
+/** The end of the log that is still in the database, as far as its rows reach. */
+export interface Tail {
+  /** Entries from one index up to, not with, another, all of which have rows. Undefined for each that was pruned. */
+  entries(from: number, to: number): (Uint8Array | undefined)[]
+  /** Their leaf hashes, also those of pruned ones. */
+  hashes(from: number, to: number): Buffer
+  tile(level: number, index: number): Uint8Array | undefined
+  /** Drops entries that have rows, and keeps their hashes. */
+  prune(indexes: readonly number[]): void
+}
+
+export function createTail(database: DatabaseSync): Tail {
+  // The last group that begins at or before `from` may hold it.
+  const select = database.prepare('SELECT first, count, bundle FROM tail WHERE first >= (SELECT coalesce(max(first), 0) FROM tail WHERE first <= ?1) AND first < ?2 ORDER BY first')
+  const selectTile = database.prepare('SELECT hashes FROM tile WHERE id = ?')
+  const selectPruned = database.prepare('SELECT hash FROM pruned WHERE entry = ?')
+
+  function groups(from: number, to: number): { first: number; entries: (Uint8Array | undefined)[] }[] {
+    return select.all(from, to).map(({ first, count, bundle }) => {
+      if (typeof first !== 'number' || typeof count !== 'number' || !(bundle instanceof Uint8Array)) throw new Error('a group of the tail is malformed')
+      return { first, entries: decodeBundle(bundle, count) }
+    })
+  }
+
+  function entries(from: number, to: number): (Uint8Array | undefined)[] {
+    const found: (Uint8Array | undefined)[] = []
+    for (const group of groups(from, to)) {
+      if (group.first > from + found.length) break
+      for (const entry of group.entries.slice(Math.max(0, from - group.first), to - group.first)) found.push(entry)
+    }
+    if (found.length !== to - from) throw new Error(`entry ${from + found.length} is neither in a file nor in the tail`)
+    return found
+  }
+
+  return {
+    entries,
+    hashes(from, to) {
+      return Buffer.concat(
+        entries(from, to).map((entry, at) => {
+          if (entry !== undefined) return leafHash(entry)
+          const hash = selectPruned.get(from + at)?.['hash']
+          if (!(hash instanceof Uint8Array)) throw new Error(`the hash of entry ${from + at}, which was pruned, is gone`)
+          return hash
+        }),
+      )
+    },
+    tile(level, index) {
+      const hashes = selectTile.get(tileId(level, index))?.['hashes']
+      return hashes instanceof Uint8Array ? hashes : undefined
+    },
+    prune(indexes) {
+      if (indexes.length === 0) return
+      const gone = new Set(indexes)
+      const [least, most] = indexes.reduce(([low, high], index) => [Math.min(low, index), Math.max(high, index)], [Infinity, 0])
+      const keepHash = database.prepare('INSERT OR IGNORE INTO pruned VALUES (?, ?)')
+      const replace = database.prepare('UPDATE tail SET bundle = ? WHERE first = ?')
+      database.exec('BEGIN IMMEDIATE')
+      try {
+        for (const { first, entries: group } of groups(least, most + 1)) {
+          const kept = group.map((entry, at) => {
+            if (entry === undefined || !gone.has(first + at)) return entry
+            keepHash.run(first + at, leafHash(entry))
+            return undefined
+          })
+          if (kept.some((entry, at) => entry !== group[at])) replace.run(encodeBundle(kept), first)
+        }
+        database.exec('COMMIT')
+      } catch (thrown) {
+        if (database.isTransaction) database.exec('ROLLBACK')
+        throw thrown
+      }
+    },
+  }
+}
