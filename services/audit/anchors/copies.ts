@@ -7,8 +7,7 @@ export interface CopyMetrics {
   /** The place had the newest checkpoint; `atMs` is our clock. */
   current(anchor: string, at: { size: number; atMs: number }): void
   failed(anchor: string): void
-  /** Until a checkpoint is taken again. */
-  alarm(anchor: string, on: boolean): void
+  alarm(anchor: string): void
 }
 
 export interface CopiesOptions {
@@ -46,7 +45,6 @@ export function startCopies({ anchors, newest, log, metrics, clock, pause }: Cop
         if (checkpoint !== undefined) {
           copied = checkpoint.size
           metrics.current(anchor.name, { size: copied, atMs: clock() })
-          metrics.alarm(anchor.name, false)
           trouble.succeeded()
         }
       } catch (thrown) {
@@ -54,7 +52,7 @@ export function startCopies({ anchors, newest, log, metrics, clock, pause }: Cop
         failures += 1
         const alarm = thrown instanceof AnchorConflictError
         metrics.failed(anchor.name)
-        if (alarm) metrics.alarm(anchor.name, true)
+        if (alarm) metrics.alarm(anchor.name)
         trouble.failed(thrown instanceof AnchorError ? thrown.message : JSON.stringify(describeError(thrown)), { alarm })
       }
       await pause(failures === 0 ? intervalMs : retryMs(failures), over.signal)

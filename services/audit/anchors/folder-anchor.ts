@@ -4,26 +4,29 @@ import { join } from 'node:path'
 import { parseCheckpoint } from '../tlog/checkpoint.ts'
 import { MalformedError } from '../tlog/malformed.ts'
 import { parseNote } from '../tlog/note.ts'
+import type { ReadTile } from '../tlog/proofs.ts'
 import { type Anchor, AnchorConflictError, AnchorError } from './anchor.ts'
+import { compareTrees } from './contains-tree.ts'
 import { checkpointFileName, compareWithFound, isCheckpointFile } from './checkpoint-file.ts'
 
 export interface FolderAnchorOptions {
   name: string
   /** Must be there: an empty folder made in the place of a mount that is away would look like a copy and be none. */
   folder: string
+  readTile: ReadTile
 }
 
 /**
  * One file for each checkpoint, made exclusively, synced, then read-only. Nothing that stands there is ever written over. What keeps others
  * from that is the file system's: a volume of another machine, write-once storage, `chattr +a`.
  */
-export function createFolderAnchor({ name, folder }: FolderAnchorOptions): Anchor {
+export function createFolderAnchor({ name, folder, readTile }: FolderAnchorOptions): Anchor {
   return {
     name,
     kind: 'folder',
     async put({ size, note }) {
       try {
-        await refuseLarger(folder, size)
+        await checkNewest(folder, note, readTile)
         const path = join(folder, checkpointFileName(size))
         const made = await create(path, note)
         if (!made) await settle(path, note, size)
@@ -37,18 +40,23 @@ export function createFolderAnchor({ name, folder }: FolderAnchorOptions): Ancho
   }
 }
 
-/** The newest there must not be of more records than the log has: then the log was set back. */
-async function refuseLarger(folder: string, size: number): Promise<void> {
+/** The newest there must be one that the log goes on from: else it was set back, or written anew. */
+async function checkNewest(folder: string, note: string, readTile: ReadTile): Promise<void> {
+  const head = parseCheckpoint(parseNote(note).text)
   const last = (await readdir(folder)).filter(isCheckpointFile).toSorted().at(-1)
-  if (last === undefined || last <= checkpointFileName(size)) return
-  let signed: number
+  // Of the same size: see settle.
+  if (last === undefined || last === checkpointFileName(head.size)) return
   try {
-    signed = parseCheckpoint(parseNote(await readFile(join(folder, last), 'utf8')).text).size
+    const saved = parseCheckpoint(parseNote(await readFile(join(folder, last), 'utf8')).text)
+    const verdict = saved.origin === head.origin ? await compareTrees({ head, readTile }, saved) : 'other'
+    if (verdict === 'behind') throw new AnchorConflictError(`The folder has a checkpoint of ${saved.size} records, and the log's newest is of ${head.size}: the log was set back.`)
+    if (verdict === 'other') throw new AnchorConflictError(`The log does not go on from the checkpoint of ${saved.size} records in the folder: it was replaced, or this is the folder of another one.`)
   } catch (thrown) {
-    if (thrown instanceof MalformedError) throw new AnchorConflictError(`${last} in the folder is no checkpoint: somebody wrote it, or it is damaged.`)
-    throw thrown
+    if (!(thrown instanceof MalformedError)) throw thrown
+    // What a power failure cut off is passed over for good: it says nothing against the log.
+    if (last < checkpointFileName(head.size)) return
+    throw new AnchorConflictError(`${last} in the folder is no checkpoint: somebody wrote it, or it is damaged.`)
   }
-  throw new AnchorConflictError(`The folder has a checkpoint of ${signed} records, and the log's newest is of ${size}: the log was set back, or this is the folder of another one.`)
 }
 
 /** False when there is a file. */

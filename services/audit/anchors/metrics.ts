@@ -16,13 +16,13 @@ export function createAnchorMetrics({ registry, witnesses, anchors, clock }: Anc
     age: 'Seconds since a witness has last cosigned what was then the newest checkpoint.',
     size: 'Records of the log that a witness has cosigned last.',
     failures: 'Tries to get a cosignature that failed.',
-    alarm: '1: a witness says that the log is not the one that it knows.',
+    alarm: 'Times that a witness said that the log is not the one that it knows.',
   })
   const anchor = createSet('anchor', anchors, {
     age: 'Seconds since a write-once place is last known to have had what was then the newest checkpoint.',
     size: 'Records of the log in the newest checkpoint that a write-once place has.',
     failures: 'Tries to copy a checkpoint that failed.',
-    alarm: '1: a write-once place has a checkpoint that is not of this log.',
+    alarm: 'Times that a write-once place was found to have a checkpoint that is not of this log.',
   })
   return {
     witness: { cosigned: witness.current, failed: witness.failed, alarm: witness.alarm },
@@ -34,7 +34,7 @@ export function createAnchorMetrics({ registry, witnesses, anchors, clock }: Anc
     const since = new Map(names.map((name) => [name, clock()]))
     const size = new Gauge({ name: `intramuros_audit_${what}_size`, help: help.size, ...labels })
     const failures = new Counter({ name: `intramuros_audit_${what}_failures_total`, help: help.failures, ...labels })
-    const alarm = new Gauge({ name: `intramuros_audit_${what}_alarm`, help: help.alarm, ...labels })
+    const alarms = new Counter({ name: `intramuros_audit_${what}_alarms_total`, help: help.alarm, ...labels })
     const age = new Gauge({
       name: `intramuros_audit_${what}_age_seconds`,
       help: help.age,
@@ -44,7 +44,7 @@ export function createAnchorMetrics({ registry, witnesses, anchors, clock }: Anc
     for (const name of names) {
       size.set({ [what]: name }, 0)
       failures.inc({ [what]: name }, 0)
-      alarm.set({ [what]: name }, 0)
+      alarms.inc({ [what]: name }, 0)
     }
     return {
       current(name, at) {
@@ -52,7 +52,7 @@ export function createAnchorMetrics({ registry, witnesses, anchors, clock }: Anc
         size.set({ [what]: name }, at.size)
       },
       failed: (name) => failures.inc({ [what]: name }),
-      alarm: (name, on) => alarm.set({ [what]: name }, on ? 1 : 0),
+      alarm: (name) => alarms.inc({ [what]: name }),
     }
   }
 }

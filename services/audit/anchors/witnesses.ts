@@ -11,8 +11,7 @@ export interface WitnessMetrics {
   /** It has cosigned our newest checkpoint; `atMs` is our clock. */
   cosigned(witness: string, at: { size: number; atMs: number }): void
   failed(witness: string): void
-  /** Until it is cosigned again. */
-  alarm(witness: string, on: boolean): void
+  alarm(witness: string): void
 }
 
 export interface WitnessRoundsOptions {
@@ -60,14 +59,13 @@ export function startWitnessRounds({ witnesses, intervalMs, newest, cosigned, on
           const signatures = await witness.cosign(checkpoint.note, over.signal)
           await add(checkpoint.note, signatures)
           metrics.cosigned(witness.name, { size: checkpoint.size, atMs: clock() })
-          metrics.alarm(witness.name, false)
           trouble.succeeded()
         }
       } catch (thrown) {
         if (over.signal.aborted) return
         const alarm = thrown instanceof WitnessAlarmError
         metrics.failed(witness.name)
-        if (alarm) metrics.alarm(witness.name, true)
+        if (alarm) metrics.alarm(witness.name)
         const isTold = alarm || thrown instanceof AnchorError
         trouble.failed(isTold ? thrown.message : JSON.stringify(describeError(thrown)), { alarm })
       }

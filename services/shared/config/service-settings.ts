@@ -1,3 +1,4 @@
+import { auditAnchors, auditWitnesses, auditWitnessSeconds } from './audit-anchors.ts'
 import { auditPostgres } from './audit-postgres.ts'
 
 /** The sections of the four services in the configuration's schema; see schema.ts. */
@@ -306,5 +307,8 @@ export const audit = {
       description: 'Longest wait for the end record of an answer to be on disk; after it the answer ends with an error.',
     },
     postgres: auditPostgres,
+    witnesses: auditWitnesses,
+    witnessSeconds: auditWitnessSeconds,
+    anchors: auditAnchors,
   },
 } as const
