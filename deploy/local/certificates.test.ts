@@ -12,7 +12,7 @@ import { issueLeaf } from './issue-certificate.ts'
 const day = 86_400_000
 const year = 365 * day
 const start = new Date('2026-03-01T12:00:00Z')
-const leaves = ['gateway', 'tokenizer', 'inference-worker', 'audit', 'https']
+const leaves = ['gateway', 'tokenizer', 'inference-worker', 'audit', 'cli', 'https']
 const leafFiles = leaves.map((name) => `${name}.pem`)
 
 let folder: string

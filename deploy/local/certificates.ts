@@ -39,7 +39,7 @@ const shortestWaitMs = 1000
 const retryMs = 60_000
 
 /**
- * Makes or renews the CA and one certificate for each service and for the public address, as needed: ca.key, ca.crt (what to
+ * Makes or renews the CA and one certificate for each service, for the command line and for the public address, as needed: ca.key, ca.crt (what to
  * trust), and for each of them a `<name>.pem` with the private key and then its certificate, replaced in one step, so that the
  * two always match. After a crash at any point, running it again does the rest. Throws a StartError when the CA's files are
  * damaged: clients trust the old CA, so a new one has to be asked for.
@@ -49,6 +49,8 @@ export async function ensureCertificates(options: CertificateOptions): Promise<C
   const now = options.now()
   const wanted: Leaf[] = [
     ...services.map((name) => ({ name, sans: [sanOf(name)], usages: [clientAuth, serverAuth] })),
+    // The command line's: it calls the ledger, and nobody can be answered with it.
+    { name: 'cli', sans: [sanOf('cli')], usages: [clientAuth] },
     // Not for clients: whoever has this one can't call a service with it.
     { name: 'https', sans: canonicalNames(['localhost', '127.0.0.1', '::1', ...options.httpsNames]), usages: [serverAuth] },
   ]

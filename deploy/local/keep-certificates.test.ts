@@ -7,7 +7,7 @@ import { StartError } from './start-error.ts'
 
 const day = 86_400_000
 const start = new Date('2026-03-01T12:00:00Z')
-const leaves = ['gateway.pem', 'tokenizer.pem', 'inference-worker.pem', 'audit.pem', 'https.pem']
+const leaves = ['gateway.pem', 'tokenizer.pem', 'inference-worker.pem', 'audit.pem', 'cli.pem', 'https.pem']
 
 let clock: Date
 let options: CertificateOptions

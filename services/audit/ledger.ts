@@ -1,11 +1,14 @@
 import { ServiceError } from '../shared/errors.ts'
 import { describeError, type Logger } from '../shared/log.ts'
-import type { AuditLog } from './log/log.ts'
-import type { BeginFields, EndFields } from './log/record.ts'
-import type { OpenRequest, Requests } from './requests.ts'
+import { createOnce } from './once.ts'
+import type { Entry, EntryOf } from './records/record.ts'
+import type { FoundRequest, OpenRequest, Requests } from './requests.ts'
+import type { BeginFields, EndFields } from './validate.ts'
+import type { EventEntry } from './validate-event.ts'
 
 export interface LedgerOptions {
-  log: AuditLog
+  /** Resolves with the place of the first entry once all of them are durable; they stay together. Throws UNAVAILABLE audit_unavailable. */
+  log: { append(entries: readonly Entry[]): Promise<number> }
   /** With the records of the log replayed. */
   requests: Requests
   /** How long a gateway that went away may take to come back before its open requests are closed, in milliseconds. */
@@ -23,6 +26,15 @@ export interface Ledger {
   begin(fields: BeginFields): Promise<number>
   /** As begin; repeated, it gives the same place again (requests.ts tells for how long). Throws NOT_FOUND no_such_record. */
   end(fields: EndFields): Promise<number>
+  /**
+   * Records something else. Repeated with the same id, it is recorded once as long as this process remembers; a change of the directory
+   * once for ever, and undefined stands for one that was recorded before. Throws UNAVAILABLE audit_unavailable.
+   */
+  record(id: string, entry: EventEntry | EntryOf<'configuration.changed'>): Promise<number | undefined>
+  /** Id of the last change of the directory that is recorded; 0: none is. */
+  readonly directoryChange: number
+  /** Where the records of a request are, as far as this process remembers it. */
+  find(requestId: string): FoundRequest | undefined
   /**
    * A gateway is here, and works on the requests in `open`; what else is open in its name is closed as interrupted first.
    * Takes the place of an attachment of the same instance.
@@ -43,18 +55,22 @@ interface Instance {
   attachment: AbortController | undefined
   /** Ends the wait for an instance that is away. */
   stopWaiting: (() => void) | undefined
+  /** It has attached to this process, and has not said since that it stops: when it goes away for good, that is worth a record. */
+  expected: boolean
 }
 
 export function createLedger({ log, requests, orphanMs, schedule, logger, onOpen }: LedgerOptions): Ledger {
   const { open } = requests
   const instances = new Map<string, Instance>()
+  const once = createOnce()
+  let changes: Promise<unknown> = Promise.resolve()
   let draining = false
 
   /** The instance, which must attach in time when it is not attached. */
   function expect(name: string): Instance {
     let instance = instances.get(name)
     if (instance === undefined) {
-      instance = { attachment: undefined, stopWaiting: undefined }
+      instance = { attachment: undefined, stopWaiting: undefined, expected: false }
       instances.set(name, instance)
     }
     if (instance.attachment === undefined && instance.stopWaiting === undefined && !draining) {
@@ -69,6 +85,10 @@ export function createLedger({ log, requests, orphanMs, schedule, logger, onOpen
     instance.stopWaiting = undefined
     try {
       await interrupt(name, new Set())
+      if (instance.expected && instance.attachment === undefined) {
+        await log.append([{ type: 'service.changed', service: 'gateway', instance: name, event: 'left', version: '', model: '', modelDigest: '' }])
+        instance.expected = false
+      }
     } catch (thrown) {
       logger.warn({ instance: name, err: describeError(thrown) }, 'requests of a gateway that is gone could not be closed yet')
       if (instance.attachment === undefined) expect(name)
@@ -79,12 +99,13 @@ export function createLedger({ log, requests, orphanMs, schedule, logger, onOpen
   }
 
   async function begin(fields: BeginFields): Promise<number> {
-    const { requestId, instance } = fields
-    if (open.has(requestId) || requests.endOf(requestId) !== undefined) {
+    const { requestId, instance, team } = fields
+    if (open.has(requestId) || requests.find(requestId) !== undefined) {
       throw new ServiceError('ALREADY_EXISTS', 'record_exists', 'This request has a record already.')
     }
-    const beginning = log.append([{ type: 'begin', ...fields }])
-    const request: OpenRequest = { instance, beginning }
+    const request: OpenRequest = { instance, team, begin: undefined }
+    const beginning = log.append([{ type: 'request.begin', ...fields }]).then((index) => (request.begin = index))
+    request.beginning = beginning
     open.set(requestId, request)
     onOpen(open.size)
     expect(instance)
@@ -102,7 +123,7 @@ export function createLedger({ log, requests, orphanMs, schedule, logger, onOpen
   function end(fields: EndFields): Promise<number> {
     const request = open.get(fields.requestId)
     if (request !== undefined) return (request.ending ??= endOpen(fields, request))
-    const index = requests.endOf(fields.requestId)
+    const index = requests.find(fields.requestId)?.end
     return index === undefined ? Promise.reject(noSuchRecord()) : Promise.resolve(index)
   }
 
@@ -111,7 +132,7 @@ export function createLedger({ log, requests, orphanMs, schedule, logger, onOpen
       await request.beginning?.catch(() => {
         throw noSuchRecord()
       })
-      const index = await log.append([{ type: 'end', ...fields }])
+      const index = await log.append([{ type: 'request.end', team: request.team, ...fields }])
       requests.ended(fields.requestId, index)
       onOpen(open.size)
       return index
@@ -131,7 +152,7 @@ export function createLedger({ log, requests, orphanMs, schedule, logger, onOpen
       await Promise.allSettled(pending)
     }
     const ids = [...left.keys()]
-    const appended = log.append(ids.map((requestId) => ({ type: 'end', requestId, outcome: 'interrupted' })))
+    const appended = log.append([...left].map(([requestId, { team }]) => ({ type: 'request.end', requestId, team, ...unseen })))
     let place = 0
     // An end that comes from now on gets the interrupted one's receipt.
     for (const request of left.values()) {
@@ -150,6 +171,33 @@ export function createLedger({ log, requests, orphanMs, schedule, logger, onOpen
     logger.info({ instance, requests: ids.length }, 'closed the records of interrupted requests')
   }
 
+  function record(id: string, entry: EventEntry | EntryOf<'configuration.changed'>): Promise<number | undefined> {
+    return entry.type === 'directory.changed' ? recordChange(entry) : once(id, () => recordEvent(entry))
+  }
+
+  async function recordEvent(entry: Entry): Promise<number> {
+    const index = await log.append([entry])
+    if (entry.type === 'service.changed' && entry.service === 'gateway' && entry.event === 'stopping') {
+      const instance = instances.get(entry.instance)
+      if (instance !== undefined) instance.expected = false
+    }
+    return index
+  }
+
+  /** One after the other, so that the log has them in their order whoever tells of them. */
+  function recordChange(entry: Extract<EventEntry, { type: 'directory.changed' }>): Promise<number | undefined> {
+    const recorded = changes
+      .catch(() => undefined)
+      .then(async () => {
+        if (entry.id <= requests.directoryChange) return undefined
+        const index = await log.append([entry])
+        requests.directoryChange = entry.id
+        return index
+      })
+    changes = recorded
+    return recorded
+  }
+
   async function attach(name: string, stillOpen: readonly string[]): Promise<Attachment> {
     if (draining) throw leaving()
     const instance = expect(name)
@@ -161,6 +209,7 @@ export function createLedger({ log, requests, orphanMs, schedule, logger, onOpen
     }
     const attachment = new AbortController()
     instance.attachment = attachment
+    instance.expected = true
     const detach = (): void => {
       if (instance.attachment !== attachment) return
       instance.attachment = undefined
@@ -186,8 +235,23 @@ export function createLedger({ log, requests, orphanMs, schedule, logger, onOpen
 
   for (const { instance } of open.values()) expect(instance)
   onOpen(open.size)
-  return { begin, end, attach, drain }
+  return {
+    begin,
+    end,
+    record,
+    get directoryChange() {
+      return requests.directoryChange
+    },
+    find: requests.find,
+    attach,
+    drain,
+  }
 }
+
+/** How a request ended whose end nobody saw. */
+const unseen = {
+  outcome: 'interrupted', finishReason: '', error: '', inputTokens: 0, cachedTokens: 0, outputTokens: 0, responseBytes: 0, firstTokenUs: 0, durationUs: 0, workerUs: 0, worker: '', workerVersion: '', redactions: [],
+} satisfies Omit<EndFields, 'requestId'>
 
 function noSuchRecord(): ServiceError {
   return new ServiceError('NOT_FOUND', 'no_such_record', 'This request has no record that could be ended.')

@@ -1,13 +1,19 @@
+import { hostname } from 'node:os'
+import { join } from 'node:path'
 import { AuditService } from '../../proto/gen/intramuros/v1/audit.ts'
 import { type RunningService, runService, type ServiceContext } from '../shared/lifecycle.ts'
-import { exitStatus, FatalStartError } from '../shared/supervision.ts'
+import { exitStatus, FatalStartError, packageVersion } from '../shared/supervision.ts'
 import { serveRpc } from '../shared/rpc/serve.ts'
+import { AnchorSettingsError, type Outside, startOutside } from './anchors/start.ts'
 import { createLedger } from './ledger.ts'
-import { type AuditLog, openLog } from './log/log.ts'
-import { LogUnusableError } from './log/recover.ts'
 import { createMetrics } from './metrics.ts'
+import { hasFormerLog, LogUnusableError, openLog, type OpenLog } from './open-log.ts'
+import { createReceipts } from './receipts.ts'
 import { createRequests } from './requests.ts'
 import { createAuditService } from './service.ts'
+import { openSettingsMemory } from './settings-memory.ts'
+import { openFolderStore } from './store/folder/folder-store.ts'
+import { describeError } from '../shared/log.ts'
 
 /** How long a predecessor that is ending may take to let go of the log. */
 const lockWaitMs = 10_000
@@ -15,11 +21,13 @@ const lockWaitMs = 10_000
 await runService('audit', start)
 
 async function start({ config, log: logger, registry, identity, serverCalls }: ServiceContext): Promise<RunningService> {
-  const { folder, listen, orphanSeconds } = config.audit
+  const { folder, keyFolder, origin, listen, orphanSeconds, appendTimeoutSeconds, checkpointSeconds, clockToleranceSeconds } = config.audit
   const metrics = createMetrics(registry)
   const requests = createRequests()
   const log = await open()
-  logger.info({ records: log.recovered.log.count, adopted: log.recovered.adopted }, 'ledger opened')
+  logger.info({ records: log.size, origin: log.signer.origin }, 'ledger opened')
+  if (await hasFormerLog(folder)) logger.info({}, 'an audit.log of a former version lies beside the log: it is left as it is, and no longer written')
+  const settings = await openSettingsMemory(join(folder, 'settings.json'))
   const ledger = createLedger({
     log,
     requests,
@@ -31,9 +39,16 @@ async function start({ config, log: logger, registry, identity, serverCalls }: S
     logger,
     onOpen: (count) => metrics.openRequests.set(count),
   })
+  const outside = await watchedFromOutside(log)
+  const receipts = createReceipts({
+    findRequest: (requestId) => Promise.resolve(ledger.find(requestId)),
+    store: log.store,
+    // One that witnesses have cosigned tells more than a newer one that none has.
+    checkpointOf: async (size) => outside.cosignedOf(size) ?? (await log.checkpointOf(size)),
+  })
   const server = await serveRpc({
     service: AuditService,
-    handlers: { ...createAuditService({ ledger, log: logger }) },
+    handlers: { ...createAuditService({ ledger, receipts, settings, log: logger }) },
     identity,
     listen,
     callers: ['gateway'],
@@ -47,19 +62,48 @@ async function start({ config, log: logger, registry, identity, serverCalls }: S
       ledger.drain()
       await server.close(limitMs)
     },
-    close: () => log.close(),
+    async close() {
+      await outside.close()
+      await log.close()
+    },
   }
 
-  async function open(): Promise<AuditLog> {
+  async function watchedFromOutside({ store, signer, publishCosigned }: OpenLog): Promise<Outside> {
+    try {
+      return await startOutside({ settings: config.audit, store, vkey: signer.vkey, publishCosigned, registry, log: logger })
+    } catch (thrown) {
+      if (thrown instanceof AnchorSettingsError) throw new FatalStartError(thrown.message, exitStatus.configuration)
+      throw thrown
+    }
+  }
+
+  async function open(): Promise<OpenLog> {
+    const appendTimeoutMs = appendTimeoutSeconds * 1000
+    let troubled = false
     try {
       return await openLog({
-        folder,
-        lockWaitMs,
+        openStore: () =>
+          openFolderStore({
+            folder,
+            lockWaitMs,
+            timeoutMs: appendTimeoutMs,
+            onTrouble(error) {
+              if (!troubled) logger.warn({ err: describeError(error) }, 'files of the audit log could not be written; its records are safe, and they are tried again')
+              troubled = true
+            },
+          }),
+        keyFolder,
+        origin,
+        appendTimeoutMs,
+        checkpointMs: checkpointSeconds * 1000,
+        clockToleranceMs: clockToleranceSeconds * 1000,
+        instance: hostname().replaceAll(/[^A-Za-z0-9._-]/g, '-').slice(0, 128) || 'audit',
+        version: packageVersion(),
         clock: Date.now,
         log: logger,
         metrics,
         onRecord: requests.replay,
-        // What is on the disk is not known any more. The next process reads it and knows. Thrown as a crash, so that the log is flushed.
+        // What is stored is not known any more, or somebody else writes. The next process reads it and knows. Thrown as a crash, so that the log is flushed.
         onFailed: () =>
           setImmediate(() => {
             throw new Error('the audit log can not go on in this process')

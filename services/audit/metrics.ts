@@ -1,5 +1,5 @@
 import { Counter, Gauge, Histogram, type Registry } from 'prom-client'
-import type { LogMetrics } from './log/log.ts'
+import type { LogMetrics } from './sequencer.ts'
 
 export interface AuditMetrics extends LogMetrics {
   openRequests: Gauge
@@ -9,42 +9,43 @@ export function createMetrics(registry: Registry): AuditMetrics {
   const registers = [registry]
   const records = new Counter({
     name: 'intramuros_audit_records_total',
-    help: 'Records made durable, by type: begin, end, or interrupted for the end of a request that died.',
+    help: 'Records made durable, by type; request.interrupted for the end of a request that died.',
     labelNames: ['type'],
     registers,
   })
+  const refused = new Counter({ name: 'intramuros_audit_refused_total', help: 'Appends that were refused because the log could not be written in time.', registers })
   const groupRecords = new Histogram({
     name: 'intramuros_audit_group_records',
-    help: 'Records that one write and sync made durable.',
+    help: 'Records that one commit made durable.',
     buckets: [1, 2, 4, 8, 16, 32, 64, 128, 256, 1024],
     registers,
   })
   const append = new Histogram({
     name: 'intramuros_audit_append_seconds',
-    help: 'Time to write and sync one group of records.',
+    help: 'Time to commit one group of records.',
     buckets: [0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.025, 0.1, 0.5, 2],
     registers,
   })
-  const logBytes = new Gauge({ name: 'intramuros_audit_log_bytes', help: 'Size of the log.', registers })
+  const logRecords = new Gauge({ name: 'intramuros_audit_log_records', help: 'Records in the log, those included that were pruned.', registers })
+  const bytes = new Counter({ name: 'intramuros_audit_bytes_total', help: 'Bytes of records made durable.', registers })
   return {
     openRequests: new Gauge({
       name: 'intramuros_audit_open_requests',
       help: 'Requests whose end is not recorded yet.',
       registers,
     }),
-    group({ entries, seconds, logBytes: bytes }) {
-      let begun = 0
-      let interrupted = 0
+    group({ entries, seconds, size, bytes: written }) {
+      const counts = new Map<string, number>()
       for (const entry of entries) {
-        if (entry.type === 'begin') begun += 1
-        else if (entry.outcome === 'interrupted') interrupted += 1
+        const type = entry.type === 'request.end' && entry.outcome === 'interrupted' ? 'request.interrupted' : entry.type
+        counts.set(type, (counts.get(type) ?? 0) + 1)
       }
-      if (begun > 0) records.inc({ type: 'begin' }, begun)
-      if (interrupted > 0) records.inc({ type: 'interrupted' }, interrupted)
-      if (entries.length > begun + interrupted) records.inc({ type: 'end' }, entries.length - begun - interrupted)
+      for (const [type, count] of counts) records.inc({ type }, count)
       groupRecords.observe(entries.length)
       append.observe(seconds)
-      logBytes.set(bytes)
+      logRecords.set(size)
+      bytes.inc(written)
     },
+    refused: () => refused.inc(),
   }
 }

@@ -1,22 +1,36 @@
-import type { LogRecord } from './log/record.ts'
+import type { LogRecord } from './records/record.ts'
 
 /** A request that has begun and not ended. */
 export interface OpenRequest {
   instance: string
+  team: string
+  /** Place of its begin record; undefined while that is being made durable. */
+  begin: number | undefined
   /** Set while its begin record is being made durable. */
   beginning?: Promise<number>
   /** Set while its end record is. */
   ending?: Promise<number>
 }
 
-/** What the ledger keeps in memory: the open requests, and the end records of the last ones that ended. */
+/** Where a request's records are in the log. */
+export interface FoundRequest {
+  team: string
+  begin: number
+  /** Undefined while it runs. */
+  end?: number
+}
+
+/** What the ledger keeps in memory: the open requests, the last ones that ended, and the last change of the directory. */
 export interface Requests {
   readonly open: Map<string, OpenRequest>
-  /** Place of the end record; undefined when the request never ended, or so many ends ago that it is forgotten. */
-  endOf(requestId: string): number | undefined
-  ended(requestId: string, index: number): void
+  /** Id of the last change of the directory that the log holds; 0: it holds none. */
+  directoryChange: number
+  /** Undefined when the request never began, or ended so many ends ago that it is forgotten. */
+  find(requestId: string): FoundRequest | undefined
+  /** An open request's end record is durable. */
+  ended(requestId: string, end: number): void
   /** Takes in a record that is in the log already, in their order. */
-  replay(record: LogRecord): void
+  replay(index: number, record: LogRecord): void
 }
 
 /**
@@ -28,24 +42,33 @@ const minRemembered = 32_768
 export function createRequests(): Requests {
   const open = new Map<string, OpenRequest>()
   // Two generations, since dropping the oldest of one Map at a time gets slow.
-  let recent = new Map<string, number>()
-  let older = new Map<string, number>()
+  let recent = new Map<string, FoundRequest>()
+  let older = new Map<string, FoundRequest>()
 
-  function ended(requestId: string, index: number): void {
+  function ended(requestId: string, end: number): void {
+    const request = open.get(requestId)
+    if (request?.begin === undefined) return
     open.delete(requestId)
-    recent.set(requestId, index)
+    recent.set(requestId, { team: request.team, begin: request.begin, end })
     if (recent.size < minRemembered) return
     older = recent
     recent = new Map()
   }
 
-  return {
+  const requests: Requests = {
     open,
-    endOf: (requestId) => recent.get(requestId) ?? older.get(requestId),
+    directoryChange: 0,
+    find(requestId) {
+      const running = open.get(requestId)
+      if (running === undefined) return recent.get(requestId) ?? older.get(requestId)
+      return running.begin === undefined ? undefined : { team: running.team, begin: running.begin }
+    },
     ended,
-    replay(record) {
-      if (record.type === 'begin') open.set(record.requestId, { instance: record.instance })
-      else ended(record.requestId, record.seq)
+    replay(index, record) {
+      if (record.type === 'request.begin') open.set(record.requestId, { instance: record.instance, team: record.team, begin: index })
+      else if (record.type === 'request.end') ended(record.requestId, index)
+      else if (record.type === 'directory.changed') requests.directoryChange = Math.max(requests.directoryChange, record.id)
     },
   }
+  return requests
 }

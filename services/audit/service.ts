@@ -1,29 +1,33 @@
-import type { AttachEvent, AttachRequest, BeginRequest, EndRequest, Receipt } from '../../proto/gen/intramuros/v1/audit.ts'
+import type { AuditService as Definition } from '../../proto/gen/intramuros/v1/audit.ts'
 import type { Logger } from '../shared/log.ts'
-import type { StreamHandler, UnaryHandler } from '../shared/rpc/handler.ts'
+import type { HandlersOf } from '../shared/rpc/methods.ts'
 import type { Ledger } from './ledger.ts'
-import { validAttach, validBegin, validEnd } from './validate.ts'
+import type { Receipts } from './receipts.ts'
+import type { SettingsMemory } from './settings-memory.ts'
+import { validAttach, validBegin, validEnd, validReceiptQuestion } from './validate.ts'
+import { validConfiguration, validEvent } from './validate-event.ts'
 
 export interface AuditServiceOptions {
   ledger: Ledger
+  receipts: Receipts
+  settings: SettingsMemory
   log: Logger
 }
 
 /** The handlers of audit.proto. */
-export interface AuditService {
-  attach: StreamHandler<AttachRequest, AttachEvent>
-  begin: UnaryHandler<BeginRequest, Receipt>
-  end: UnaryHandler<EndRequest, Receipt>
-}
+export type AuditService = HandlersOf<typeof Definition>
 
-export function createAuditService({ ledger, log }: AuditServiceOptions): AuditService {
+/** Settings that one record names; how many there are more it tells, too. */
+const mostNamed = 64
+
+export function createAuditService({ ledger, receipts, settings, log }: AuditServiceOptions): AuditService {
   return {
     async *attach(request, call) {
       const { instance, open } = validAttach(request)
       const attachment = await ledger.attach(instance, open)
       try {
         log.info({ instance, open: open.length }, 'gateway attached')
-        yield {}
+        yield { directoryChange: BigInt(ledger.directoryChange), settingsKey: settings.key }
         const over = AbortSignal.any([call.signal, attachment.over])
         await aborted(over)
         throw over.reason
@@ -46,6 +50,29 @@ export function createAuditService({ ledger, log }: AuditServiceOptions): AuditS
       const { requestId, outcome, durationUs } = fields
       log.info({ requestId, index, outcome, durationMs: Math.round(durationUs / 1000) }, 'request ended')
       return { index: BigInt(index) }
+    },
+    async record(request) {
+      const { id, entry } = validEvent(request)
+      const index = await ledger.record(id, entry)
+      log.info({ index, type: entry.type }, 'event recorded')
+      return index === undefined ? {} : { index: BigInt(index) }
+    },
+    async configure(request) {
+      const { id, service, instance, fingerprints } = validConfiguration(request)
+      const whose = `${service} ${instance}`
+      const changed = settings.compare(whose, fingerprints)
+      if (changed?.length === 0) return {}
+      const recorded =
+        changed === undefined
+          ? undefined
+          : await ledger.record(id, { type: 'configuration.changed', service, instance, settings: changed.slice(0, mostNamed), more: Math.max(0, changed.length - mostNamed) })
+      // Behind the record: what could not be recorded is found again at the next start.
+      await settings.remember(whose, fingerprints)
+      return recorded === undefined ? {} : { index: BigInt(recorded) }
+    },
+    async getReceipt(request) {
+      const { requestId, team } = validReceiptQuestion(request)
+      return { proof: await receipts.receiptOf(requestId, team) }
     },
   }
 }

@@ -1,3 +1,4 @@
+import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { type Config, loadConfig, stateFolder } from '../shared/config/load.ts'
 import type { CommandContext } from './commands/context.ts'
@@ -31,6 +32,7 @@ export function createContext(args: string[], environment: NodeJS.ProcessEnv): P
       return [...catalogueOf(config().models).keys()]
     },
     auditFolder: () => config().audit.folder,
+    auditKeyFile: () => join(config().audit.keyFolder, 'log.pub'),
     out: process.stdout,
     err: process.stderr,
   }

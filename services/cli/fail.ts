@@ -5,7 +5,7 @@ import { exitStatus } from '../shared/supervision.ts'
 import { exitStatusOf } from './commands/context.ts'
 
 /** Errors whose messages are written for the person at the terminal. */
-const forPeople = new Set(['StartError', 'ConfigError', 'ModelUnavailable', 'LocalFailure', 'EncryptedModelError', 'DirectoryError'])
+const forPeople = new Set(['StartError', 'ConfigError', 'ModelUnavailable', 'LocalFailure', 'EncryptedModelError', 'DirectoryError', 'ServiceError'])
 
 /** Tells why a command failed and sets the exit status: 1 refused, 2 used wrongly, 78 wrong settings, or that of a service that could not start. */
 export function fail(thrown: unknown): void {

@@ -4,6 +4,7 @@ import { enableCompileCache } from 'node:module'
 import { join } from 'node:path'
 import { Command } from 'commander'
 import packageJson from '../../package.json' with { type: 'json' }
+import type { AuditReader } from './audit-reader.ts'
 import { fail } from './fail.ts'
 import { type ProgramContext, createContext } from './context.ts'
 
@@ -13,9 +14,19 @@ const commands: Record<string, (program: Command, context: ProgramContext) => Pr
   status: async (program, context) => (await import('./commands/status.ts')).registerStatus(program, context),
   teams: async (program, context) => (await import('./commands/teams.ts')).registerTeams(program, context),
   keys: async (program, context) => (await import('./commands/keys.ts')).registerKeys(program, context),
-  audit: async (program, context) => (await import('./commands/audit.ts')).registerAudit(program, context),
+  audit: async (program, context) => {
+    const audit = (await import('./commands/audit.ts')).registerAudit(program, context)
+    const { registerAuditReading } = await import('./commands/audit-reading.ts')
+    registerAuditReading(audit, { ...context, openReader: () => openReader(context) })
+  },
+  usage: async (program, context) => (await import('./commands/usage.ts')).registerUsage(program, { ...context, openReader: () => openReader(context), prices: () => context.config().prices }),
   models: async (program, context) => (await import('./commands/models.ts')).registerModels(program, context),
   config: async (program, context) => (await import('./commands/config.ts')).registerConfig(program, context),
+}
+
+async function openReader(context: ProgramContext): Promise<AuditReader> {
+  const { connectAuditReader, runningAudit } = await import('./audit-reader.ts')
+  return connectAuditReader(runningAudit(context.home(), context.config()))
 }
 
 async function main(args: string[]): Promise<void> {

@@ -11,7 +11,9 @@ import type { Endpoint, ParsedRequest } from './endpoint.ts'
 import type { Answer, Generation, Prompt } from './generation.ts'
 import type { Exchange } from './http/exchange.ts'
 import { type Gateway, type Job, serveRecorded } from './recorded.ts'
+import { recordedParameters } from './recorded-parameters.ts'
 import { generationAttributes } from './span-attributes.ts'
+import { servedBy } from './tally.ts'
 
 const prepareTimeoutMs = 30_000
 
@@ -23,6 +25,8 @@ export function complete(gateway: Gateway, exchange: Exchange, endpoint: Endpoin
     return {
       model: generation.model,
       stream: generation.stream,
+      batch: generation.batch,
+      parameters: recordedParameters(generation, json),
       unknown,
       attributes: () => generationAttributes(generation),
       run: (job) => generate(gateway, exchange, request, job),
@@ -118,7 +122,7 @@ async function writeChoice({ gateway, generation, prepared: all, answer, job, st
     return answer.parts(choice, parts, told)
   }
 
-  for await (const { event } of gateway.workers.generate(request, { ...call, signal, cacheKey: generation.cacheKey }, (worker) => (tally.worker = worker))) {
+  for await (const { event } of gateway.workers.generate(request, { ...call, signal, cacheKey: generation.cacheKey }, servedBy(tally))) {
     await start()
     if (event?.$case === 'delta') {
       const { text, tokens, logprobs: told } = event.value
@@ -130,10 +134,11 @@ async function writeChoice({ gateway, generation, prepared: all, answer, job, st
       await write(parts)
       if (parser.brokenCall) throw brokenCall()
     } else if (event?.$case === 'finish') {
-      const { outputTokens, cachedTokens, reason, stopSequence } = event.value
+      const { outputTokens, cachedTokens, reason, stopSequence, prefillUs, decodeUs } = event.value
       // Choices of one prompt share it; it is counted once.
       tally.cachedTokens = Math.min(tally.inputTokens, tally.cachedTokens + (choice % generation.choices === 0 ? cachedTokens : 0))
       tally.outputTokens += outputTokens - counted
+      tally.workerUs += prefillUs + decodeUs
       // What is held back of an answer that was cut may be the beginning of a call's mark-up, which is never told.
       if (reason !== FinishReason.LENGTH && stopSequence === undefined) {
         await write(parser.end())

@@ -5,6 +5,7 @@ import { ServiceError } from '../shared/errors.ts'
 import type { Exchange } from './http/exchange.ts'
 import { inBatches } from './in-batches.ts'
 import { type Gateway, type Job, type Operation, serveRecorded } from './recorded.ts'
+import { servedBy } from './tally.ts'
 
 export const embeddings: Operation = { name: 'POST /v1/embeddings', kind: 'embeddings', schema: EmbeddingsBody }
 
@@ -34,7 +35,8 @@ async function embedAll(gateway: Gateway, exchange: Exchange, request: Embedding
   const inputs = await tokensOf(gateway, request, description.contextLength, job)
   for (const { tokens } of inputs) tally.inputTokens += tokens.length
   const vectors = await inBatches(inputs, async (batch) => {
-    const { embeddings: part } = await gateway.workers.embed({ model, team: principal.team, inputs: batch }, call, (worker) => (tally.worker = worker))
+    const { embeddings: part, workerUs } = await gateway.workers.embed({ model, team: principal.team, inputs: batch }, call, servedBy(tally))
+    tally.workerUs += workerUs
     return part.map(({ values }) => values)
   })
   const body = embeddingList(request, vectors, tally.inputTokens)

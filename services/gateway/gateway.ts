@@ -1,4 +1,4 @@
-import { AuditService } from '../../proto/gen/intramuros/v1/audit.ts'
+import { AuditService, ServiceEvent, ServiceKind } from '../../proto/gen/intramuros/v1/audit.ts'
 import { InferenceService } from '../../proto/gen/intramuros/v1/inference.ts'
 import { TokenizerService } from '../../proto/gen/intramuros/v1/tokenizer.ts'
 import type { Directory } from '../shared/directory/directory.ts'
@@ -6,14 +6,16 @@ import type { RunningService, ServiceContext } from '../shared/lifecycle.ts'
 import type { ModelEntry } from '../shared/models/catalogue.ts'
 import { connectLane, type LaneClient } from '../shared/rpc/lane-client.ts'
 import type { Service } from '../shared/rpc/methods.ts'
+import { packageVersion } from '../shared/supervision.ts'
 import type { Identity } from '../shared/tls/identity.ts'
 import { createAdmission } from './admission.ts'
 import { startHttp } from './http/server.ts'
 import { createMetrics } from './metrics.ts'
 import { createModelDescriptions } from './model-descriptions.ts'
 import type { Gateway } from './recorded.ts'
-import { createRecords } from './records.ts'
 import { createRoutes } from './routes.ts'
+import { watchTokenizer } from './watch-tokenizer.ts'
+import { createToLedger } from './to-ledger.ts'
 import { createWorkers } from './workers.ts'
 
 export interface GatewayParts {
@@ -35,12 +37,19 @@ export async function startGateway(context: ServiceContext, { directory, httpsId
   const admission = createAdmission({ maxConcurrent: settings.maxConcurrent, maxQueued: settings.maxQueued, queueTimeoutMs: settings.queueTimeoutSeconds * 1000 })
   const metrics = createMetrics(registry, admission)
   const audit = connect(AuditService, 'audit', settings.audit)
-  const tokenizer = connect(TokenizerService, 'tokenizer', settings.tokenizer)
-  const records = createRecords({ audit, instance: settings.instance, endTimeoutMs: config.audit.endTimeoutSeconds * 1000, log })
+  const version = packageVersion()
+  const ledger = createToLedger({ audit, config, directory, version, metrics, log })
+  const { records, refusals, receipts } = ledger
+  const watched = watchTokenizer({ address: settings.tokenizer, onChange: ledger.serviceChanged })
+  const tokenizer = connect(TokenizerService, 'tokenizer', settings.tokenizer, (up) => watched.changed(tokenizer, up))
   const workers = createWorkers({
     connect: (address, onStateChange) => connect(InferenceService, 'inference-worker', address, onStateChange),
     addresses: settings.workers,
     log,
+    onChange({ address, model, version: own }, event) {
+      const modelDigest = models.get(model)?.sha256 ?? ''
+      ledger.serviceChanged({ service: ServiceKind.INFERENCE_WORKER, instance: address, event: event === 'joined' ? ServiceEvent.JOINED : ServiceEvent.LEFT, version: own, model: models.has(model) ? model : '', modelDigest })
+    },
   })
   const gateway: Gateway = {
     directory,
@@ -48,6 +57,9 @@ export async function startGateway(context: ServiceContext, { directory, httpsId
     descriptions: createModelDescriptions(tokenizer, (model) => workers.contextLength(model)),
     admission,
     records,
+    refusals,
+    receipts,
+    version,
     tokenizer,
     workers,
     telemetry,
@@ -73,13 +85,15 @@ export async function startGateway(context: ServiceContext, { directory, httpsId
   return {
     ports: { https: front.port },
     ready: () => !draining && records.available && tokenizer.up && [...models.keys()].every((id) => workers.serves(id)),
+    warning: () => (config.audit.onFailure === 'allow' ? unrecordedWarning(records.attached) : undefined),
     drain(limitMs) {
       draining = true
       return front.drain(limitMs)
     },
     async close() {
       front.close()
-      records.close()
+      await ledger.leave()
+      ledger.close()
       workers.close()
       tokenizer.close()
       audit.close()
@@ -87,4 +101,9 @@ export async function startGateway(context: ServiceContext, { directory, httpsId
       directory.close()
     },
   }
+}
+
+function unrecordedWarning(attached: boolean): string {
+  const rule = 'audit.onFailure is allow: when the ledger can not be written, requests are answered without a record'
+  return attached ? rule : `${rule}; IT CAN NOT BE REACHED NOW`
 }

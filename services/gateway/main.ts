@@ -4,12 +4,17 @@ import { type RunningService, runService, type ServiceContext } from '../shared/
 import { FatalStartError } from '../shared/supervision.ts'
 import { servedModels } from '../shared/models/served.ts'
 import { watchIdentity } from '../shared/tls/identity.ts'
+import { requireSecondSwitch } from './allow-unrecorded.ts'
 import { startGateway } from './gateway.ts'
 
 await runService('gateway', start)
 
 async function start(context: ServiceContext): Promise<RunningService> {
   const { config, log } = context
+  if (config.audit.onFailure === 'allow') {
+    requireSecondSwitch(process.env)
+    log.warn({}, 'audit.onFailure is allow: when the ledger can not be written, requests are answered WITHOUT A RECORD')
+  }
   return startGateway(context, {
     directory: openExisting(config.home),
     httpsIdentity: await watchIdentity({ file: `${config.tls.folder}/https.pem`, caFile: `${config.tls.folder}/ca.crt`, log }),

@@ -35,6 +35,8 @@ export function createMetrics(registry: Registry, admission: Admission) {
       registers,
     }),
     tokens: new Counter({ name: 'intramuros_gateway_tokens_total', help: 'Tokens, by model and direction (input, output).', labelNames: ['model', 'direction'], registers }),
+    unrecorded: new Counter({ name: 'intramuros_gateway_unrecorded_requests_total', help: 'Requests that were answered while the ledger had no record of them (audit.onFailure: allow).', registers }),
+    eventsDropped: new Counter({ name: 'intramuros_gateway_audit_events_dropped_total', help: 'Events that could not be kept until the ledger took them, by kind.', labelNames: ['event'], registers }),
     outcomes: new Counter({ name: 'intramuros_gateway_completions_total', help: 'Recorded requests, by model and outcome.', labelNames: ['model', 'outcome'], registers }),
   }
 }

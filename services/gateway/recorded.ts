@@ -1,4 +1,4 @@
-import { Outcome } from '../../proto/gen/intramuros/v1/audit.ts'
+import { Auth, Outcome, Priority, type RequestParameters } from '../../proto/gen/intramuros/v1/audit.ts'
 import type { Attributes } from '@opentelemetry/api'
 import type { Directory } from '../shared/directory/directory.ts'
 import { asServiceError, ServiceError } from '../shared/errors.ts'
@@ -10,12 +10,13 @@ import type { Admission } from './admission.ts'
 import type { TSchema } from 'typebox'
 import { parseJson } from './api/problem.ts'
 import { refuseUnknown } from './api/unknown.ts'
-import { authenticate, type Principal } from './authenticate.ts'
+import { identify, type Principal } from './authenticate.ts'
 import type { Exchange } from './http/exchange.ts'
 import { readBody } from './http/read-body.ts'
 import type { GatewayMetrics } from './metrics.ts'
 import type { ModelDescriptions } from './model-descriptions.ts'
 import type { Records } from './records.ts'
+import type { Refusals } from './refusals.ts'
 import { completionAttributes } from './span-attributes.ts'
 import { endRecord, newTally, type Tally } from './tally.ts'
 import type { Workers } from './workers.ts'
@@ -27,6 +28,12 @@ export interface Gateway {
   descriptions: ModelDescriptions
   admission: Admission
   records: Records
+  /** Told of requests that are turned away before they have a record of their own. */
+  refusals: Refusals
+  /** Answers to "show me that this was recorded". */
+  receipts: { of(requestId: string, team: string, call: CallOptions): Promise<string> }
+  /** Of this software. */
+  version: string
   tokenizer: LaneClient
   workers: Workers
   telemetry: Telemetry
@@ -39,6 +46,10 @@ export interface Gateway {
 export interface Work {
   model: string
   stream: boolean
+  /** Work that can wait for others'. */
+  batch?: boolean
+  /** What its record tells of its parameters. */
+  parameters?: RequestParameters
   /** Places of names in the body that are not known. */
   unknown: string[]
   /** What the request's span tells of it. */
@@ -74,16 +85,23 @@ export interface Operation {
 export async function serveRecorded(gateway: Gateway, exchange: Exchange, operation: Operation, read: (json: unknown) => Work): Promise<void> {
   const started = performance.now()
   const { requestId, signal } = exchange
-  const principal = authenticate(gateway.directory, exchange.request.headers)
+  const principal = identify(gateway, exchange, operation.name)
   const body = await readBody(exchange.request, gateway.maxBodyBytes, signal)
   const work = read(parseJson(body))
   if (work.unknown.length > 0) {
     if (principal.strictParameters) throw refuseUnknown(operation.schema, work.unknown)
     exchange.header('x-intramuros-ignored', work.unknown.map((name) => encodeURIComponent(name.slice(0, 128).toWellFormed())).join(','))
   }
+  const { team, keyId } = principal
+  const turnedAway = (reason: string): void => gateway.refusals.note({ team, keyId, source: '', endpoint: operation.name, reason })
+  if (gateway.models.has(work.model) && !principal.mayUse(work.model)) turnedAway('model_not_allowed')
   requireModel(gateway, principal, work.model)
 
-  const leave = await gateway.admission.enter(principal.team, signal)
+  const leave = await gateway.admission.enter(team, signal).catch((thrown: unknown) => {
+    const { code, reason } = asServiceError(thrown)
+    if (code === 'RESOURCE_EXHAUSTED') turnedAway(reason)
+    throw thrown
+  })
   const span = gateway.telemetry.startSpan(`${operation.kind} ${work.model}`, 'root', exchange.request.headers['traceparent']?.toString() ?? '')
   if (span.recording) span.set({ 'gen_ai.operation.name': operation.kind, ...work.attributes() })
   const call = { requestId, signal, traceparent: span.traceparent }
@@ -91,15 +109,27 @@ export async function serveRecorded(gateway: Gateway, exchange: Exchange, operat
   try {
     const record = gateway.records.begin({
       requestId,
-      team: principal.team,
-      keyId: principal.keyId,
+      team,
+      keyId,
       model: work.model,
       endpoint: operation.name,
       stream: work.stream,
       requestBytes: body.length,
+      gatewayVersion: gateway.version,
+      subject: '',
+      auth: Auth.API_KEY,
+      modelDigest: gateway.models.get(work.model)?.sha256 ?? '',
+      adapter: '',
+      priority: principal.batch || work.batch === true ? Priority.BATCH : Priority.INTERACTIVE,
+      parameters: work.parameters ?? {},
     })
+    // Nothing is sent before the begin is durable, errors neither, so that its place is told with every answer that has one.
+    const durable = record.durable.then((index) => {
+      if (index !== undefined) exchange.header('x-intramuros-record', String(index))
+    })
+    durable.catch(() => undefined) // whoever awaits it handles it; nobody may get that far
     try {
-      const finish = await work.run({ principal, call, tally, durable: record.durable })
+      const finish = await work.run({ principal, call, tally, durable })
       tally.outcome = Outcome.COMPLETED
       await record.end(endRecord(tally, started))
       finish()
@@ -108,6 +138,7 @@ export async function serveRecorded(gateway: Gateway, exchange: Exchange, operat
       const failure = asServiceError(thrown)
       tally.outcome = failure.code === 'CANCELLED' ? Outcome.CANCELLED : Outcome.FAILED
       tally.error = failure.reason
+      await durable.catch(() => undefined)
       await record.end(endRecord(tally, started))
       throw thrown
     }

@@ -1,10 +1,10 @@
-import { expect, test, vi } from 'vitest'
-import { AuditService, type BeginRequest, type EndRequest, Outcome } from '../../proto/gen/intramuros/v1/audit.ts'
+import { describe, expect, test, vi } from 'vitest'
+import { Auth, AuditService, type BeginRequest, type EndRequest, Outcome, Priority, type RequestUnrecorded } from '../../proto/gen/intramuros/v1/audit.ts'
 import { ServiceError } from '../shared/errors.ts'
 import type { LaneClient } from '../shared/rpc/lane-client.ts'
 import { createRecords } from './records.ts'
 
-const begin: Omit<BeginRequest, 'instance'> = { requestId: 'r-1', team: 't', keyId: 'k', model: 'm', endpoint: 'e', stream: false, requestBytes: 1 }
+const begin: Omit<BeginRequest, 'instance'> = { requestId: 'r-1', team: 't', keyId: 'k', model: 'm', endpoint: 'e', stream: false, requestBytes: 1, gatewayVersion: '', subject: '', auth: Auth.API_KEY, modelDigest: '', adapter: '', priority: Priority.INTERACTIVE, parameters: {} }
 const end: Omit<EndRequest, 'requestId'> = {
   outcome: Outcome.COMPLETED,
   finishReason: 'stop',
@@ -15,21 +15,28 @@ const end: Omit<EndRequest, 'requestId'> = {
   firstTokenUs: 1n,
   durationUs: 1n,
   worker: 'w',
+  cachedTokens: 0,
+  workerUs: 1n,
+  workerVersion: '',
+  redactions: [],
 }
 
 /** A ledger that is attached, and whose disk is full as long as `full` is true. */
 function ledger() {
-  const state = { full: false, ended: [] as string[] }
+  const state = { full: false, away: false, begun: [] as string[], ended: [] as string[] }
   const lane = {
     address: 'test',
     up: true,
     async unary(method: unknown, request: { requestId: string }) {
       if (state.full) throw new ServiceError('UNAVAILABLE', 'audit_unavailable', 'Full.')
-      if (method === AuditService.end) state.ended.push(request.requestId)
-      return { index: 0n }
+      if (method === AuditService.begin) state.begun.push(request.requestId)
+      else if (!state.begun.includes(request.requestId)) throw new ServiceError('NOT_FOUND', 'no_such_record', 'None.')
+      else state.ended.push(request.requestId)
+      return { index: 7n }
     },
     async *stream(_method: unknown, _request: unknown, { signal }: { signal: AbortSignal }) {
-      yield {}
+      if (state.away) throw new ServiceError('UNAVAILABLE', 'peer_unreachable', 'Away.')
+      yield { directoryChange: 3n, settingsKey: Buffer.alloc(32) }
       await new Promise((resolve) => signal.addEventListener('abort', resolve))
     },
     close() {},
@@ -37,9 +44,9 @@ function ledger() {
   return { state, lane: lane as unknown as LaneClient }
 }
 
-async function attachedRecords(lane: LaneClient) {
-  const records = createRecords({ audit: lane, instance: 'g', endTimeoutMs: 50, log: { debug() {}, info() {}, warn() {}, error() {} } })
-  await vi.waitFor(() => expect(records.available).toBe(true))
+async function attachedRecords(lane: LaneClient, onUnrecorded?: (request: RequestUnrecorded) => void) {
+  const records = createRecords({ audit: lane, instance: 'g', endTimeoutMs: 50, log: { debug() {}, info() {}, warn() {}, error() {} }, onUnrecorded })
+  await vi.waitFor(() => expect(records.attached).toBe(true))
   return records
 }
 
@@ -47,7 +54,7 @@ test('an end that could not be written is written when the disk has room again, 
   const { state, lane } = ledger()
   const records = await attachedRecords(lane)
   const record = records.begin(begin)
-  await record.durable
+  expect(await record.durable).toBe(7)
   state.full = true
   await expect(record.end(end)).rejects.toMatchObject({ code: 'UNAVAILABLE', reason: 'audit_unavailable' })
   expect(state.ended).toEqual([])
@@ -63,7 +70,60 @@ test('a begin that could not be written refuses the answer, and is settled later
   const record = records.begin(begin)
   await expect(record.durable).rejects.toMatchObject({ reason: 'audit_unavailable' })
   await record.end(end)
+  state.begun.push('r-1') // it was stored after all
   state.full = false
   await vi.waitFor(() => expect(state.ended).toEqual(['r-1']), 5000)
+  records.close()
+})
+
+describe('where answers may go out without a record', () => {
+  test('a request is answered while the ledger is away, and told of', async () => {
+    const { state, lane } = ledger()
+    state.away = true
+    const told: RequestUnrecorded[] = []
+    const records = createRecords({ audit: lane, instance: 'g', endTimeoutMs: 50, log: { debug() {}, info() {}, warn() {}, error() {} }, onUnrecorded: (one) => told.push(one) })
+    expect(records.attached).toBe(false)
+    expect(records.available).toBe(true)
+    const record = records.begin(begin)
+    expect(await record.durable).toBeUndefined()
+    expect(told).toEqual([])
+    await record.end(end)
+    const { requestId, team, keyId, model, endpoint } = begin
+    expect(told).toMatchObject([{ requestId, team, keyId, model, endpoint, instance: 'g', outcome: Outcome.COMPLETED, inputTokens: 1, outputTokens: 1 }])
+    records.close()
+  })
+
+  test('of one whose begin or end failed the ledger decides, when it is back', async () => {
+    const { state, lane } = ledger()
+    const told: RequestUnrecorded[] = []
+    const records = await attachedRecords(lane, (one) => told.push(one))
+    state.full = true
+    const lost = records.begin(begin)
+    expect(await lost.durable).toBeUndefined()
+    await lost.end(end)
+    state.full = false
+    await vi.waitFor(() => expect(told.map(({ requestId }) => requestId)).toEqual(['r-1']), 5000)
+    const kept = records.begin({ ...begin, requestId: 'r-2' })
+    expect(await kept.durable).toBe(7)
+    state.full = true
+    await kept.end(end)
+    state.full = false
+    await vi.waitFor(() => expect(state.ended).toEqual(['r-2']), 5000)
+    expect(told).toHaveLength(1)
+    records.close()
+  })
+})
+
+test('an end that the ledger does not take stands in the way of no other', async () => {
+  const { state, lane } = ledger()
+  const records = await attachedRecords(lane)
+  const [bad, good] = ['bad', 'good'].map((requestId) => records.begin({ ...begin, requestId }))
+  await Promise.all([bad?.durable, good?.durable])
+  const unary = lane.unary.bind(lane)
+  lane.unary = (method, request, options) => (options.requestId === 'bad' && !state.full ? Promise.reject(new ServiceError('INVALID_ARGUMENT', 'invalid_record', 'No.')) : unary(method, request, options))
+  state.full = true
+  await Promise.all([bad, good].map((record) => expect(record?.end(end)).rejects.toMatchObject({ reason: 'audit_unavailable' })))
+  state.full = false
+  await vi.waitFor(() => expect(state.ended).toEqual(['good']), 5000)
   records.close()
 })

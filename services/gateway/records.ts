@@ -1,4 +1,4 @@
-import { AuditService, type BeginRequest, type EndRequest } from '../../proto/gen/intramuros/v1/audit.ts'
+import { type AttachEvent, AuditService, type BeginRequest, type EndRequest, type RequestUnrecorded } from '../../proto/gen/intramuros/v1/audit.ts'
 import { asServiceError, ServiceError } from '../shared/errors.ts'
 import { describeError, type Logger } from '../shared/log.ts'
 import type { LaneClient } from '../shared/rpc/lane-client.ts'
@@ -10,32 +10,49 @@ export interface RecordsOptions {
   /** How long the end of a request may wait for its record. */
   endTimeoutMs: number
   log: Logger
+  /** The ledger is there, for the first time or again. */
+  onAttached?: (event: AttachEvent) => void
+  /**
+   * Requests are answered though they can't be recorded (audit.onFailure); called for each that the ledger has no record of, once it
+   * is over. Undefined: they are refused.
+   */
+  onUnrecorded?: ((request: RequestUnrecorded) => void) | undefined
 }
 
 /** The gateway's side of the audit ledger: no request without a record, begun and ended. */
 export interface Records {
   /** False: requests must be refused, since they could not be recorded. */
   readonly available: boolean
+  /** Whether the ledger is there. */
+  readonly attached: boolean
   /** Throws UNAVAILABLE audit_unavailable when the ledger is away. */
   begin(record: Omit<BeginRequest, 'instance'>): OpenRecord
   close(): void
 }
 
 export interface OpenRecord {
-  /** Resolves once the begin record is durable. */
-  readonly durable: Promise<void>
+  /** Resolves once the begin record is durable, with its place; with undefined when the request is answered without one. */
+  readonly durable: Promise<number | undefined>
   /** Resolves once the end record is durable; waits for an audit service that is being restarted. Throws UNAVAILABLE audit_unavailable. */
   end(record: Omit<EndRequest, 'requestId'>): Promise<void>
 }
 
 const callTimeoutMs = 5000
+/** Where answers go out without a record, they don't wait long for one. */
+const allowedWaitMs = 1000
 const lateRetryMs = 1000
 /** Ends that could not be recorded in time, kept for when the ledger is back. Beyond that, it will close them as interrupted. */
 const maxLateEnds = 10_000
 
-export function createRecords({ audit, instance, endTimeoutMs, log }: RecordsOptions): Records {
+interface LateEnd {
+  record: EndRequest
+  /** Called when the ledger has no begin to it. */
+  unknown?: (() => void) | undefined
+}
+
+export function createRecords({ audit, instance, endTimeoutMs, log, onAttached, onUnrecorded }: RecordsOptions): Records {
   const open = new Set<string>()
-  const lateEnds = new Map<string, EndRequest>()
+  const lateEnds = new Map<string, LateEnd>()
   const stopping = new AbortController()
   const never = stopping.signal
   let attached = false
@@ -47,15 +64,16 @@ export function createRecords({ audit, instance, endTimeoutMs, log }: RecordsOpt
     while (!never.aborted) {
       try {
         const events = audit.stream(AuditService.attach, { instance, open: [...open] }, { requestId: '', signal: never })
-        for await (const _ of events) {
+        for await (const event of events) {
           if (attached) continue
           attached = true
           log.info({}, 'attached to the audit ledger')
           release()
+          onAttached?.(event)
           void deliverLateEnds()
         }
       } catch (thrown) {
-        if (attached && !never.aborted) log.warn({ err: describeError(thrown) }, 'lost the audit ledger: requests are refused until it is back')
+        if (attached && !never.aborted) log.warn({ err: describeError(thrown) }, `lost the audit ledger: requests are ${onUnrecorded === undefined ? 'refused' : 'answered WITHOUT A RECORD'} until it is back`)
       }
       attached = false
       if (!never.aborted) await pause(100)
@@ -88,12 +106,15 @@ export function createRecords({ audit, instance, endTimeoutMs, log }: RecordsOpt
   async function deliverLateEnds(): Promise<void> {
     if (delivering || !attached) return
     delivering = true
-    for (const [requestId, record] of lateEnds) {
+    for (const [requestId, { record, unknown }] of lateEnds) {
       try {
         await audit.unary(AuditService.end, record, { requestId, signal: never, timeoutMs: callTimeoutMs })
       } catch (thrown) {
+        const failure = asServiceError(thrown)
+        if (mayPass(failure)) break
         // NOT_FOUND: its begin was never stored, so there is nothing to end.
-        if (asServiceError(thrown).code !== 'NOT_FOUND') break
+        if (failure.code === 'NOT_FOUND') unknown?.()
+        else log.error({ requestId, err: describeError(failure) }, 'the ledger does not take the end of a request')
       }
       lateEnds.delete(requestId)
       open.delete(requestId)
@@ -102,27 +123,28 @@ export function createRecords({ audit, instance, endTimeoutMs, log }: RecordsOpt
     if (lateEnds.size > 0 && !never.aborted) setTimeout(() => void deliverLateEnds(), lateRetryMs).unref()
   }
 
-  function endLater(record: EndRequest): void {
+  function endLater(record: EndRequest, unknown?: () => void): void {
     if (lateEnds.size >= maxLateEnds) {
       open.delete(record.requestId)
+      unknown?.()
       return
     }
-    lateEnds.set(record.requestId, record)
+    lateEnds.set(record.requestId, { record, unknown })
     void deliverLateEnds()
   }
 
   async function end(record: EndRequest): Promise<void> {
-    const deadline = performance.now() + endTimeoutMs
+    const deadline = performance.now() + (onUnrecorded === undefined ? endTimeoutMs : Math.min(endTimeoutMs, allowedWaitMs))
     for (;;) {
       try {
-        await audit.unary(AuditService.end, record, { requestId: record.requestId, signal: never, timeoutMs: callTimeoutMs })
+        const timeoutMs = Math.max(1, Math.min(callTimeoutMs, deadline - performance.now()))
+        await audit.unary(AuditService.end, record, { requestId: record.requestId, signal: never, timeoutMs })
         open.delete(record.requestId)
         return
       } catch (thrown) {
         const failure = asServiceError(thrown)
         const left = deadline - performance.now()
-        const mayPass = failure.code === 'UNAVAILABLE' || failure.code === 'DEADLINE_EXCEEDED'
-        if (!mayPass || left <= 0) {
+        if (!mayPass(failure) || left <= 0) {
           endLater(record)
           throw unavailable(failure)
         }
@@ -134,17 +156,25 @@ export function createRecords({ audit, instance, endTimeoutMs, log }: RecordsOpt
   void stayAttached()
   return {
     get available() {
+      return attached || onUnrecorded !== undefined
+    },
+    get attached() {
       return attached
     },
     begin(begin) {
-      if (!attached) throw unavailable()
+      const beganAt = new Date().toISOString()
+      const told = (rest: Omit<EndRequest, 'requestId'>) => () => onUnrecorded?.(unrecorded({ ...begin, instance }, rest, beganAt))
+      if (!attached) {
+        if (onUnrecorded === undefined) throw unavailable()
+        return { durable: Promise.resolve(undefined), end: (rest) => Promise.resolve(told(rest)()) }
+      }
       const { requestId } = begin
       open.add(requestId)
-      const stored = audit
-        .unary(AuditService.begin, { ...begin, instance }, { requestId, signal: never, timeoutMs: callTimeoutMs })
-        .then(() => undefined)
+      const timeoutMs = onUnrecorded === undefined ? callTimeoutMs : allowedWaitMs
+      const stored = audit.unary(AuditService.begin, { ...begin, instance }, { requestId, signal: never, timeoutMs }).then(({ index }) => Number(index))
       const durable = stored.catch((thrown: unknown) => {
-        throw unavailable(asServiceError(thrown))
+        if (onUnrecorded === undefined) throw unavailable(asServiceError(thrown))
+        return undefined
       })
       durable.catch(() => undefined) // whoever awaits it handles it; nobody may get that far
       return {
@@ -155,9 +185,9 @@ export function createRecords({ audit, instance, endTimeoutMs, log }: RecordsOpt
             () => true,
             () => false,
           )
-          if (begun) return end(record)
           // Not known whether it was stored: settle that when the ledger is back.
-          endLater(record)
+          if (!begun) endLater(record, told(rest))
+          else await end(record).catch((thrown: unknown) => onUnrecorded === undefined && Promise.reject(asServiceError(thrown)))
         },
       }
     },
@@ -173,4 +203,13 @@ function unavailable(cause?: ServiceError): ServiceError {
     retryAfterMs: 2000,
     ...(cause === undefined ? {} : { cause }),
   })
+}
+
+/** Whether another try makes sense. */
+function mayPass({ code }: ServiceError): boolean {
+  return code === 'UNAVAILABLE' || code === 'DEADLINE_EXCEEDED'
+}
+
+function unrecorded({ requestId, instance, team, keyId, model, endpoint }: BeginRequest, { outcome, inputTokens, outputTokens }: Omit<EndRequest, 'requestId'>, beganAt: string): RequestUnrecorded {
+  return { requestId, instance, team, keyId, model, endpoint, beganAt, outcome, inputTokens, outputTokens }
 }

@@ -5,6 +5,7 @@ import { reranking } from './api/rerank/response.ts'
 import type { Exchange } from './http/exchange.ts'
 import { inBatches } from './in-batches.ts'
 import { type Gateway, type Job, type Operation, serveRecorded } from './recorded.ts'
+import { servedBy } from './tally.ts'
 
 /** Cohere's clients know it under /v1 and /v2, llama-server and vLLM under no version too. */
 export const rerankOperations: readonly Operation[] = ['/v1/rerank', '/v2/rerank', '/rerank'].map((path) => ({ name: `POST ${path}`, kind: 'rerank', schema: RerankBody }))
@@ -36,7 +37,8 @@ async function rankAll(gateway: Gateway, exchange: Exchange, request: RerankRequ
   const inputs = pairs.map(({ ids }) => ({ tokens: ids }))
   for (const { tokens } of inputs) tally.inputTokens += tokens.length
   const scores = await inBatches(inputs, async (batch) => {
-    const { scores: part } = await gateway.workers.rank({ model, team: principal.team, inputs: batch }, call, (worker) => (tally.worker = worker))
+    const { scores: part, workerUs } = await gateway.workers.rank({ model, team: principal.team, inputs: batch }, call, servedBy(tally))
+    tally.workerUs += workerUs
     return part
   })
   const body = reranking(request, scores, tally.inputTokens, exchange.requestId)

@@ -13,6 +13,7 @@ import type { Exchange } from './http/exchange.ts'
 import type { Route } from './http/server.ts'
 import { listModels, showModel } from './list-models.ts'
 import type { Gateway } from './recorded.ts'
+import { showReceipt } from './show-receipt.ts'
 import { rerank, rerankOperations } from './rerank.ts'
 import { applyTemplate, countTokens, detokenize, serveApplyTemplate, serveCountTokens, serveDetokenize, serveTokenize, tokenize } from './tokens.ts'
 
@@ -31,6 +32,7 @@ export function createRoutes(gateway: Gateway): ReadonlyMap<string, Route> {
     ...rerankOperations.map((operation): [string, Route] => [operation.name, openai((exchange) => rerank(gateway, exchange, operation))]),
     ['GET /v1/models', openai((exchange) => listModels(gateway, exchange, startedAt))],
     ['GET /v1/models/*', openai((exchange) => showModel(gateway, exchange, startedAt))],
+    ['GET /v1/receipts/*', openai((exchange) => showReceipt(gateway, exchange))],
     [tokenize.name, openai((exchange) => serveTokenize(gateway, exchange))],
     [detokenize.name, openai((exchange) => serveDetokenize(gateway, exchange))],
     [applyTemplate.name, openai((exchange) => serveApplyTemplate(gateway, exchange))],

@@ -14,11 +14,11 @@ export interface Workers {
    * replaced by the next; after that the failure is the stream's. `onWorker` is told who works on it.
    * Throws UNAVAILABLE no_worker when none is left.
    */
-  generate(request: GenerateRequest, options: GenerateOptions, onWorker: (address: string) => void): AsyncGenerator<GenerateEvent, void, undefined>
+  generate(request: GenerateRequest, options: GenerateOptions, onWorker: (address: string, version: string) => void): AsyncGenerator<GenerateEvent, void, undefined>
   /** As generate, but whole. */
-  embed(request: EmbedRequest, options: CallOptions, onWorker: (address: string) => void): Promise<EmbedResponse>
+  embed(request: EmbedRequest, options: CallOptions, onWorker: (address: string, version: string) => void): Promise<EmbedResponse>
   /** As embed. */
-  rank(request: RankRequest, options: CallOptions, onWorker: (address: string) => void): Promise<RankResponse>
+  rank(request: RankRequest, options: CallOptions, onWorker: (address: string, version: string) => void): Promise<RankResponse>
   close(): void
 }
 
@@ -42,12 +42,20 @@ export type WorkersOptions = {
   connect(address: string, onStateChange: (up: boolean) => void): LaneClient
   addresses: readonly string[]
   log: Logger
+  /** A worker can be used from now on, or no longer. */
+  onChange?: (worker: KnownWorker, event: 'joined' | 'left') => void
+}
+
+export interface KnownWorker {
+  address: string
+  model: string
+  version: string
 }
 
 /** A batch on a slow CPU, behind a full queue. */
 const embedTimeoutMs = 300_000
 
-export function createWorkers({ connect, addresses, log }: WorkersOptions): Workers {
+export function createWorkers({ connect, addresses, log, onChange }: WorkersOptions): Workers {
   const stopping = new AbortController()
   const workers = addresses.map((address) => {
     const worker: Worker = { lane: connect(address, (up) => void (up ? watch(worker) : forget(worker))), state: undefined, inFlight: 0, prefixes: new Set() }
@@ -58,6 +66,10 @@ export function createWorkers({ connect, addresses, log }: WorkersOptions): Work
     try {
       for await (const state of worker.lane.stream(InferenceService.watch, {}, { requestId: '', signal: stopping.signal })) {
         if (worker.state?.model !== state.model) log.info({ worker: worker.lane.address, model: state.model, slots: state.slots }, 'worker ready')
+        if (worker.state?.model !== state.model) {
+          forget(worker)
+          onChange?.({ address: worker.lane.address, model: state.model, version: versionOf(state) }, 'joined')
+        }
         worker.state = state
         follow(worker.prefixes, state.prefixes)
       }
@@ -70,8 +82,10 @@ export function createWorkers({ connect, addresses, log }: WorkersOptions): Work
   }
 
   function forget(worker: Worker): void {
+    const { state } = worker
     worker.state = undefined
     worker.prefixes.clear()
+    if (state !== undefined && !stopping.signal.aborted) onChange?.({ address: worker.lane.address, model: state.model, version: versionOf(state) }, 'left')
   }
 
   function choose(model: string, wanted: Wanted, tried: ReadonlySet<Worker>): Worker | undefined {
@@ -92,7 +106,7 @@ export function createWorkers({ connect, addresses, log }: WorkersOptions): Work
     model: string,
     wanted: Wanted,
     { requestId, signal }: CallOptions,
-    onWorker: (address: string) => void,
+    onWorker: (address: string, version: string) => void,
     call: (lane: LaneClient) => AsyncIterable<Event>,
   ): AsyncGenerator<Event, void, undefined> {
     const tried = new Set<Worker>()
@@ -103,7 +117,7 @@ export function createWorkers({ connect, addresses, log }: WorkersOptions): Work
       if (worker === undefined) throw last ?? new ServiceError('UNAVAILABLE', 'no_worker', 'The model is not available at the moment. Try again soon.', { retryAfterMs: 2000 })
       tried.add(worker)
       worker.inFlight += 1
-      onWorker(worker.lane.address)
+      onWorker(worker.lane.address, versionOf(worker.state))
       let started = false
       try {
         for await (const event of call(worker.lane)) {
@@ -129,7 +143,7 @@ export function createWorkers({ connect, addresses, log }: WorkersOptions): Work
   async function whole<Response>(
     { model, team }: { model: string; team: string },
     options: CallOptions,
-    onWorker: (address: string) => void,
+    onWorker: (address: string, version: string) => void,
     call: (lane: LaneClient, options: CallOptions & { timeoutMs: number }) => Promise<Response>,
   ): Promise<Response> {
     const once = async function* (lane: LaneClient): AsyncGenerator<Response> {
@@ -161,4 +175,9 @@ function follow(prefixes: Set<bigint>, delta: PrefixDelta | undefined): void {
   if (delta.reset) prefixes.clear()
   for (const one of delta.removed) prefixes.delete(one)
   for (const one of delta.added) prefixes.add(one)
+}
+
+/** Empty for a worker that does not tell, or tells what is no version. */
+function versionOf(state: WorkerState | undefined): string {
+  return /^[A-Za-z0-9.+-]{1,64}$/.test(state?.version ?? '') ? (state?.version ?? '') : ''
 }

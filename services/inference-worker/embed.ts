@@ -6,7 +6,7 @@ import { invalid, validateEmbed } from './validation.ts'
 
 /** One vector for each input. */
 export async function embed(context: RequestContext, request: EmbedRequest, call: CallContext): Promise<EmbedResponse> {
-  const embeddings = await workOnInputs('embed', context, request, call, (engine) => {
+  const { results, workerUs } = await workOnInputs('embed', context, request, call, (engine) => {
     if (engine.kind !== 'embedding') {
       const does = engine.kind === 'ranking' ? 'scores documents' : 'generates text'
       throw invalid('not_an_embedding_model', `This model ${does}; it makes no embeddings.`, 'model')
@@ -14,7 +14,7 @@ export async function embed(context: RequestContext, request: EmbedRequest, call
     validateEmbed(request, engine)
     return async (tokens, signal) => ({ values: normalise(await engine.embed(tokens, signal)) })
   })
-  return { embeddings }
+  return { embeddings: results, workerUs }
 }
 
 /** To length 1. Throws when the engine gave no vector that has a direction. */

@@ -15,7 +15,7 @@ export interface InputsRequest {
 /**
  * Waits for a slot, then works on one input after the other; between two of them other requests have their turn, and a cancel
  * takes effect. `choose` checks the request and gives what is done with each. `name` is that of the log's line. Throws the errors of the
- * contract; the signal's reason when it aborts.
+ * contract; the signal's reason when it aborts. `workerUs` are the microseconds with the slot.
  */
 export async function workOnInputs<Result>(
   name: string,
@@ -23,7 +23,7 @@ export async function workOnInputs<Result>(
   request: InputsRequest,
   call: CallContext,
   choose: (engine: Engine) => (tokens: readonly number[], signal: AbortSignal) => Promise<Result>,
-): Promise<Result[]> {
+): Promise<{ results: Result[]; workerUs: bigint }> {
   let outcome: Outcome = 'done'
   let failure: Failure | undefined
   let inputTokens = 0
@@ -43,7 +43,7 @@ export async function workOnInputs<Result>(
         slot.charge({ input: tokens.length })
       }
       call.signal.throwIfAborted()
-      return results
+      return { results, workerUs: BigInt(Math.round((performance.now() - gotSlot) * 1000)) }
     } finally {
       slot.release()
     }

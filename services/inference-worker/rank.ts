@@ -6,12 +6,12 @@ import { invalid, validateRank } from './validation.ts'
 
 /** One score for each input. */
 export async function rank(context: RequestContext, request: RankRequest, call: CallContext): Promise<RankResponse> {
-  const scores = await workOnInputs('rank', context, request, call, (engine) => {
+  const { results, workerUs } = await workOnInputs('rank', context, request, call, (engine) => {
     if (engine.kind !== 'ranking') throw invalid('not_a_reranking_model', 'This model does not score documents.', 'model')
     validateRank(request, engine)
     return async (tokens, signal) => checked(await engine.rank(tokens, signal))
   })
-  return { scores }
+  return { scores: results, workerUs }
 }
 
 /** Throws when the engine gave no score. */

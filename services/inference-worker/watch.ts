@@ -1,6 +1,7 @@
 import { setTimeout as after } from 'node:timers/promises'
 import type { PrefixDelta, WorkerState } from '../../proto/gen/intramuros/v1/inference.ts'
 import { prefixHashes } from '../shared/prefix-hashes.ts'
+import { packageVersion } from '../shared/supervision.ts'
 import type { Engine } from './engines/engine.ts'
 import type { WorkerLoad } from './load.ts'
 import type { HeldPrefix } from './slot-choice.ts'
@@ -21,6 +22,7 @@ export async function* watch({ engine, slots, load }: Watched, signal: AbortSign
   const stop = (): void => changed.resolve()
   const unsubscribe = [slots, engine.upstream].map((source) => source?.subscribe(() => changed.resolve()))
   const nextDelta = createDeltas()
+  const version = packageVersion()
   signal.addEventListener('abort', stop, { once: true })
   try {
     while (!signal.aborted) {
@@ -35,6 +37,7 @@ export async function* watch({ engine, slots, load }: Watched, signal: AbortSign
         prefillTokensPerSecond: load.prefillTokensPerSecond,
         decodeTokensPerSecond: load.decodeTokensPerSecond,
         prefixes: nextDelta(slots.held()),
+        version,
       }
       // Changes in this time come together in the next state.
       await after(leastMs, undefined, { signal, ref: false }).catch(() => undefined)

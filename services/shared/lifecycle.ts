@@ -31,6 +31,8 @@ export interface RunningService {
   /** Ports that it listens on, by name. */
   ports: Record<string, number>
   ready(): boolean
+  /** What an operator must not forget while the service is ready; `/readyz` says it. Undefined: nothing. */
+  warning?(): string | undefined
   /** Refuses new work and waits for what is under way, at most `limitMs`; then ends it. */
   drain(limitMs: number): Promise<void>
   /** Releases what is left. Called once, after drain. */
@@ -78,6 +80,7 @@ export async function runService(name: ServiceName, start: (context: ServiceCont
       port: metricsPort(config, name),
       live: () => true,
       ready: () => running?.ready() ?? false,
+      warning: () => running?.warning?.(),
     })
     running = await start({
       config,

@@ -20,6 +20,8 @@ export interface MonitorOptions {
   live(): boolean
   /** True while it would serve a request sent now. */
   ready(): boolean
+  /** What is said beside "ready"; undefined: nothing. */
+  warning?(): string | undefined
 }
 
 export interface Monitor {
@@ -28,7 +30,7 @@ export interface Monitor {
 }
 
 /** HTTP for Prometheus and probes, apart from the service's own port: `/metrics`, `/livez`, `/readyz`. */
-export async function startMonitor({ registry, host, port, live, ready }: MonitorOptions): Promise<Monitor> {
+export async function startMonitor({ registry, host, port, live, ready, warning }: MonitorOptions): Promise<Monitor> {
   const server = createServer({ requestTimeout: 5000, headersTimeout: 5000, keepAliveTimeout: 5000 }, (request, response) => {
     const answer = (status: number, text: string, type = 'text/plain; charset=utf-8'): void => {
       response.writeHead(status, { 'content-type': type }).end(text)
@@ -38,7 +40,7 @@ export async function startMonitor({ registry, host, port, live, ready }: Monito
       case '/livez':
         return live() ? answer(200, 'live\n') : answer(503, 'not live\n')
       case '/readyz':
-        return ready() ? answer(200, 'ready\n') : answer(503, 'not ready\n')
+        return ready() ? answer(200, `ready\n${warningLine(warning?.())}`) : answer(503, 'not ready\n')
       case '/metrics':
         registry.metrics().then(
           (text) => answer(200, text, registry.contentType),
@@ -61,4 +63,11 @@ export async function startMonitor({ registry, host, port, live, ready }: Monito
       server.closeAllConnections()
     },
   }
+}
+
+/** How `/readyz` says a warning, behind its first line. */
+export const warningPrefix = 'warning: '
+
+function warningLine(warning: string | undefined): string {
+  return warning === undefined ? '' : `${warningPrefix}${warning}\n`
 }

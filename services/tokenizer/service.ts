@@ -1,6 +1,7 @@
 import type { TokenizerService as Definition } from '../../proto/gen/intramuros/v1/tokenizer.ts'
 import type { Logger } from '../shared/log.ts'
 import type { HandlersOf } from '../shared/rpc/methods.ts'
+import { packageVersion } from '../shared/supervision.ts'
 import type { TokenizerMetrics } from './metrics.ts'
 import { loadModel, type ServedModel, type ServedModelOptions } from './model.ts'
 import { createPreparePairs } from './pairs.ts'
@@ -53,7 +54,7 @@ export async function createTokenizerService({ models: options, log, metrics }: 
       preparePairs: createPreparePairs(models),
       tokenize: createTokenize(models),
       detokenize: createDetokenize(models),
-      describe: () => Promise.resolve({ models: [...models.values()].map(({ description }) => description) }),
+      describe: () => Promise.resolve({ models: [...models.values()].map(({ description }) => description), version: packageVersion() }),
     },
     ready: () => ready,
     async close() {

@@ -188,8 +188,8 @@ test('cancelled by clients of the gateway: each has its record', { timeout: 60_0
 
   const records = async () => {
     const all = await auditRecords(platform.home)
-    const ends = new Map(all.filter(({ type }) => type === 'end').map((end) => [end['requestId'], end['outcome']]))
-    return { begun: all.filter(({ type }) => type === 'begin').map(({ requestId }) => requestId), ends }
+    const ends = new Map(all.filter(({ type }) => type === 'request.end').map((end) => [end['requestId'], end['outcome']]))
+    return { begun: all.filter(({ type }) => type === 'request.begin').map(({ requestId }) => requestId), ends }
   }
   await until(async () => {
     const { begun, ends } = await records()

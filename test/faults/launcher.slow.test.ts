@@ -81,7 +81,7 @@ test('a worker that crashes in the middle of streams fails those, leaves no core
   expect(text).toMatch(/inference-worker +ready .*\n +restarts: 1, the last after signal SIGABRT, native code crashed/)
   expect((await readdir(running.home)).filter((name) => name.startsWith('core'))).toEqual([])
 
-  const ends = (await auditRecords(running.home)).filter(({ type }) => type === 'end')
+  const ends = (await auditRecords(running.home)).filter(({ type }) => type === 'request.end')
   const failed = ends.filter(({ error }) => error === 'peer_lost')
   expect(new Set(failed.map(({ requestId }) => requestId))).toEqual(new Set(streams.map(({ response }) => response.headers['x-request-id'])))
   expect(failed).toHaveLength(streams.length)

@@ -1,5 +1,5 @@
 import { afterEach, describe, expect, test } from 'vitest'
-import { verifyLog } from '../../services/audit/log/verify.ts'
+import { verifyFolder } from '../../services/audit/verify/verify-folder.ts'
 import { chatBody, events, open, send, type StreamEvent } from '../support/client.ts'
 import { type Platform, type PlatformOptions, type Role, startPlatform, until } from '../support/platform.ts'
 import { auditRecords } from '../support/records.ts'
@@ -22,7 +22,7 @@ function code(reply: { text: string }): string {
 }
 
 async function endOf(requestId: unknown): Promise<Record<string, unknown> | undefined> {
-  return (await auditRecords(platform.home)).find((record) => record['type'] === 'end' && record['requestId'] === requestId)
+  return (await auditRecords(platform.home)).find((record) => record['type'] === 'request.end' && record['requestId'] === requestId)
 }
 
 describe('a worker that dies', () => {
@@ -202,13 +202,13 @@ test.each(['audit', 'gateway', 'tokenizer', 'worker-0'] as Role[])('kill -9 of %
     stop = true
     await Promise.all(clients)
   }
-  const ended = new Set((await auditRecords(platform.home)).filter((record) => record['type'] === 'end' && record['outcome'] === 'completed').map((record) => record['requestId']))
+  const ended = new Set((await auditRecords(platform.home)).filter((record) => record['type'] === 'request.end' && record['outcome'] === 'completed').map((record) => record['requestId']))
   expect(answered.filter((id) => !ended.has(id))).toEqual([])
   // What died is closed as such: nothing stays open once the gateway has attached again.
   await until(async () => {
     const records = await auditRecords(platform.home)
-    const closed = new Set(records.filter((record) => record['type'] === 'end').map((record) => record['requestId']))
-    return records.every((record) => record['type'] !== 'begin' || closed.has(record['requestId']))
+    const closed = new Set(records.filter((record) => record['type'] === 'request.end').map((record) => record['requestId']))
+    return records.every((record) => record['type'] !== 'request.begin' || closed.has(record['requestId']))
   }, 'open records to be closed')
-  expect((await verifyLog(`${platform.home}/audit`)).ok).toBe(true)
+  expect((await verifyFolder(`${platform.home}/audit`)).ok).toBe(true)
 })

@@ -39,7 +39,7 @@ function ended(role: Role): Promise<[number | null, NodeJS.Signals | null]> {
 }
 
 async function endOf(requestId: unknown): Promise<Record<string, unknown> | undefined> {
-  return (await auditRecords(platform.home)).find((record) => record['type'] === 'end' && record['requestId'] === requestId)
+  return (await auditRecords(platform.home)).find((record) => record['type'] === 'request.end' && record['requestId'] === requestId)
 }
 
 test('one of two workers of a model crashes: its streams end with an error and a record, those of the other go on', async () => {

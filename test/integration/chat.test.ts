@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { verifyLog } from '../../services/audit/log/verify.ts'
+import { verifyFolder } from '../../services/audit/verify/verify-folder.ts'
 import { chatBody, events, open, send, type StreamEvent } from '../support/client.ts'
 import { type Platform, startPlatform } from '../support/platform.ts'
 import { auditRecords } from '../support/records.ts'
@@ -107,10 +107,10 @@ test('every answer has its begin and end record, and the log verifies', async ()
   const requestId = reply.headers['x-request-id']
   const mine = (await auditRecords(platform.home)).filter((record) => record['requestId'] === requestId)
   expect(mine).toMatchObject([
-    { type: 'begin', team: 'default', model: platform.model },
-    { type: 'end', outcome: 'completed', finishReason: 'stop' },
+    { type: 'request.begin', team: 'default', model: platform.model },
+    { type: 'request.end', outcome: 'completed', finishReason: 'stop' },
   ])
-  expect((await verifyLog(`${platform.home}/audit`)).ok).toBe(true)
+  expect((await verifyFolder(`${platform.home}/audit`)).ok).toBe(true)
 })
 
 test('the request id joins the logs of the four services', async () => {

@@ -45,7 +45,7 @@ function call(role: Role, identity: Identity): Promise<number> {
     if (role === 'audit') {
       const audit = new AuditClient(address, credentials, channelOptions('audit'))
       client = audit
-      const record = { requestId: 'r', outcome: Outcome.CANCELLED, finishReason: '', error: '', inputTokens: 0, outputTokens: 0, responseBytes: 0, firstTokenUs: 0n, durationUs: 0n, worker: '' }
+      const record = { requestId: 'r', outcome: Outcome.CANCELLED, finishReason: '', error: '', inputTokens: 0, outputTokens: 0, responseBytes: 0, firstTokenUs: 0n, durationUs: 0n, worker: '', cachedTokens: 0, workerUs: 0n, workerVersion: '', redactions: [] }
       audit.end(record, new Metadata(), deadline, settle)
     } else if (role === 'tokenizer') {
       const tokenizer = new TokenizerClient(address, credentials, channelOptions('tokenizer'))

@@ -1,7 +1,7 @@
 import { getCACertificates, setDefaultCACertificates } from 'node:tls'
 import OpenAI, { AuthenticationError, BadRequestError, NotFoundError } from 'openai'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { verifyLog } from '../../services/audit/log/verify.ts'
+import { verifyFolder } from '../../services/audit/verify/verify-folder.ts'
 import { type Platform, startPlatform, until } from '../support/platform.ts'
 import { auditRecords } from '../support/records.ts'
 
@@ -93,11 +93,11 @@ describe('the official openai client, with the real model', () => {
       chunks += chunk.choices.length
       if (chunks === 5) stream.controller.abort()
     }
-    await until(async () => (await auditRecords(platform.home)).at(-1)?.['outcome'] === 'cancelled', 'the record of the cancel')
-    expect((await auditRecords(platform.home)).at(-1)?.['outputTokens']).toBeLessThan(200)
+    await until(async () => (await auditRecords(platform.home)).findLast((record) => record['type'] === 'request.end')?.['outcome'] === 'cancelled', 'the record of the cancel')
+    expect((await auditRecords(platform.home)).findLast((record) => record['type'] === 'request.end')?.['outputTokens']).toBeLessThan(200)
   })
 
   test('leaves a log that verifies', async () => {
-    expect((await verifyLog(`${platform.home}/audit`)).ok).toBe(true)
+    expect((await verifyFolder(`${platform.home}/audit`)).ok).toBe(true)
   })
 })

@@ -12,7 +12,8 @@ export const maxRecordBytes = 8192
 
 const closed = { additionalProperties: false }
 const name = (minLength = 1) => Type.String({ minLength, maxLength: 128, pattern: '^[A-Za-z0-9._:@/+-]*$' })
-const address = Type.String({ maxLength: 128, pattern: '^[A-Za-z0-9._:@/+\\[\\]%-]*$' })
+/** Of a peer or a client: a host name has up to 253 characters. */
+const address = Type.String({ maxLength: 264, pattern: '^[A-Za-z0-9._:@/+\\[\\]%-]*$' })
 const word = Type.String({ maxLength: 64, pattern: '^[a-z0-9_]*$' })
 const count = Type.Integer({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER })
 const digest = Type.String({ pattern: '^([0-9a-f]{64})?$' })
@@ -103,7 +104,8 @@ const fields = {
   /** A service has started or is stopping, or a peer has come or gone, as the gateway saw it. */
   'service.changed': {
     service: Type.Enum(['gateway', 'tokenizer', 'inference-worker', 'audit']),
-    instance: InstanceName,
+    /** Its name; of a peer that the gateway knows by its address alone, that. */
+    instance: address,
     event: Type.Enum(['started', 'stopping', 'joined', 'left', 'crashed']),
     version,
     model: name(0),
@@ -111,7 +113,7 @@ const fields = {
   },
   /** The configuration is another one than at the start before: names of settings, never values. */
   'configuration.changed': { service: Type.Enum(['gateway', 'tokenizer', 'inference-worker', 'audit']), instance: InstanceName, settings: Type.Array(settingName, { maxItems: 64 }), more: count },
-  /** Teams and keys. `id` counts the directory's changes. */
+  /** Teams and keys. `id` orders the directory's changes: each has a larger one than all before. */
   'directory.changed': {
     id: count,
     changedAt: time,

@@ -9,6 +9,8 @@ export interface CommandContext {
   knownModels(): readonly string[] | Promise<readonly string[]>
   /** Folder of the audit log. */
   auditFolder(): string | Promise<string>
+  /** File of the public key of the configured audit log. */
+  auditKeyFile(): string | Promise<string>
   /** For what was asked for: may be piped into another program. */
   out: NodeJS.WritableStream
   /** For what is said about it. */

@@ -61,7 +61,7 @@ async function run(args: string[], settings: NodeJS.ProcessEnv = {}): Promise<Ra
     config: () => loadConfig({ env }),
     home: () => home,
     knownModels: () => [],
-    auditFolder: () => home,
+    auditFolder: () => home, auditKeyFile: () => '',
     out,
     err,
   })

@@ -35,7 +35,7 @@ async function status(facts: Pick<PlatformFile, 'children' | 'down'>, ...args: s
       throw new Error('not used here')
     },
     knownModels: () => [],
-    auditFolder: () => '',
+    auditFolder: () => '', auditKeyFile: () => '',
     out,
     err: out,
   })

@@ -1,6 +1,7 @@
 import type { Command } from 'commander'
 import { isAlive } from '../../../deploy/local/is-alive.ts'
 import { type PlatformFile, readPlatformFile } from '../../../deploy/local/platform-file.ts'
+import { warningPrefix } from '../../shared/metrics.ts'
 import type { ProgramContext } from '../context.ts'
 
 type Child = PlatformFile['children'][number]
@@ -14,6 +15,8 @@ interface ServiceStatus {
   /** How often it was started again. */
   restarts?: number
   lastEnd?: NonNullable<Child['lastEnd']>
+  /** What it wants the operator not to forget. */
+  warning?: string
 }
 
 const answerLimitMs = 2000
@@ -44,15 +47,17 @@ export function registerStatus(program: Command, { home, out }: ProgramContext):
 
 async function ask({ name, pid, ports, restarts = 0, lastEnd }: Child, host: string): Promise<ServiceStatus> {
   const metrics = `http://${host.includes(':') ? `[${host}]` : host}:${ports['metrics'] ?? 0}`
-  return { name, pid, metrics, state: await stateAt(metrics), restarts, ...(lastEnd && { lastEnd }) }
+  return { name, pid, metrics, ...(await stateAt(metrics)), restarts, ...(lastEnd && { lastEnd }) }
 }
 
-async function stateAt(metrics: string): Promise<ServiceStatus['state']> {
+async function stateAt(metrics: string): Promise<Pick<ServiceStatus, 'state' | 'warning'>> {
   try {
     const response = await fetch(`${metrics}/readyz`, { signal: AbortSignal.timeout(answerLimitMs) })
-    return response.ok ? 'ready' : 'not ready'
+    if (!response.ok) return { state: 'not ready' }
+    const warning = (await response.text()).split('\n').find((line) => line.startsWith(warningPrefix))?.slice(warningPrefix.length)
+    return { state: 'ready', ...(warning === undefined ? {} : { warning }) }
   } catch {
-    return 'no answer'
+    return { state: 'no answer' }
   }
 }
 
@@ -65,9 +70,10 @@ function table({ pid, startedAt, version, address }: PlatformFile, services: Ser
   const line = (service: ServiceStatus): string[] => {
     const state = `  ${service.name.padEnd(width)}  ${service.state.padEnd(10)}`
     const own = service.pid === undefined ? state.trimEnd() : `${state}  process ${String(service.pid).padEnd(7)}  ${service.metrics}/metrics`
-    const { restarts = 0, lastEnd } = service
-    if (lastEnd === undefined) return [own]
-    return [own, `  ${''.padEnd(width)}  ${restarts > 0 ? `restarts: ${restarts}, the last` : 'ended'} after ${lastEnd.how}, ${lastEnd.at}`]
+    const { restarts = 0, lastEnd, warning } = service
+    const lines = warning === undefined ? [own] : [own, `  ${''.padEnd(width)}  WARNING: ${warning}`]
+    if (lastEnd === undefined) return lines
+    return [...lines, `  ${''.padEnd(width)}  ${restarts > 0 ? `restarts: ${restarts}, the last` : 'ended'} after ${lastEnd.how}, ${lastEnd.at}`]
   }
   return [`Intramuros ${version} at ${address}, process ${pid} since ${startedAt}`, ...services.flatMap(line)].join('\n')
 }

@@ -15,6 +15,8 @@ export interface Exchange {
   header(name: string, value: string): void
   /** A whole answer. */
   json(status: number, body: string): void
+  /** A whole answer that is plain text. */
+  text(status: number, body: string): void
   /** Starts a stream of server-sent events. */
   startEvents(): void
   /** Writes to the stream; waits while the client does not keep up. */
@@ -54,16 +56,19 @@ export function openExchange({ requestId, request, response, errors, timeoutMs }
   // Anthropic's name for it.
   response.setHeader('request-id', requestId)
 
+  function whole(status: number, type: string, body: string): void {
+    const bytes = Buffer.from(body)
+    response.writeHead(status, { 'content-type': type, 'content-length': bytes.length }).end(bytes)
+  }
+
   const exchange: Exchange = {
     requestId,
     request,
     signal,
     errors,
     header: (name, value) => void response.setHeader(name, value),
-    json(status, body) {
-      const bytes = Buffer.from(body)
-      response.writeHead(status, { 'content-type': 'application/json', 'content-length': bytes.length }).end(bytes)
-    },
+    json: (status, body) => whole(status, 'application/json', body),
+    text: (status, body) => whole(status, 'text/plain; charset=utf-8', body),
     startEvents() {
       response.writeHead(200, { 'content-type': 'text/event-stream; charset=utf-8', 'cache-control': 'no-cache', 'x-accel-buffering': 'no' })
     },

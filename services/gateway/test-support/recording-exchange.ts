@@ -24,6 +24,7 @@ export function recordingExchange(): RecordingExchange {
     json(_status, json) {
       body = JSON.parse(json)
     },
+    text: () => undefined,
     startEvents: () => undefined,
     write(more) {
       text += more

@@ -13,7 +13,8 @@ const head = `# yaml-language-server: $schema=./intramuros.schema.json
 ## A mistake is told at the next start, all of them at once, with line and column.
 `
 
-const modelExample = `##   - id: my-model
+const examples: Readonly<Record<string, string>> = {
+  models: `##   - id: my-model
 ##     file: my-model.Q4_K_M.gguf
 ##     size: 123456789
 ##     sha256: 64 hexadecimal digits
@@ -22,7 +23,15 @@ const modelExample = `##   - id: my-model
 ##     openness: { weights: true, code: false, data: false, paper: false }
 ##     from:
 ##       path: /srv/models/my-model.Q4_K_M.gguf # or hub: { repo, revision, file }, or package: { name, version, member }
-`
+`,
+  witnesses: `##   - vkey: witness.example/w1+01234567+BHB1YmxpYyBrZXk=
+##     url: https://witness.example
+`,
+  anchors: `##   - name: worm
+##     kind: folder # or s3, or syslog
+##     folder: /mnt/worm/intramuros
+`,
+}
 
 /**
  * The configuration file that the first start writes: every setting at its default, commented out. Sections stay as they are,
@@ -37,7 +46,7 @@ function settingsBelow(section: SchemaNode, indent: string): string {
     .map(([key, schema]) => {
       if (isSection(schema))
         return `\n${prose(schema.description ?? '', indent)}${indent}${key}:\n${settingsBelow(schema, `${indent}  `)}`
-      const example = schema.items?.type === 'object' ? modelExample : ''
+      const example = (examples[key] ?? '').replaceAll(/^(?=.)/gm, indent)
       return `${indent === '' ? '\n' : ''}${prose(about(schema), indent)}${example}${indent}# ${key}: ${yamlOf(schema.default)}\n`
     })
     .join('')

@@ -8,9 +8,9 @@ import { suggest } from './suggest.ts'
 const prefix = 'INTRAMUROS_'
 /**
  * Variables with our prefix that are no settings: the two that say where to look, the key that the printed client examples use,
- * and the one that may hold the key of encrypted models.
+ * the one that may hold the key of encrypted models, and the gateway's second switch of audit.onFailure.
  */
-const reserved = new Set(['INTRAMUROS_HOME', 'INTRAMUROS_CONFIG', 'INTRAMUROS_API_KEY', modelKeyVariable])
+const reserved = new Set(['INTRAMUROS_HOME', 'INTRAMUROS_CONFIG', 'INTRAMUROS_API_KEY', modelKeyVariable, 'INTRAMUROS_AUDIT_ALLOW_UNRECORDED'])
 /** Variables of the test suite begin so. */
 const testPrefix = 'INTRAMUROS_TEST_'
 

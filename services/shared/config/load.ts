@@ -81,6 +81,7 @@ export function loadConfig({ env, file: namedFile, overrides = {}, service }: Lo
     audit: {
       ...settings.audit,
       folder: folder(settings.audit.folder, join(home, 'audit'), env),
+      keyFolder: folder(settings.audit.keyFolder, join(home, 'audit-key'), env),
       postgres: {
         ...settings.audit.postgres,
         passwordFile: folder(settings.audit.postgres.passwordFile, '', env),

@@ -33,14 +33,16 @@ In a Kubernetes cluster, set \`enableServiceLinks: false\` on the pods: a Servic
 set \`INTRAMUROS_GATEWAY_PORT\` in every pod of its namespace.
 `
 
-/** All settings as Markdown: one table for those of the top level, one for each section, one for the entries of \`models\`. */
+/** All settings as Markdown: one table for those of the top level, one for each section, one for the entries of each list of maps. */
 export function configReference(): string {
   const sections = Object.entries(configSchema.properties).filter(([, schema]) => isSection(schema))
   const topLevel = { ...configSchema, properties: withoutSections(configSchema.properties) }
   const tables = [
     `\n## Top level\n\n${settingsTable(topLevel, [])}`,
     ...sections.map(([key, schema]) => `\n## ${key}\n\n${schema.description}\n\n${settingsTable(schema, [key])}`),
-    `\n## An entry of models\n\nOnly in the configuration file.\n\n${entryTable(configSchema.properties.models.items)}`,
+    ...fieldsOf(configSchema).flatMap(({ path, schema: { items } }) =>
+      items?.type === 'object' ? [`\n## An entry of ${path}\n\nOnly in the configuration file.\n\n${entryTable(items)}`] : [],
+    ),
   ]
   return head + tables.join('')
 }

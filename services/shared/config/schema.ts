@@ -1,6 +1,7 @@
 import type { XStatic } from 'typebox/schema'
 import { ModelEntry } from '../models/catalogue.ts'
 import { modelEncryption } from './model-encryption.ts'
+import { prices } from './prices.ts'
 import { audit, gateway, inferenceWorker, tokenizer } from './service-settings.ts'
 
 /**
@@ -122,6 +123,7 @@ export const configSchema = {
         },
       },
     },
+    prices,
     gateway,
     tokenizer,
     inferenceWorker,

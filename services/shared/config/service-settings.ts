@@ -290,6 +290,44 @@ export const audit = {
       default: '',
       description: 'Folder of the log; empty: audit/ in the state folder.',
     },
+    keyFolder: {
+      type: 'string',
+      format: 'folder',
+      default: '',
+      description:
+        "Folder of the key that signs the log's checkpoints, made at first start, and of what it signed last; empty: audit-key/ in the state folder. Keep it, and its backups, apart from those of the log.",
+    },
+    origin: {
+      type: 'string',
+      default: '',
+      description:
+        "Name of the log in its checkpoints, and of its key, as a host and a path without a scheme, for example audit.example.org/llm; empty: intramuros.internal/ and a random number. It is the key's for good from the first start on.",
+    },
+    appendTimeoutSeconds: {
+      type: 'integer',
+      minimum: 1,
+      maximum: 300,
+      default: 5,
+      unit: 'seconds',
+      description: 'Longest wait for a record to be on disk; after it requests are refused with status 503 until the log can be written again.',
+    },
+    checkpointSeconds: {
+      type: 'integer',
+      minimum: 1,
+      maximum: 3600,
+      default: 1,
+      unit: 'seconds',
+      description: 'Shortest time from one signed checkpoint of the growing log to the next.',
+    },
+    clockToleranceSeconds: {
+      type: 'integer',
+      minimum: 0,
+      maximum: 31_536_000,
+      default: 5,
+      unit: 'seconds',
+      description:
+        "How far the clock may be behind the last record: what is written meanwhile gets that record's time, and says so. Further behind, requests are refused until the clock has caught up, or this is raised.",
+    },
     orphanSeconds: {
       type: 'integer',
       minimum: 1,
@@ -310,5 +348,12 @@ export const audit = {
     witnesses: auditWitnesses,
     witnessSeconds: auditWitnessSeconds,
     anchors: auditAnchors,
+    onFailure: {
+      type: 'string',
+      enum: ['refuse', 'allow'],
+      default: 'refuse',
+      description:
+        'What happens to requests while they can not be recorded. With allow they are answered without a record, counted, and recorded later as far as is known; the gateway starts so only with INTRAMUROS_AUDIT_ALLOW_UNRECORDED=yes-i-accept-unrecorded-answers in its environment.',
+    },
   },
 } as const

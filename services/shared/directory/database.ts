@@ -13,7 +13,17 @@ export interface OpenDatabase {
   hmacKey: Buffer
 }
 
-const schemaVersion = 3
+const schemaVersion = 4
+
+const changesTable = `
+CREATE TABLE directory_change (
+  id INTEGER PRIMARY KEY,
+  changed_at TEXT NOT NULL,
+  event TEXT NOT NULL,
+  team TEXT NOT NULL,
+  key_id TEXT NOT NULL,
+  settings TEXT NOT NULL CHECK (json_valid(settings))
+) STRICT`
 
 // A key's team is plain text: revoked keys outlive their team, so that an id in an old audit record can still be told.
 const schema = `
@@ -34,6 +44,7 @@ CREATE TABLE api_key (
   revoked_at TEXT
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE hmac_key (check_value BLOB NOT NULL) STRICT;
+${changesTable};
 PRAGMA user_version = ${schemaVersion};
 `
 
@@ -41,6 +52,7 @@ PRAGMA user_version = ${schemaVersion};
 const migrations: ReadonlyMap<number, string> = new Map([
   [2, 'ALTER TABLE team ADD COLUMN strict_parameters INTEGER NOT NULL DEFAULT 0'],
   [3, 'ALTER TABLE team ADD COLUMN weight REAL NOT NULL DEFAULT 1; ALTER TABLE team ADD COLUMN batch INTEGER NOT NULL DEFAULT 0'],
+  [4, changesTable],
 ])
 
 /** Waiting for another process stops the event loop: a writer is a short command, a reader may be a gateway. */

@@ -78,8 +78,8 @@ test('what was changed is there after closing and opening', () => {
     { name: 'b', models: ['m'], strictParameters: true, weight: 2.5, batch: true, createdAt: '2026-01-01T00:00:01.000Z' },
   ])
   expect(again.listKeys()).toEqual([
-    { id: first.id, team: 'b', label: 'CI – Zürich', createdAt: '2026-01-01T00:00:03.000Z', revokedAt: undefined },
-    { id: second.id, team: 'a', label: undefined, createdAt: '2026-01-01T00:00:04.000Z', revokedAt: '2026-01-01T00:00:05.000Z' },
+    { id: first.id, team: 'b', label: 'CI – Zürich', createdAt: '2026-01-01T00:00:05.000Z', revokedAt: undefined },
+    { id: second.id, team: 'a', label: undefined, createdAt: '2026-01-01T00:00:06.000Z', revokedAt: '2026-01-01T00:00:07.000Z' },
   ])
   expect(again.listKeys('b').map((key) => key.id)).toEqual([first.id])
   expect(again.authenticate(first.secret)).toMatchObject({ keyId: first.id, strictParameters: true })
@@ -228,7 +228,7 @@ test('a key file cut by a crash before there was a database is replaced', () => 
 test('a file of the version before is brought up to date by who may write, and by nobody else', () => {
   open().addTeam('default', [])
   const older = new DatabaseSync(join(home, 'directory.sqlite'))
-  older.exec('ALTER TABLE team DROP COLUMN strict_parameters; ALTER TABLE team DROP COLUMN weight; ALTER TABLE team DROP COLUMN batch; PRAGMA user_version = 1')
+  older.exec('ALTER TABLE team DROP COLUMN strict_parameters; ALTER TABLE team DROP COLUMN weight; ALTER TABLE team DROP COLUMN batch; DROP TABLE directory_change; PRAGMA user_version = 1')
   older.close()
   expect(() => open({ readOnly: true })).toThrow(/older version/)
   expect(open().listTeams()).toMatchObject([{ name: 'default', strictParameters: false, weight: 1, batch: false }])

@@ -1,6 +1,7 @@
 import { join } from 'node:path'
 import { ServiceError } from '../errors.ts'
-import { newKeyId, newSecret } from './api-key.ts'
+import { isSecret, newKeyId, newSecret } from './api-key.ts'
+import { type DirectoryChange, createChanges } from './changes.ts'
 import { createCredentials, type Credential } from './credentials.ts'
 import { numberOf, openDatabase, optionalTextOf, type Row, textOf, transaction } from './database.ts'
 import { DirectoryError, withDirectoryErrors } from './directory-error.ts'
@@ -66,6 +67,10 @@ export interface Directory {
   revokeKey(id: string): ApiKey
   /** Undefined for an unknown, revoked or misspelt key. Throws UNAVAILABLE directory_unavailable when the file can't be read. */
   authenticate(secret: string): Credential | undefined
+  /** Whose a key was that is no longer valid; undefined for any other text. Throws UNAVAILABLE directory_unavailable. */
+  revokedKey(secret: string): { team: string; keyId: string } | undefined
+  /** Changes with larger ids than this one, in their order, at most so many. */
+  changesAfter(id: number, limit: number): DirectoryChange[]
   close(): void
 }
 
@@ -83,7 +88,9 @@ export function openDirectory({ home, readOnly = false, create = true, now = () 
   const selectKey = database.prepare('SELECT id, team, label, created_at, revoked_at FROM api_key WHERE id = ?')
   const insertKey = database.prepare('INSERT INTO api_key (id, team, hmac, label, created_at) VALUES (?, ?, ?, ?, ?)')
   const updateRevoked = database.prepare('UPDATE api_key SET revoked_at = ? WHERE id = ?')
+  const selectRevoked = database.prepare('SELECT id, team FROM api_key WHERE hmac = ? AND revoked_at IS NOT NULL')
   const credentials = createCredentials(database, hmacKey)
+  const changes = createChanges(database)
 
   function reading<T>(body: () => T): T {
     return withDirectoryErrors(file, () => transaction(database, 'read', body))
@@ -108,6 +115,7 @@ export function openDirectory({ home, readOnly = false, create = true, now = () 
     if (key.revokedAt !== undefined) return key
     const revokedAt = now().toISOString()
     updateRevoked.run(revokedAt, key.id)
+    changes.note({ changedAt: revokedAt, event: 'key.revoked', team: key.team, keyId: key.id })
     return { ...key, revokedAt }
   }
 
@@ -119,16 +127,19 @@ export function openDirectory({ home, readOnly = false, create = true, now = () 
         if (selectTeam.get(name) !== undefined) throw new DirectoryError(`Team "${name}" already exists.`)
         const team = { name, models: [...new Set(models)], strictParameters: false, weight: 1, batch: false, createdAt: now().toISOString() }
         insertTeam.run(name, JSON.stringify(team.models), team.createdAt)
+        changes.note({ changedAt: team.createdAt, event: 'team.created', team: name, settings: team.models.length > 0 ? ['models'] : [] })
         return team
       })
     },
-    changeTeam(name, changes) {
-      checkWeight(changes.weight ?? 1)
+    changeTeam(name, wanted) {
+      checkWeight(wanted.weight ?? 1)
       return writing(() => {
         const all = teams()
         const team = all.find((one) => one.name === name)
         if (team === undefined) throw unknownTeam(name, all.map((one) => one.name))
-        const changed = { ...team, ...changes }
+        const changed = { ...team, ...wanted }
+        const settings = (['strictParameters', 'weight', 'batch'] as const).filter((one) => changed[one] !== team[one])
+        if (settings.length > 0) changes.note({ changedAt: now().toISOString(), event: 'team.changed', team: name, settings })
         updateTeam.run(changed.strictParameters ? 1 : 0, changed.weight, changed.batch ? 1 : 0, name)
         return changed
       })
@@ -143,6 +154,7 @@ export function openDirectory({ home, readOnly = false, create = true, now = () 
           throw new DirectoryError(`Team "${name}" has live keys (${ids}): revoke them first, or use force, which revokes them.`)
         }
         deleteTeam.run(name)
+        changes.note({ changedAt: now().toISOString(), event: 'team.deleted', team: name })
         return live.map(revoke)
       })
     },
@@ -153,6 +165,7 @@ export function openDirectory({ home, readOnly = false, create = true, now = () 
         requireTeam(team)
         const key: ApiKey = { id: newKeyId(), team, label, createdAt: now().toISOString(), revokedAt: undefined }
         insertKey.run(key.id, team, hmacOf(hmacKey, secret), label ?? null, key.createdAt)
+        changes.note({ changedAt: key.createdAt, event: 'key.created', team, keyId: key.id })
         return { ...key, secret }
       })
     },
@@ -179,6 +192,16 @@ export function openDirectory({ home, readOnly = false, create = true, now = () 
         throw new ServiceError('UNAVAILABLE', 'directory_unavailable', message, { cause: thrown })
       }
     },
+    revokedKey(secret) {
+      if (!isSecret(secret)) return undefined
+      try {
+        const row = selectRevoked.get(hmacOf(hmacKey, secret))
+        return row === undefined ? undefined : { team: textOf(row, 'team'), keyId: textOf(row, 'id') }
+      } catch (thrown) {
+        throw new ServiceError('UNAVAILABLE', 'directory_unavailable', 'API keys cannot be checked at the moment.', { cause: thrown })
+      }
+    },
+    changesAfter: (id, limit) => reading(() => changes.after(id, limit)),
     close: () => database.close(),
   }
 }

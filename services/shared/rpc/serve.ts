@@ -28,6 +28,21 @@ export interface ServeOptions<S extends Service> extends BindOptions {
   identity: Identity
   /** "host:port"; port 0 takes a free one. */
   listen: string
+  /** Further services on the same port, each with callers of its own. */
+  beside?: readonly BesideService[]
+}
+
+/** A service that shares a port with another; besideService makes it. */
+export interface BesideService {
+  addTo(server: Server, options: Omit<BindOptions, 'callers'>): void
+}
+
+export function besideService<S extends Service>({ service, handlers, callers }: { service: S; handlers: HandlersOf<S>; callers: readonly string[] }): BesideService {
+  return { addTo: (server, options) => addService(server, service, handlers, { ...options, callers }) }
+}
+
+function addService<S extends Service>(server: Server, service: S, handlers: HandlersOf<S>, options: BindOptions): void {
+  server.addService(overBytes(service), carry(service, bindMethods(service, handlers, options), options))
 }
 
 export interface RpcServer {
@@ -38,9 +53,9 @@ export interface RpcServer {
 
 /** Serves a service over mTLS, each method both as an ordinary one and over lanes. Throws when the address can't be had. */
 export async function serveRpc<S extends Service>(options: ServeOptions<S>): Promise<RpcServer> {
-  const methods = bindMethods(options.service, options.handlers, options)
   const server = new Server(channelLimits)
-  server.addService(overBytes(options.service), carry(options.service, methods, options))
+  addService(server, options.service, options.handlers, options)
+  for (const one of options.beside ?? []) one.addTo(server, options)
   const port = await new Promise<number>((resolve, reject) => {
     server.bindAsync(options.listen, serverCredentials(options.identity), (error, bound) => (error === null ? resolve(bound) : reject(error)))
   })

@@ -48,8 +48,8 @@ async function serve(): Promise<{ port: number; produced: number; listeners: num
         }
       },
       watch: async function* () {},
-      embed: async () => ({ embeddings: [] }),
-      rank: async () => ({ scores: [] }),
+      embed: async () => ({ embeddings: [], workerUs: 0n }),
+      rank: async () => ({ scores: [], workerUs: 0n }),
     },
     identity: await identities.of('inference-worker'),
     listen: '127.0.0.1:0',

@@ -28,6 +28,34 @@ export const protobufPackage = "intramuros.v1";
 
 export const protobufFileName = "intramuros/v1/audit.proto";
 
+/** How somebody proved who they are. */
+export const Auth = { UNSPECIFIED: 0, API_KEY: 1, UNRECOGNIZED: -1 } as const;
+
+export type Auth = typeof Auth[keyof typeof Auth];
+
+export namespace Auth {
+  export type UNSPECIFIED = typeof Auth.UNSPECIFIED;
+  export type API_KEY = typeof Auth.API_KEY;
+  export type UNRECOGNIZED = typeof Auth.UNRECOGNIZED;
+}
+
+export const Priority = {
+  UNSPECIFIED: 0,
+  INTERACTIVE: 1,
+  /** BATCH - Work that can wait. */
+  BATCH: 2,
+  UNRECOGNIZED: -1,
+} as const;
+
+export type Priority = typeof Priority[keyof typeof Priority];
+
+export namespace Priority {
+  export type UNSPECIFIED = typeof Priority.UNSPECIFIED;
+  export type INTERACTIVE = typeof Priority.INTERACTIVE;
+  export type BATCH = typeof Priority.BATCH;
+  export type UNRECOGNIZED = typeof Priority.UNRECOGNIZED;
+}
+
 export const Outcome = {
   UNSPECIFIED: 0,
   COMPLETED: 1,
@@ -47,6 +75,47 @@ export namespace Outcome {
   export type UNRECOGNIZED = typeof Outcome.UNRECOGNIZED;
 }
 
+export const ServiceKind = {
+  UNSPECIFIED: 0,
+  GATEWAY: 1,
+  TOKENIZER: 2,
+  INFERENCE_WORKER: 3,
+  AUDIT: 4,
+  UNRECOGNIZED: -1,
+} as const;
+
+export type ServiceKind = typeof ServiceKind[keyof typeof ServiceKind];
+
+export namespace ServiceKind {
+  export type UNSPECIFIED = typeof ServiceKind.UNSPECIFIED;
+  export type GATEWAY = typeof ServiceKind.GATEWAY;
+  export type TOKENIZER = typeof ServiceKind.TOKENIZER;
+  export type INFERENCE_WORKER = typeof ServiceKind.INFERENCE_WORKER;
+  export type AUDIT = typeof ServiceKind.AUDIT;
+  export type UNRECOGNIZED = typeof ServiceKind.UNRECOGNIZED;
+}
+
+export const ServiceEvent = {
+  UNSPECIFIED: 0,
+  STARTED: 1,
+  STOPPING: 2,
+  /** JOINED - A gateway can reach it, or can no longer. */
+  JOINED: 3,
+  LEFT: 4,
+  UNRECOGNIZED: -1,
+} as const;
+
+export type ServiceEvent = typeof ServiceEvent[keyof typeof ServiceEvent];
+
+export namespace ServiceEvent {
+  export type UNSPECIFIED = typeof ServiceEvent.UNSPECIFIED;
+  export type STARTED = typeof ServiceEvent.STARTED;
+  export type STOPPING = typeof ServiceEvent.STOPPING;
+  export type JOINED = typeof ServiceEvent.JOINED;
+  export type LEFT = typeof ServiceEvent.LEFT;
+  export type UNRECOGNIZED = typeof ServiceEvent.UNRECOGNIZED;
+}
+
 export interface AttachRequest {
   /** Name of the gateway replica, the same after a restart. */
   instance: string;
@@ -55,6 +124,10 @@ export interface AttachRequest {
 }
 
 export interface AttachEvent {
+  /** Id of the last change of the directory that is recorded; 0: none is. */
+  directoryChange: bigint;
+  /** Key of the fingerprints of settings, of this ledger alone. */
+  settingsKey: Buffer;
 }
 
 export interface BeginRequest {
@@ -69,6 +142,36 @@ export interface BeginRequest {
   stream: boolean;
   /** Size of the request body in bytes. */
   requestBytes: number;
+  gatewayVersion: string;
+  /** Who the person is, where the credential says so; empty with an API key. */
+  subject: string;
+  auth: Auth;
+  /** SHA-256 of the model's file, lower-case hexadecimal; empty where it is not known. */
+  modelDigest: string;
+  adapter: string;
+  priority: Priority;
+  parameters: RequestParameters | undefined;
+}
+
+/** The parameters of a request that change what it may cost or answer, as far as they were sent. */
+export interface RequestParameters {
+  maxTokens?: number | undefined;
+  n?: number | undefined;
+  temperature?: number | undefined;
+  topP?:
+    | number
+    | undefined;
+  /** True: one was sent. Which, is not recorded. */
+  seed?:
+    | boolean
+    | undefined;
+  /** How many. */
+  tools?:
+    | number
+    | undefined;
+  /** The answer is to keep to a schema or grammar. */
+  structured?: boolean | undefined;
+  logprobs?: boolean | undefined;
 }
 
 export interface EndRequest {
@@ -87,11 +190,121 @@ export interface EndRequest {
   durationUs: bigint;
   /** The worker that served it; empty if none did. */
   worker: string;
+  /** Of the input tokens, those that workers held evaluated already. */
+  cachedTokens: number;
+  /** Microseconds that workers spent on it, the wait for a slot not counted. */
+  workerUs: bigint;
+  workerVersion: string;
+  redactions: Redaction[];
+}
+
+export interface Redaction {
+  kind: string;
+  count: number;
 }
 
 export interface Receipt {
   /** Place of the record in the log, from 0. */
   index: bigint;
+}
+
+export interface RecordRequest {
+  /** Of this message, for when it is sent again. */
+  id: string;
+  event:
+    | { $case: "requestRefused"; value: RequestRefused }
+    | { $case: "serviceChanged"; value: ServiceChanged }
+    | { $case: "directoryChanged"; value: DirectoryChanged }
+    | { $case: "requestUnrecorded"; value: RequestUnrecorded }
+    | undefined;
+}
+
+export interface RecordResponse {
+  /** Place of the record in the log; unset for a change of the directory that was recorded before. */
+  index?: bigint | undefined;
+}
+
+/** Requests that were turned away before they began. */
+export interface RequestRefused {
+  /** Empty for a log-in that failed. */
+  team: string;
+  keyId: string;
+  /** Address of the client, for log-ins that failed; else empty. */
+  source: string;
+  endpoint: string;
+  reason: string;
+  instance: string;
+  /** So many alike since the last record of them. */
+  count: number;
+}
+
+export interface ServiceChanged {
+  service: ServiceKind;
+  /** Its name, or its address where it has none. */
+  instance: string;
+  event: ServiceEvent;
+  /** Empty where it is not known; so are those below. */
+  version: string;
+  model: string;
+  modelDigest: string;
+}
+
+export interface DirectoryChanged {
+  /** Orders the directory's changes; larger than all before. */
+  id: bigint;
+  /** RFC 3339, UTC, milliseconds. */
+  changedAt: string;
+  /** For example "team.created", "key.revoked". */
+  event: string;
+  team: string;
+  keyId: string;
+  /** Names of what was changed. */
+  settings: string[];
+}
+
+/** A request that was answered while no record of it could be made, where the operator allows that. */
+export interface RequestUnrecorded {
+  requestId: string;
+  instance: string;
+  team: string;
+  keyId: string;
+  model: string;
+  endpoint: string;
+  /** RFC 3339, UTC, milliseconds. */
+  beganAt: string;
+  outcome: Outcome;
+  inputTokens: number;
+  outputTokens: number;
+}
+
+export interface ConfigureRequest {
+  service: ServiceKind;
+  instance: string;
+  /** By the names of settings: HMAC-SHA256 of their values under AttachEvent.settings_key. The values stay where they are. */
+  fingerprints: { [key: string]: Buffer };
+  /** Of this message, for when it is sent again. */
+  id: string;
+}
+
+export interface ConfigureRequest_FingerprintsEntry {
+  key: string;
+  value: Buffer;
+}
+
+export interface ConfigureResponse {
+  /** Place of the record in the log; unset when nothing was changed, or nothing was known before. */
+  index?: bigint | undefined;
+}
+
+export interface GetReceiptRequest {
+  requestId: string;
+  /** Of the verified identity that asks. */
+  team: string;
+}
+
+export interface GetReceiptResponse {
+  /** c2sp.org/tlog-proof, with the record's bytes as its extra data. */
+  proof: string;
 }
 
 function createBaseAttachRequest(): AttachRequest {
@@ -152,11 +365,20 @@ export const AttachRequest: MessageFns<AttachRequest> = {
 };
 
 function createBaseAttachEvent(): AttachEvent {
-  return {};
+  return { directoryChange: 0n, settingsKey: Buffer.alloc(0) };
 }
 
 export const AttachEvent: MessageFns<AttachEvent> = {
-  encode(_: AttachEvent, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+  encode(message: AttachEvent, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.directoryChange !== 0n) {
+      if (BigInt.asUintN(64, message.directoryChange) !== message.directoryChange) {
+        throw new globalThis.Error("value provided for field message.directoryChange of type uint64 too large");
+      }
+      writer.uint32(8).uint64(message.directoryChange);
+    }
+    if (message.settingsKey.length !== 0) {
+      writer.uint32(18).bytes(message.settingsKey);
+    }
     return writer;
   },
 
@@ -173,6 +395,22 @@ export const AttachEvent: MessageFns<AttachEvent> = {
       while (reader.pos < end) {
         const tag = reader.uint32();
         switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.directoryChange = reader.uint64() as bigint;
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.settingsKey = Buffer.from(reader.bytes());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -187,7 +425,23 @@ export const AttachEvent: MessageFns<AttachEvent> = {
 };
 
 function createBaseBeginRequest(): BeginRequest {
-  return { requestId: "", instance: "", team: "", keyId: "", model: "", endpoint: "", stream: false, requestBytes: 0 };
+  return {
+    requestId: "",
+    instance: "",
+    team: "",
+    keyId: "",
+    model: "",
+    endpoint: "",
+    stream: false,
+    requestBytes: 0,
+    gatewayVersion: "",
+    subject: "",
+    auth: 0,
+    modelDigest: "",
+    adapter: "",
+    priority: 0,
+    parameters: undefined,
+  };
 }
 
 export const BeginRequest: MessageFns<BeginRequest> = {
@@ -215,6 +469,27 @@ export const BeginRequest: MessageFns<BeginRequest> = {
     }
     if (message.requestBytes !== 0) {
       writer.uint32(64).uint32(message.requestBytes);
+    }
+    if (message.gatewayVersion !== "") {
+      writer.uint32(74).string(message.gatewayVersion);
+    }
+    if (message.subject !== "") {
+      writer.uint32(82).string(message.subject);
+    }
+    if (message.auth !== 0) {
+      writer.uint32(88).int32(message.auth);
+    }
+    if (message.modelDigest !== "") {
+      writer.uint32(98).string(message.modelDigest);
+    }
+    if (message.adapter !== "") {
+      writer.uint32(106).string(message.adapter);
+    }
+    if (message.priority !== 0) {
+      writer.uint32(112).int32(message.priority);
+    }
+    if (message.parameters !== undefined) {
+      RequestParameters.encode(message.parameters, writer.uint32(122).fork()).join();
     }
     return writer;
   },
@@ -296,6 +571,194 @@ export const BeginRequest: MessageFns<BeginRequest> = {
             message.requestBytes = reader.uint32();
             continue;
           }
+          case 9: {
+            if (tag !== 74) {
+              break;
+            }
+
+            message.gatewayVersion = reader.string();
+            continue;
+          }
+          case 10: {
+            if (tag !== 82) {
+              break;
+            }
+
+            message.subject = reader.string();
+            continue;
+          }
+          case 11: {
+            if (tag !== 88) {
+              break;
+            }
+
+            message.auth = reader.int32() as any;
+            continue;
+          }
+          case 12: {
+            if (tag !== 98) {
+              break;
+            }
+
+            message.modelDigest = reader.string();
+            continue;
+          }
+          case 13: {
+            if (tag !== 106) {
+              break;
+            }
+
+            message.adapter = reader.string();
+            continue;
+          }
+          case 14: {
+            if (tag !== 112) {
+              break;
+            }
+
+            message.priority = reader.int32() as any;
+            continue;
+          }
+          case 15: {
+            if (tag !== 122) {
+              break;
+            }
+
+            message.parameters = RequestParameters.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseRequestParameters(): RequestParameters {
+  return {
+    maxTokens: undefined,
+    n: undefined,
+    temperature: undefined,
+    topP: undefined,
+    seed: undefined,
+    tools: undefined,
+    structured: undefined,
+    logprobs: undefined,
+  };
+}
+
+export const RequestParameters: MessageFns<RequestParameters> = {
+  encode(message: RequestParameters, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.maxTokens !== undefined) {
+      writer.uint32(8).uint32(message.maxTokens);
+    }
+    if (message.n !== undefined) {
+      writer.uint32(16).uint32(message.n);
+    }
+    if (message.temperature !== undefined) {
+      writer.uint32(25).double(message.temperature);
+    }
+    if (message.topP !== undefined) {
+      writer.uint32(33).double(message.topP);
+    }
+    if (message.seed !== undefined) {
+      writer.uint32(40).bool(message.seed);
+    }
+    if (message.tools !== undefined) {
+      writer.uint32(48).uint32(message.tools);
+    }
+    if (message.structured !== undefined) {
+      writer.uint32(56).bool(message.structured);
+    }
+    if (message.logprobs !== undefined) {
+      writer.uint32(64).bool(message.logprobs);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): RequestParameters {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseRequestParameters();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.maxTokens = reader.uint32();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.n = reader.uint32();
+            continue;
+          }
+          case 3: {
+            if (tag !== 25) {
+              break;
+            }
+
+            message.temperature = reader.double();
+            continue;
+          }
+          case 4: {
+            if (tag !== 33) {
+              break;
+            }
+
+            message.topP = reader.double();
+            continue;
+          }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.seed = reader.bool();
+            continue;
+          }
+          case 6: {
+            if (tag !== 48) {
+              break;
+            }
+
+            message.tools = reader.uint32();
+            continue;
+          }
+          case 7: {
+            if (tag !== 56) {
+              break;
+            }
+
+            message.structured = reader.bool();
+            continue;
+          }
+          case 8: {
+            if (tag !== 64) {
+              break;
+            }
+
+            message.logprobs = reader.bool();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -321,6 +784,10 @@ function createBaseEndRequest(): EndRequest {
     firstTokenUs: 0n,
     durationUs: 0n,
     worker: "",
+    cachedTokens: 0,
+    workerUs: 0n,
+    workerVersion: "",
+    redactions: [],
   };
 }
 
@@ -361,6 +828,21 @@ export const EndRequest: MessageFns<EndRequest> = {
     }
     if (message.worker !== "") {
       writer.uint32(82).string(message.worker);
+    }
+    if (message.cachedTokens !== 0) {
+      writer.uint32(88).uint32(message.cachedTokens);
+    }
+    if (message.workerUs !== 0n) {
+      if (BigInt.asUintN(64, message.workerUs) !== message.workerUs) {
+        throw new globalThis.Error("value provided for field message.workerUs of type uint64 too large");
+      }
+      writer.uint32(96).uint64(message.workerUs);
+    }
+    if (message.workerVersion !== "") {
+      writer.uint32(106).string(message.workerVersion);
+    }
+    for (const v of message.redactions) {
+      Redaction.encode(v!, writer.uint32(114).fork()).join();
     }
     return writer;
   },
@@ -458,6 +940,95 @@ export const EndRequest: MessageFns<EndRequest> = {
             message.worker = reader.string();
             continue;
           }
+          case 11: {
+            if (tag !== 88) {
+              break;
+            }
+
+            message.cachedTokens = reader.uint32();
+            continue;
+          }
+          case 12: {
+            if (tag !== 96) {
+              break;
+            }
+
+            message.workerUs = reader.uint64() as bigint;
+            continue;
+          }
+          case 13: {
+            if (tag !== 106) {
+              break;
+            }
+
+            message.workerVersion = reader.string();
+            continue;
+          }
+          case 14: {
+            if (tag !== 114) {
+              break;
+            }
+
+            message.redactions.push(Redaction.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseRedaction(): Redaction {
+  return { kind: "", count: 0 };
+}
+
+export const Redaction: MessageFns<Redaction> = {
+  encode(message: Redaction, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.kind !== "") {
+      writer.uint32(10).string(message.kind);
+    }
+    if (message.count !== 0) {
+      writer.uint32(16).uint32(message.count);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Redaction {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseRedaction();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.kind = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.count = reader.uint32();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -520,6 +1091,911 @@ export const Receipt: MessageFns<Receipt> = {
   },
 };
 
+function createBaseRecordRequest(): RecordRequest {
+  return { id: "", event: undefined };
+}
+
+export const RecordRequest: MessageFns<RecordRequest> = {
+  encode(message: RecordRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.id !== "") {
+      writer.uint32(10).string(message.id);
+    }
+    switch (message.event?.$case) {
+      case "requestRefused":
+        RequestRefused.encode(message.event.value, writer.uint32(18).fork()).join();
+        break;
+      case "serviceChanged":
+        ServiceChanged.encode(message.event.value, writer.uint32(26).fork()).join();
+        break;
+      case "directoryChanged":
+        DirectoryChanged.encode(message.event.value, writer.uint32(34).fork()).join();
+        break;
+      case "requestUnrecorded":
+        RequestUnrecorded.encode(message.event.value, writer.uint32(42).fork()).join();
+        break;
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): RecordRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseRecordRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.id = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.event = { $case: "requestRefused", value: RequestRefused.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.event = { $case: "serviceChanged", value: ServiceChanged.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.event = { $case: "directoryChanged", value: DirectoryChanged.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.event = { $case: "requestUnrecorded", value: RequestUnrecorded.decode(reader, reader.uint32()) };
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseRecordResponse(): RecordResponse {
+  return { index: undefined };
+}
+
+export const RecordResponse: MessageFns<RecordResponse> = {
+  encode(message: RecordResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.index !== undefined) {
+      if (BigInt.asUintN(64, message.index) !== message.index) {
+        throw new globalThis.Error("value provided for field message.index of type uint64 too large");
+      }
+      writer.uint32(8).uint64(message.index);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): RecordResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseRecordResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.index = reader.uint64() as bigint;
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseRequestRefused(): RequestRefused {
+  return { team: "", keyId: "", source: "", endpoint: "", reason: "", instance: "", count: 0 };
+}
+
+export const RequestRefused: MessageFns<RequestRefused> = {
+  encode(message: RequestRefused, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.team !== "") {
+      writer.uint32(10).string(message.team);
+    }
+    if (message.keyId !== "") {
+      writer.uint32(18).string(message.keyId);
+    }
+    if (message.source !== "") {
+      writer.uint32(26).string(message.source);
+    }
+    if (message.endpoint !== "") {
+      writer.uint32(34).string(message.endpoint);
+    }
+    if (message.reason !== "") {
+      writer.uint32(42).string(message.reason);
+    }
+    if (message.instance !== "") {
+      writer.uint32(50).string(message.instance);
+    }
+    if (message.count !== 0) {
+      writer.uint32(56).uint32(message.count);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): RequestRefused {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseRequestRefused();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.team = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.keyId = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.source = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.endpoint = reader.string();
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.reason = reader.string();
+            continue;
+          }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.instance = reader.string();
+            continue;
+          }
+          case 7: {
+            if (tag !== 56) {
+              break;
+            }
+
+            message.count = reader.uint32();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseServiceChanged(): ServiceChanged {
+  return { service: 0, instance: "", event: 0, version: "", model: "", modelDigest: "" };
+}
+
+export const ServiceChanged: MessageFns<ServiceChanged> = {
+  encode(message: ServiceChanged, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.service !== 0) {
+      writer.uint32(8).int32(message.service);
+    }
+    if (message.instance !== "") {
+      writer.uint32(18).string(message.instance);
+    }
+    if (message.event !== 0) {
+      writer.uint32(24).int32(message.event);
+    }
+    if (message.version !== "") {
+      writer.uint32(34).string(message.version);
+    }
+    if (message.model !== "") {
+      writer.uint32(42).string(message.model);
+    }
+    if (message.modelDigest !== "") {
+      writer.uint32(50).string(message.modelDigest);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ServiceChanged {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseServiceChanged();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.service = reader.int32() as any;
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.instance = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.event = reader.int32() as any;
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.version = reader.string();
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.model = reader.string();
+            continue;
+          }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.modelDigest = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseDirectoryChanged(): DirectoryChanged {
+  return { id: 0n, changedAt: "", event: "", team: "", keyId: "", settings: [] };
+}
+
+export const DirectoryChanged: MessageFns<DirectoryChanged> = {
+  encode(message: DirectoryChanged, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.id !== 0n) {
+      if (BigInt.asUintN(64, message.id) !== message.id) {
+        throw new globalThis.Error("value provided for field message.id of type uint64 too large");
+      }
+      writer.uint32(8).uint64(message.id);
+    }
+    if (message.changedAt !== "") {
+      writer.uint32(18).string(message.changedAt);
+    }
+    if (message.event !== "") {
+      writer.uint32(26).string(message.event);
+    }
+    if (message.team !== "") {
+      writer.uint32(34).string(message.team);
+    }
+    if (message.keyId !== "") {
+      writer.uint32(42).string(message.keyId);
+    }
+    for (const v of message.settings) {
+      writer.uint32(50).string(v!);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): DirectoryChanged {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseDirectoryChanged();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.id = reader.uint64() as bigint;
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.changedAt = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.event = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.team = reader.string();
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.keyId = reader.string();
+            continue;
+          }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.settings.push(reader.string());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseRequestUnrecorded(): RequestUnrecorded {
+  return {
+    requestId: "",
+    instance: "",
+    team: "",
+    keyId: "",
+    model: "",
+    endpoint: "",
+    beganAt: "",
+    outcome: 0,
+    inputTokens: 0,
+    outputTokens: 0,
+  };
+}
+
+export const RequestUnrecorded: MessageFns<RequestUnrecorded> = {
+  encode(message: RequestUnrecorded, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.requestId !== "") {
+      writer.uint32(10).string(message.requestId);
+    }
+    if (message.instance !== "") {
+      writer.uint32(18).string(message.instance);
+    }
+    if (message.team !== "") {
+      writer.uint32(26).string(message.team);
+    }
+    if (message.keyId !== "") {
+      writer.uint32(34).string(message.keyId);
+    }
+    if (message.model !== "") {
+      writer.uint32(42).string(message.model);
+    }
+    if (message.endpoint !== "") {
+      writer.uint32(50).string(message.endpoint);
+    }
+    if (message.beganAt !== "") {
+      writer.uint32(58).string(message.beganAt);
+    }
+    if (message.outcome !== 0) {
+      writer.uint32(64).int32(message.outcome);
+    }
+    if (message.inputTokens !== 0) {
+      writer.uint32(72).uint32(message.inputTokens);
+    }
+    if (message.outputTokens !== 0) {
+      writer.uint32(80).uint32(message.outputTokens);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): RequestUnrecorded {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseRequestUnrecorded();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.requestId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.instance = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.team = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.keyId = reader.string();
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.model = reader.string();
+            continue;
+          }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.endpoint = reader.string();
+            continue;
+          }
+          case 7: {
+            if (tag !== 58) {
+              break;
+            }
+
+            message.beganAt = reader.string();
+            continue;
+          }
+          case 8: {
+            if (tag !== 64) {
+              break;
+            }
+
+            message.outcome = reader.int32() as any;
+            continue;
+          }
+          case 9: {
+            if (tag !== 72) {
+              break;
+            }
+
+            message.inputTokens = reader.uint32();
+            continue;
+          }
+          case 10: {
+            if (tag !== 80) {
+              break;
+            }
+
+            message.outputTokens = reader.uint32();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseConfigureRequest(): ConfigureRequest {
+  return { service: 0, instance: "", fingerprints: {}, id: "" };
+}
+
+export const ConfigureRequest: MessageFns<ConfigureRequest> = {
+  encode(message: ConfigureRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.service !== 0) {
+      writer.uint32(8).int32(message.service);
+    }
+    if (message.instance !== "") {
+      writer.uint32(18).string(message.instance);
+    }
+    globalThis.Object.entries(message.fingerprints).forEach(([key, value]: [string, Buffer]) => {
+      ConfigureRequest_FingerprintsEntry.encode({ key: key as any, value }, writer.uint32(26).fork()).join();
+    });
+    if (message.id !== "") {
+      writer.uint32(34).string(message.id);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ConfigureRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseConfigureRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.service = reader.int32() as any;
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.instance = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            const entry3 = ConfigureRequest_FingerprintsEntry.decode(reader, reader.uint32());
+            if (entry3.value !== undefined) {
+              message.fingerprints[entry3.key] = entry3.value;
+            }
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.id = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseConfigureRequest_FingerprintsEntry(): ConfigureRequest_FingerprintsEntry {
+  return { key: "", value: Buffer.alloc(0) };
+}
+
+export const ConfigureRequest_FingerprintsEntry: MessageFns<ConfigureRequest_FingerprintsEntry> = {
+  encode(message: ConfigureRequest_FingerprintsEntry, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.key !== "") {
+      writer.uint32(10).string(message.key);
+    }
+    if (message.value.length !== 0) {
+      writer.uint32(18).bytes(message.value);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ConfigureRequest_FingerprintsEntry {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseConfigureRequest_FingerprintsEntry();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.key = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.value = Buffer.from(reader.bytes());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseConfigureResponse(): ConfigureResponse {
+  return { index: undefined };
+}
+
+export const ConfigureResponse: MessageFns<ConfigureResponse> = {
+  encode(message: ConfigureResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.index !== undefined) {
+      if (BigInt.asUintN(64, message.index) !== message.index) {
+        throw new globalThis.Error("value provided for field message.index of type uint64 too large");
+      }
+      writer.uint32(8).uint64(message.index);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ConfigureResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseConfigureResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.index = reader.uint64() as bigint;
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseGetReceiptRequest(): GetReceiptRequest {
+  return { requestId: "", team: "" };
+}
+
+export const GetReceiptRequest: MessageFns<GetReceiptRequest> = {
+  encode(message: GetReceiptRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.requestId !== "") {
+      writer.uint32(10).string(message.requestId);
+    }
+    if (message.team !== "") {
+      writer.uint32(18).string(message.team);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): GetReceiptRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseGetReceiptRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.requestId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.team = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseGetReceiptResponse(): GetReceiptResponse {
+  return { proof: "" };
+}
+
+export const GetReceiptResponse: MessageFns<GetReceiptResponse> = {
+  encode(message: GetReceiptResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.proof !== "") {
+      writer.uint32(10).string(message.proof);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): GetReceiptResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseGetReceiptResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.proof = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
 /** The ledger. A call answers only once its record is durable. */
 export type AuditService = typeof AuditService;
 export const AuditService = {
@@ -560,6 +2036,45 @@ export const AuditService = {
     responseSerialize: (value: Receipt): Buffer => Buffer.from(Receipt.encode(value).finish()),
     responseDeserialize: (value: Buffer): Receipt => Receipt.decode(value),
   },
+  /**
+   * Records what is no request's begin or end. Idempotent by its id while the ledger runs; a change of the directory for ever.
+   * Errors: UNAVAILABLE audit_unavailable; INVALID_ARGUMENT invalid_record.
+   */
+  record: {
+    path: "/intramuros.v1.Audit/Record" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: RecordRequest): Buffer => Buffer.from(RecordRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): RecordRequest => RecordRequest.decode(value),
+    responseSerialize: (value: RecordResponse): Buffer => Buffer.from(RecordResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): RecordResponse => RecordResponse.decode(value),
+  },
+  /**
+   * Compares the settings of a service with those that it had at its last start, and records the names of those that differ.
+   * Errors: UNAVAILABLE audit_unavailable; INVALID_ARGUMENT invalid_record.
+   */
+  configure: {
+    path: "/intramuros.v1.Audit/Configure" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: ConfigureRequest): Buffer => Buffer.from(ConfigureRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): ConfigureRequest => ConfigureRequest.decode(value),
+    responseSerialize: (value: ConfigureResponse): Buffer => Buffer.from(ConfigureResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): ConfigureResponse => ConfigureResponse.decode(value),
+  },
+  /**
+   * What shows that a request's record is in the log: of its end, or of its begin while it runs.
+   * Errors: NOT_FOUND receipt_not_found, when there is none or it is another team's; UNAVAILABLE receipt_unavailable.
+   */
+  getReceipt: {
+    path: "/intramuros.v1.Audit/GetReceipt" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: GetReceiptRequest): Buffer => Buffer.from(GetReceiptRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): GetReceiptRequest => GetReceiptRequest.decode(value),
+    responseSerialize: (value: GetReceiptResponse): Buffer => Buffer.from(GetReceiptResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): GetReceiptResponse => GetReceiptResponse.decode(value),
+  },
   /** Carries the methods above; see lane.proto. */
   lane: {
     path: "/intramuros.v1.Audit/Lane" as const,
@@ -586,6 +2101,21 @@ export interface AuditServer extends UntypedServiceImplementation {
    * Errors: UNAVAILABLE audit_unavailable; NOT_FOUND no_such_record.
    */
   end: handleUnaryCall<EndRequest, Receipt>;
+  /**
+   * Records what is no request's begin or end. Idempotent by its id while the ledger runs; a change of the directory for ever.
+   * Errors: UNAVAILABLE audit_unavailable; INVALID_ARGUMENT invalid_record.
+   */
+  record: handleUnaryCall<RecordRequest, RecordResponse>;
+  /**
+   * Compares the settings of a service with those that it had at its last start, and records the names of those that differ.
+   * Errors: UNAVAILABLE audit_unavailable; INVALID_ARGUMENT invalid_record.
+   */
+  configure: handleUnaryCall<ConfigureRequest, ConfigureResponse>;
+  /**
+   * What shows that a request's record is in the log: of its end, or of its begin while it runs.
+   * Errors: NOT_FOUND receipt_not_found, when there is none or it is another team's; UNAVAILABLE receipt_unavailable.
+   */
+  getReceipt: handleUnaryCall<GetReceiptRequest, GetReceiptResponse>;
   /** Carries the methods above; see lane.proto. */
   lane: handleBidiStreamingCall<LaneFrame, LaneFrame>;
 }
@@ -630,6 +2160,63 @@ export interface AuditClient extends Client {
     metadata: Metadata,
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: Receipt) => void,
+  ): ClientUnaryCall;
+  /**
+   * Records what is no request's begin or end. Idempotent by its id while the ledger runs; a change of the directory for ever.
+   * Errors: UNAVAILABLE audit_unavailable; INVALID_ARGUMENT invalid_record.
+   */
+  record(
+    request: RecordRequest,
+    callback: (error: ServiceError | null, response: RecordResponse) => void,
+  ): ClientUnaryCall;
+  record(
+    request: RecordRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: RecordResponse) => void,
+  ): ClientUnaryCall;
+  record(
+    request: RecordRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: RecordResponse) => void,
+  ): ClientUnaryCall;
+  /**
+   * Compares the settings of a service with those that it had at its last start, and records the names of those that differ.
+   * Errors: UNAVAILABLE audit_unavailable; INVALID_ARGUMENT invalid_record.
+   */
+  configure(
+    request: ConfigureRequest,
+    callback: (error: ServiceError | null, response: ConfigureResponse) => void,
+  ): ClientUnaryCall;
+  configure(
+    request: ConfigureRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: ConfigureResponse) => void,
+  ): ClientUnaryCall;
+  configure(
+    request: ConfigureRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: ConfigureResponse) => void,
+  ): ClientUnaryCall;
+  /**
+   * What shows that a request's record is in the log: of its end, or of its begin while it runs.
+   * Errors: NOT_FOUND receipt_not_found, when there is none or it is another team's; UNAVAILABLE receipt_unavailable.
+   */
+  getReceipt(
+    request: GetReceiptRequest,
+    callback: (error: ServiceError | null, response: GetReceiptResponse) => void,
+  ): ClientUnaryCall;
+  getReceipt(
+    request: GetReceiptRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: GetReceiptResponse) => void,
+  ): ClientUnaryCall;
+  getReceipt(
+    request: GetReceiptRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: GetReceiptResponse) => void,
   ): ClientUnaryCall;
   /** Carries the methods above; see lane.proto. */
   lane(): ClientDuplexStream<LaneFrame, LaneFrame>;

@@ -197,6 +197,8 @@ export interface EmbedInput {
 export interface EmbedResponse {
   /** One for each input, in their order. */
   embeddings: Embedding[];
+  /** Microseconds that it took, the wait for a slot not counted. */
+  workerUs: bigint;
 }
 
 export interface Embedding {
@@ -221,6 +223,8 @@ export interface RankInput {
 export interface RankResponse {
   /** One for each input, in their order, from 0 to 1. */
   scores: number[];
+  /** Microseconds that it took, the wait for a slot not counted. */
+  workerUs: bigint;
 }
 
 export interface WatchRequest {
@@ -239,7 +243,11 @@ export interface WorkerState {
   /** Measured, of one request, while others run beside it; moving means, 0 before anything was measured. */
   prefillTokensPerSecond: number;
   decodeTokensPerSecond: number;
-  prefixes: PrefixDelta | undefined;
+  prefixes:
+    | PrefixDelta
+    | undefined;
+  /** Of this software. */
+  version: string;
 }
 
 export interface WorkerState_QueuedByTeamEntry {
@@ -1389,13 +1397,19 @@ export const EmbedInput: MessageFns<EmbedInput> = {
 };
 
 function createBaseEmbedResponse(): EmbedResponse {
-  return { embeddings: [] };
+  return { embeddings: [], workerUs: 0n };
 }
 
 export const EmbedResponse: MessageFns<EmbedResponse> = {
   encode(message: EmbedResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
     for (const v of message.embeddings) {
       Embedding.encode(v!, writer.uint32(10).fork()).join();
+    }
+    if (message.workerUs !== 0n) {
+      if (BigInt.asUintN(64, message.workerUs) !== message.workerUs) {
+        throw new globalThis.Error("value provided for field message.workerUs of type uint64 too large");
+      }
+      writer.uint32(16).uint64(message.workerUs);
     }
     return writer;
   },
@@ -1419,6 +1433,14 @@ export const EmbedResponse: MessageFns<EmbedResponse> = {
             }
 
             message.embeddings.push(Embedding.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.workerUs = reader.uint64() as bigint;
             continue;
           }
         }
@@ -1623,7 +1645,7 @@ export const RankInput: MessageFns<RankInput> = {
 };
 
 function createBaseRankResponse(): RankResponse {
-  return { scores: [] };
+  return { scores: [], workerUs: 0n };
 }
 
 export const RankResponse: MessageFns<RankResponse> = {
@@ -1634,6 +1656,12 @@ export const RankResponse: MessageFns<RankResponse> = {
         writer.float(v);
       }
       writer.join();
+    }
+    if (message.workerUs !== 0n) {
+      if (BigInt.asUintN(64, message.workerUs) !== message.workerUs) {
+        throw new globalThis.Error("value provided for field message.workerUs of type uint64 too large");
+      }
+      writer.uint32(16).uint64(message.workerUs);
     }
     return writer;
   },
@@ -1668,6 +1696,14 @@ export const RankResponse: MessageFns<RankResponse> = {
             }
 
             break;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.workerUs = reader.uint64() as bigint;
+            continue;
           }
         }
         if ((tag & 7) === 4 || tag === 0) {
@@ -1729,6 +1765,7 @@ function createBaseWorkerState(): WorkerState {
     prefillTokensPerSecond: 0,
     decodeTokensPerSecond: 0,
     prefixes: undefined,
+    version: "",
   };
 }
 
@@ -1766,6 +1803,9 @@ export const WorkerState: MessageFns<WorkerState> = {
     }
     if (message.prefixes !== undefined) {
       PrefixDelta.encode(message.prefixes, writer.uint32(82).fork()).join();
+    }
+    if (message.version !== "") {
+      writer.uint32(90).string(message.version);
     }
     return writer;
   },
@@ -1864,6 +1904,14 @@ export const WorkerState: MessageFns<WorkerState> = {
             }
 
             message.prefixes = PrefixDelta.decode(reader, reader.uint32());
+            continue;
+          }
+          case 11: {
+            if (tag !== 90) {
+              break;
+            }
+
+            message.version = reader.string();
             continue;
           }
         }

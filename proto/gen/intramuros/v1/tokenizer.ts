@@ -234,6 +234,8 @@ export interface DescribeRequest {
 
 export interface DescribeResponse {
   models: ModelDescription[];
+  /** Of this software. */
+  version: string;
 }
 
 export interface ModelDescription {
@@ -1719,13 +1721,16 @@ export const DescribeRequest: MessageFns<DescribeRequest> = {
 };
 
 function createBaseDescribeResponse(): DescribeResponse {
-  return { models: [] };
+  return { models: [], version: "" };
 }
 
 export const DescribeResponse: MessageFns<DescribeResponse> = {
   encode(message: DescribeResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
     for (const v of message.models) {
       ModelDescription.encode(v!, writer.uint32(10).fork()).join();
+    }
+    if (message.version !== "") {
+      writer.uint32(18).string(message.version);
     }
     return writer;
   },
@@ -1749,6 +1754,14 @@ export const DescribeResponse: MessageFns<DescribeResponse> = {
             }
 
             message.models.push(ModelDescription.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.version = reader.string();
             continue;
           }
         }

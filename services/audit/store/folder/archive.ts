@@ -10,10 +10,6 @@ import { headReader } from './database.ts'
 import { createFilePlacer, readIfThere } from './place-file.ts'
 import { createTail } from './tail.ts'
 
-const durable = { durable: true }
-/** Made anew at each start from what is durable. */
-const passing = { durable: false }
-
 /** The files of a log's folder, beside the thread that commits: reads, moves out what is full, and serves what was published. */
 export interface Archive {
   /** Entries of bundle `index` that are committed, as a bundle; and how many the log has. */
@@ -93,7 +89,7 @@ export function createArchive(folder: string, database: DatabaseSync): Archive {
     if (to <= from) return { moved, more: false }
     const placed: { level: number | 'entries'; index: number }[] = []
     for (let index = from / fullWidth; index < to / fullWidth; index += 1) {
-      files.place(tilePath({ level: 'entries', index, width: fullWidth }), encodeBundle(tail.entries(index * fullWidth, (index + 1) * fullWidth)), durable)
+      files.place(tilePath({ level: 'entries', index, width: fullWidth }), encodeBundle(tail.entries(index * fullWidth, (index + 1) * fullWidth)))
       placed.push({ level: 'entries', index })
     }
     for (let level = 0; level <= highestLevel; level += 1) {
@@ -101,7 +97,7 @@ export function createArchive(folder: string, database: DatabaseSync): Archive {
       for (let index = Math.floor(from / span); index < Math.floor(to / span); index += 1) {
         const hashes = fullTile(level, index)
         if (hashes === undefined) throw new Error(`${tilePath({ level, index, width: fullWidth })} is neither a file nor in the database`)
-        files.place(tilePath({ level, index, width: fullWidth }), hashes, durable)
+        files.place(tilePath({ level, index, width: fullWidth }), hashes)
         placed.push({ level, index })
       }
     }
@@ -117,16 +113,19 @@ export function createArchive(folder: string, database: DatabaseSync): Archive {
       const hashes = tile(place)
       if (hashes === undefined) throw new Error(`${tilePath(place)} can not be made: a tile below it is gone`)
       // Where the log has gone on and made it full, the full one is moved out below.
-      if (widthAt(readHead().size, place.level, place.index) < fullWidth) files.place(tilePath(place), hashes, passing)
+      if (widthAt(readHead().size, place.level, place.index) < fullWidth) files.place(tilePath(place), hashes)
     }
     const index = Math.floor(size / fullWidth)
     const width = size % fullWidth
     const last = width === 0 ? undefined : bundle(index)
     if (last?.bytes !== undefined && last.width < fullWidth) {
-      files.place(tilePath({ level: 'entries', index, width }), encodeBundle(decodeBundle(last.bytes, last.width).slice(0, width)), passing)
+      files.place(tilePath({ level: 'entries', index, width }), encodeBundle(decodeBundle(last.bytes, last.width).slice(0, width)))
     }
     while (moveOut().more);
-    files.place(checkpointPath, note, passing)
+    // Never ahead of what it speaks of.
+    files.sync()
+    files.place(checkpointPath, note)
+    files.sync()
   }
 
   function prune(indexes: readonly number[]): void {
@@ -139,7 +138,7 @@ export function createArchive(folder: string, database: DatabaseSync): Archive {
       const places = gone.map((entry) => entry - index * fullWidth).filter((place) => entries[place] !== undefined)
       if (places.length === 0) continue
       for (const place of places) entries[place] = undefined
-      files.place(path, encodeBundle(entries), durable)
+      files.place(path, encodeBundle(entries))
     }
     files.sync()
     // Rows of what was moved may still be there.
@@ -150,7 +149,7 @@ export function createArchive(folder: string, database: DatabaseSync): Archive {
     database.exec('PRAGMA wal_checkpoint(TRUNCATE)')
   }
 
-  /** Those that a power failure left are of any length; those that are wanted are made again. */
+  /** Those that a crash left half done are made again. */
   function serveAnew(): void {
     const { size, checkpoint } = readHead()
     for (const { level, index } of partialTiles(size)) dropPartials(level, index)

@@ -9,9 +9,9 @@ import { dirname, join } from 'node:path'
 const temporaryFolder = 'tmp'
 
 export interface FilePlacer {
-  /** Puts a file in its place. With `durable`, it is on the disk after the next sync(). */
-  place(path: string, bytes: Uint8Array | string, how: { durable: boolean }): void
-  /** Makes the entries of folders durable that durable files were placed in. */
+  /** Puts a file in its place: it is on the disk after the next sync(). */
+  place(path: string, bytes: Uint8Array | string): void
+  /** Makes the entries of folders durable that files were placed in. */
   sync(): void
 }
 
@@ -39,14 +39,14 @@ export function createFilePlacer(folder: string): FilePlacer {
   }
 
   return {
-    place(path, bytes, { durable }) {
+    place(path, bytes) {
       makeFolder(dirname(path))
       const file = join(temporary, `${own}-${serial++}`)
       const fd = openSync(file, 'wx', 0o600)
       try {
         const data = typeof bytes === 'string' ? Buffer.from(bytes) : bytes
         for (let at = 0; at < data.length; ) at += writeSync(fd, data, at)
-        if (durable) fsyncSync(fd)
+        fsyncSync(fd)
       } catch (thrown) {
         closeSync(fd)
         rmSync(file, { force: true })
@@ -54,7 +54,7 @@ export function createFilePlacer(folder: string): FilePlacer {
       }
       closeSync(fd)
       renameSync(file, join(folder, path))
-      if (durable) unsynced.add(dirname(path))
+      unsynced.add(dirname(path))
     },
     sync() {
       for (const path of unsynced) {

@@ -1,7 +1,8 @@
 import type { DatabaseSync } from 'node:sqlite'
 import { decodeBundle, encodeBundle } from '../../tlog/bundle.ts'
+import { MalformedError } from '../../tlog/malformed.ts'
 import { leafHash } from '../../tlog/merkle.ts'
-import { tileId } from './database.ts'
+import { DatabaseUnusableError, tileId } from './database.ts'
 
 /** The end of the log that is still in the database, as far as its rows reach. */
 export interface Tail {
@@ -10,6 +11,7 @@ export interface Tail {
   /** Their leaf hashes, also those of pruned ones. */
   hashes(from: number, to: number): Buffer
   tile(level: number, index: number): Uint8Array | undefined
+  prunedHash(index: number): Uint8Array | undefined
   /** Drops entries that have rows, and keeps their hashes. */
   prune(indexes: readonly number[]): void
 }
@@ -22,8 +24,8 @@ export function createTail(database: DatabaseSync): Tail {
 
   function groups(from: number, to: number): { first: number; entries: (Uint8Array | undefined)[] }[] {
     return select.all(from, to).map(({ first, count, bundle }) => {
-      if (typeof first !== 'number' || typeof count !== 'number' || !(bundle instanceof Uint8Array)) throw new Error('a group of the tail is malformed')
-      return { first, entries: decodeBundle(bundle, count) }
+      if (typeof first !== 'number' || typeof count !== 'number' || !(bundle instanceof Uint8Array)) throw new DatabaseUnusableError('a group of records is malformed.')
+      return { first, entries: decodeGroup(first, bundle, count) }
     })
   }
 
@@ -33,18 +35,24 @@ export function createTail(database: DatabaseSync): Tail {
       if (group.first > from + found.length) break
       for (const entry of group.entries.slice(Math.max(0, from - group.first), to - group.first)) found.push(entry)
     }
-    if (found.length !== to - from) throw new Error(`entry ${from + found.length} is neither in a file nor in the tail`)
+    if (found.length !== to - from) throw new DatabaseUnusableError(`Entry ${from + found.length} is neither in a file nor in the database.`)
     return found
+  }
+
+  function prunedHash(index: number): Uint8Array | undefined {
+    const hash = selectPruned.get(index)?.['hash']
+    return hash instanceof Uint8Array ? hash : undefined
   }
 
   return {
     entries,
+    prunedHash,
     hashes(from, to) {
       return Buffer.concat(
         entries(from, to).map((entry, at) => {
           if (entry !== undefined) return leafHash(entry)
-          const hash = selectPruned.get(from + at)?.['hash']
-          if (!(hash instanceof Uint8Array)) throw new Error(`the hash of entry ${from + at}, which was pruned, is gone`)
+          const hash = prunedHash(from + at)
+          if (hash === undefined) throw new DatabaseUnusableError(`The hash of entry ${from + at}, which was pruned, is gone.`)
           return hash
         }),
       )
@@ -75,5 +83,14 @@ export function createTail(database: DatabaseSync): Tail {
         throw thrown
       }
     },
+  }
+}
+
+function decodeGroup(first: number, bundle: Uint8Array, count: number): (Uint8Array | undefined)[] {
+  try {
+    return decodeBundle(bundle, count)
+  } catch (thrown) {
+    if (!(thrown instanceof MalformedError)) throw thrown
+    throw new DatabaseUnusableError(`the group of records from ${first} on is malformed: ${thrown.message}.`)
   }
 }

@@ -1,0 +1,153 @@
+import type { DatabaseSync } from 'node:sqlite'
+import { leafHash } from '../tlog/merkle.ts'
+import { type Dimension, openOutcome, termOf } from './dimensions.ts'
+import type { Names } from './names.ts'
+import { createPostingWriter } from './posting-writer.ts'
+import { type ReadRecord, readRecord } from './read-record.ts'
+import { requestGeneration, requestHash } from './request-ids.ts'
+import type { State } from './state.ts'
+import { createUsageWriter } from './usage-writer.ts'
+import type { TeamUsage } from './usage-fold.ts'
+
+export interface Applied {
+  /** Entries that the index is complete up to. */
+  size: number
+  /** What these entries added to what teams used. */
+  used: TeamUsage[]
+}
+
+/** A request whose end has not been met. */
+interface OpenRequest {
+  n: number
+  team: number
+  keyId: number
+  subject: number
+  model: number
+  /** Its begin, while it is not in the database yet. */
+  row: Row | undefined
+}
+
+type Row = Record<(typeof columns)[number], number | string | null>
+
+const columns = [
+  'n', 'begin_index', 'began_ms', 'request_id', 'instance', 'team', 'key_id', 'subject', 'model', 'endpoint', 'stream', 'end_index', 'ended_ms', 'outcome', 'finish_reason', 'error',
+  'input_tokens', 'cached_tokens', 'output_tokens', 'first_token_us', 'duration_us', 'worker_us', 'worker',
+] as const
+
+const endColumns = ['end_index', 'ended_ms', 'outcome', 'finish_reason', 'error', 'input_tokens', 'cached_tokens', 'output_tokens', 'first_token_us', 'duration_us', 'worker_us', 'worker'] as const
+
+/** The time of one entry of so many is kept, to find a time's place. */
+export const timesEvery = 256
+
+/** Takes entries in, in their order. After it threw, it must not be used again: what it holds in memory is then not what is stored. */
+export function createIngest(database: DatabaseSync, names: Names, state: State): (first: number, entries: readonly (Uint8Array | undefined)[]) => Applied {
+  const insertRow = database.prepare(`INSERT INTO requests (${columns.join(', ')}) VALUES (${columns.map(() => '?').join(', ')})`)
+  const updateRow = database.prepare(`UPDATE requests SET ${endColumns.map((column) => `${column} = ?`).join(', ')} WHERE n = ?`)
+  const insertId = database.prepare('INSERT OR IGNORE INTO request_ids (generation, hash, n) VALUES (?, ?, ?)')
+  const insertEvent = database.prepare('INSERT INTO events (log_index, at_ms, type, team, record) VALUES (?, ?, ?, ?, ?)')
+  const insertTime = database.prepare('INSERT OR IGNORE INTO times (log_index, at_ms) VALUES (?, ?)')
+  const postings = createPostingWriter(database)
+  const usage = createUsageWriter(database, names)
+  const open = readOpen(database)
+  const none = names.idOf('')
+  const stillOpen = names.idOf(openOutcome)
+  let unwritten: OpenRequest[] = []
+  let next = state.requests
+  let timedTo = -1
+
+  function begin(index: number, record: ReadRecord): void {
+    const n = next
+    next += 1
+    const id = record.text('requestId')
+    const name = (field: string): number => names.idOf(record.text(field))
+    const one = { n, team: name('team'), keyId: name('keyId'), subject: name('subject'), model: name('model') }
+    const endpoint = name('endpoint')
+    const row: Row = {
+      n, begin_index: index, began_ms: record.atMs, request_id: id, instance: name('instance'), team: one.team, key_id: one.keyId, subject: one.subject, model: one.model, endpoint,
+      stream: record.flag('stream') ? 1 : 0, end_index: null, ended_ms: null, outcome: stillOpen, finish_reason: none, error: none,
+      input_tokens: 0, cached_tokens: 0, output_tokens: 0, first_token_us: 0, duration_us: 0, worker_us: 0, worker: none,
+    }
+    const request: OpenRequest = { ...one, row }
+    open.set(id, request)
+    unwritten.push(request)
+    insertId.run(requestGeneration(n), requestHash(id), n)
+    for (const [dimension, value] of [['team', one.team], ['keyId', one.keyId], ['subject', one.subject], ['model', one.model], ['endpoint', endpoint], ['outcome', stillOpen]] as const) mark(dimension, value, n)
+  }
+
+  function mark(dimension: Dimension, name: number, n: number): void {
+    // Nobody searches for what is empty, and most subjects and errors are.
+    if (name !== none) postings.set(termOf(dimension, name), n)
+  }
+
+  function end(index: number, record: ReadRecord): void {
+    const request = open.get(record.text('requestId'))
+    usage.ended(record, request)
+    // Its begin was pruned before this index was made.
+    if (request === undefined) return
+    open.delete(record.text('requestId'))
+    const { n, row } = request
+    const [outcome, error] = [names.idOf(record.text('outcome')), names.idOf(record.text('error'))]
+    const ended: Pick<Row, (typeof endColumns)[number]> = {
+      end_index: index, ended_ms: record.atMs, outcome, finish_reason: names.idOf(record.text('finishReason')), error,
+      input_tokens: record.number('inputTokens'), cached_tokens: record.number('cachedTokens'), output_tokens: record.number('outputTokens'),
+      first_token_us: record.number('firstTokenUs'), duration_us: record.number('durationUs'), worker_us: record.number('workerUs'), worker: names.idOf(record.text('worker')),
+    }
+    if (row === undefined) updateRow.run(...endColumns.map((column) => ended[column]), n)
+    else Object.assign(row, ended)
+    postings.clear(termOf('outcome', stillOpen), n)
+    mark('outcome', outcome, n)
+    mark('error', error, n)
+  }
+
+  function other(index: number, record: ReadRecord, bytes: Uint8Array): void {
+    insertEvent.run(index, record.atMs, names.idOf(record.type), names.idOf(record.text('team')), bytes)
+    if (record.type === 'request.refused') usage.refused(record)
+    if (record.type === 'request.unrecorded') usage.unrecorded(record)
+  }
+
+  function takeIn(index: number, bytes: Uint8Array | undefined): void {
+    const record = bytes === undefined ? undefined : readRecord(bytes)
+    if (bytes === undefined || record === undefined) {
+      state.prunedTo = index + 1
+      return
+    }
+    const slot = Math.floor(index / timesEvery)
+    if (slot !== timedTo) insertTime.run(slot * timesEvery, record.atMs)
+    timedTo = slot
+    if (state.prunedTo === index && index > 0) state.usageFromMs = record.atMs
+    if (record.type === 'request.begin') begin(index, record)
+    else if (record.type === 'request.end') end(index, record)
+    else other(index, record, bytes)
+  }
+
+  return (first, entries) => {
+    if (first !== state.size) throw new RangeError(`the index is complete up to ${state.size}, and was given entries from ${first} on`)
+    database.exec('BEGIN')
+    entries.forEach((bytes, place) => takeIn(first + place, bytes))
+    for (const request of unwritten) {
+      const { row } = request
+      if (row !== undefined) insertRow.run(...columns.map((column) => row[column]))
+      request.row = undefined
+    }
+    unwritten = []
+    postings.flush()
+    const used = usage.flush()
+    state.size = first + entries.length
+    state.requests = next
+    const last = entries.at(-1)
+    state.lastLeaf = last === undefined ? '' : leafHash(last).toString('hex')
+    state.write()
+    database.exec('COMMIT')
+    return { size: state.size, used }
+  }
+}
+
+function readOpen(database: DatabaseSync): Map<string, OpenRequest> {
+  const rows = database.prepare('SELECT request_id, n, team, key_id, subject, model FROM requests WHERE end_index IS NULL ORDER BY n').all()
+  return new Map(
+    rows.map((row) => [
+      String(row['request_id']),
+      { n: Number(row['n']), team: Number(row['team']), keyId: Number(row['key_id']), subject: Number(row['subject']), model: Number(row['model']), row: undefined },
+    ]),
+  )
+}

@@ -1,0 +1,40 @@
+import type { DatabaseSync } from 'node:sqlite'
+
+/** What the index knows of itself. Written in the transaction of the rows that it tells of. */
+export interface State {
+  /** Entries of the log that are taken in. */
+  size: number
+  /** Requests that began; the next one's number. */
+  requests: number
+  /** Behind the last entry that was gone already when it was to be taken in; 0: none was. */
+  prunedTo: number
+  /** Usage before this time lacks what was pruned before the index was made, milliseconds since 1970; 0: it is whole. */
+  usageFromMs: number
+  /** Leaf hash of the last entry taken in, as hex, which tells another log; empty when that entry was pruned. */
+  lastLeaf: string
+  write(): void
+}
+
+const numbers = ['size', 'requests', 'prunedTo', 'usageFromMs'] as const
+
+export function readState(database: DatabaseSync): State {
+  const rows = new Map(database.prepare('SELECT key, value FROM state').all().map((row) => [String(row['key']), row['value']]))
+  const upsert = database.prepare('INSERT INTO state (key, value) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value')
+  const written = new Map<string, number | string>()
+  const number = (key: string): number => Number(rows.get(key) ?? 0)
+  const state: State = {
+    size: number('size'),
+    requests: number('requests'),
+    prunedTo: number('prunedTo'),
+    usageFromMs: number('usageFromMs'),
+    lastLeaf: String(rows.get('lastLeaf') ?? ''),
+    write() {
+      for (const key of [...numbers, 'lastLeaf'] as const) {
+        if (written.get(key) === state[key]) continue
+        upsert.run(key, state[key])
+        written.set(key, state[key])
+      }
+    },
+  }
+  return state
+}

@@ -1,0 +1,78 @@
+import { expect, test, vi } from 'vitest'
+import type { RecordRequest } from '../../proto/gen/intramuros/v1/audit.ts'
+import { ServiceError } from '../shared/errors.ts'
+import type { LaneClient } from '../shared/rpc/lane-client.ts'
+import { createDirectoryChanges } from './directory-changes.ts'
+import { type AuditEvent, createEvents } from './events.ts'
+
+const logger = { debug() {}, info() {}, warn() {}, error() {} }
+
+/** A ledger that is away, or takes everything once; it may do so and not say so. */
+function ledger() {
+  const state = { away: false, silent: 0, refuse: '', recorded: new Map<string, AuditEvent | undefined>() }
+  const audit = {
+    async unary(_method: unknown, request: RecordRequest) {
+      await Promise.resolve()
+      if (state.away) throw new ServiceError('UNAVAILABLE', 'audit_unavailable', 'Away.')
+      if (request.event?.$case === 'requestRefused' && request.event.value.team === state.refuse) throw new ServiceError('INVALID_ARGUMENT', 'invalid_record', 'No.')
+      state.recorded.set(request.id, request.event)
+      if (state.silent-- > 0) throw new ServiceError('DEADLINE_EXCEEDED', 'deadline_exceeded', 'Slow.')
+      return { index: 0n }
+    },
+  } as unknown as Pick<LaneClient, 'unary'>
+  return { state, audit }
+}
+
+function event(team: string): AuditEvent {
+  return { $case: 'requestRefused', value: { team, keyId: '', source: '', endpoint: '', reason: 'queue_full', instance: 'g', count: 1 } }
+}
+
+function teams(recorded: ReadonlyMap<string, AuditEvent | undefined>): string[] {
+  return [...recorded.values()].map((one) => (one?.$case === 'requestRefused' ? one.value.team : ''))
+}
+
+test('events arrive in their order once the ledger is there, and one whose answer was lost only once', async () => {
+  const { state, audit } = ledger()
+  const events = createEvents({ audit, log: logger, onDropped: () => expect.unreachable(), retryMs: 5 })
+  state.away = true
+  for (const team of ['a', 'b', 'c']) events.add(event(team))
+  await events.flush(30)
+  expect(state.recorded.size).toBe(0)
+  state.away = false
+  state.silent = 1
+  events.add(event('d'))
+  await events.flush(5000)
+  expect(teams(state.recorded)).toEqual(['a', 'b', 'c', 'd'])
+  events.close()
+})
+
+test('what is too much is dropped and told, and what the ledger does not take holds back nothing', async () => {
+  const { state, audit } = ledger()
+  const dropped: AuditEvent[] = []
+  const events = createEvents({ audit, log: logger, onDropped: (one) => dropped.push(one), maxWaiting: 3, retryMs: 5 })
+  state.away = true
+  for (const team of ['a', 'bad', 'c', 'd']) events.add(event(team))
+  expect(dropped).toEqual([event('d')])
+  state.away = false
+  state.refuse = 'bad'
+  await events.flush(5000)
+  expect(teams(state.recorded)).toEqual(['a', 'c'])
+  expect(dropped).toEqual([event('d'), event('bad')])
+  events.close()
+})
+
+test('changes of the directory are told from where the ledger is, in their order, until it has them', async () => {
+  const { state, audit } = ledger()
+  const all = Array.from({ length: 250 }, (_, at) => ({ id: at + 1, changedAt: '2026-11-01T00:00:00.000Z', event: 'team.created' as const, team: `t${at + 1}`, keyId: '', settings: [] }))
+  const directory = { changesAfter: (id: number, limit: number) => all.filter((change) => change.id > id).slice(0, limit) }
+  const changes = createDirectoryChanges({ directory, audit, log: logger, intervalMs: 5 })
+  await new Promise((resolve) => setImmediate(resolve))
+  expect(state.recorded.size).toBe(0)
+  state.silent = 1
+  changes.attached(3)
+  await vi.waitFor(() => expect(state.recorded.size).toBe(247))
+  expect([...state.recorded.keys()]).toEqual(all.slice(3).map(({ id }) => `directory-${id}`))
+  all.push({ id: 900, changedAt: '2026-11-01T00:00:00.000Z', event: 'team.created', team: 'late', keyId: '', settings: [] })
+  await vi.waitFor(() => expect(state.recorded.has('directory-900')).toBe(true))
+  changes.close()
+})
