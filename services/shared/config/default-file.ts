@@ -24,10 +24,10 @@ const examples: Readonly<Record<string, string>> = {
 ##     from:
 ##       path: /srv/models/my-model.Q4_K_M.gguf # or hub: { repo, revision, file }, or package: { name, version, member }
 `,
-  witnesses: `##   - vkey: witness.example/w1+01234567+BHB1YmxpYyBrZXk=
+  'audit.witnesses': `##   - vkey: witness.example/w1+01234567+BHB1YmxpYyBrZXk=
 ##     url: https://witness.example
 `,
-  anchors: `##   - name: worm
+  'audit.anchors': `##   - name: worm
 ##     kind: folder # or s3, or syslog
 ##     folder: /mnt/worm/intramuros
 `,
@@ -38,15 +38,15 @@ const examples: Readonly<Record<string, string>> = {
  * so that removing the # of one line is enough. The schema that its first line names, for editors, belongs beside it.
  */
 export function defaultConfigFile(): string {
-  return head + settingsBelow(configSchema, '')
+  return head + settingsBelow(configSchema, '', '')
 }
 
-function settingsBelow(section: SchemaNode, indent: string): string {
+function settingsBelow(section: SchemaNode, above: string, indent: string): string {
   return Object.entries(section.properties ?? {})
     .map(([key, schema]) => {
       if (isSection(schema))
-        return `\n${prose(schema.description ?? '', indent)}${indent}${key}:\n${settingsBelow(schema, `${indent}  `)}`
-      const example = (examples[key] ?? '').replaceAll(/^(?=.)/gm, indent)
+        return `\n${prose(schema.description ?? '', indent)}${indent}${key}:\n${settingsBelow(schema, `${above}${key}.`, `${indent}  `)}`
+      const example = (examples[`${above}${key}`] ?? '').replaceAll(/^(?=.)/gm, indent)
       return `${indent === '' ? '\n' : ''}${prose(about(schema), indent)}${example}${indent}# ${key}: ${yamlOf(schema.default)}\n`
     })
     .join('')
