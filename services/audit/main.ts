@@ -68,10 +68,12 @@ async function start({ config, log: logger, registry, identity, serverCalls }: S
     },
   }
 
-  async function watchedFromOutside({ store, signer, publishCosigned }: OpenLog): Promise<Outside> {
+  async function watchedFromOutside(opened: OpenLog): Promise<Outside> {
+    const { store, signer, publishCosigned } = opened
     try {
       return await startOutside({ settings: config.audit, store, vkey: signer.vkey, publishCosigned, registry, log: logger })
     } catch (thrown) {
+      await opened.close()
       if (thrown instanceof AnchorSettingsError) throw new FatalStartError(thrown.message, exitStatus.configuration)
       throw thrown
     }

@@ -45,6 +45,7 @@ export interface Outside {
 
 /** Longest that a call may take; a round waits for nobody longer. */
 const timeoutMs = 15_000
+const closeMs = 5000
 const cosignedName = 'cosigned.json'
 
 /** A setting that can't be used: told for the operator. */
@@ -71,7 +72,8 @@ export async function startOutside({ settings, store, vkey, publishCosigned, reg
   const copies = startCopies({ ...shared, anchors: places, metrics: metrics.copy })
   return {
     cosignedOf: (size) => cosigned.of(size),
-    close: async () => void (await Promise.all([rounds.close(), copies.close()])),
+    // A file system that hangs can't be told to give up: it is not waited for longer.
+    close: () => Promise.race([Promise.all([rounds.close(), copies.close()]).then(() => undefined), after(closeMs, undefined, { ref: false })]),
   }
 
   async function openWitness({ vkey: key, url, caFile }: Audit['witnesses'][number], where: string): Promise<{ witness: Witness; verifier: NoteVerifier }> {

@@ -74,14 +74,17 @@ export function startWitnessRounds({ witnesses, intervalMs, newest, cosigned, on
   }
 
   function add(note: string, signatures: Parameters<typeof addSignatures>[1]): Promise<void> {
-    const adding = keeping.then(async () => {
-      const { text } = parseNote(note)
-      current = { text, note: addSignatures(current?.text === text ? current.note : note, signatures) }
-      await cosigned.keep(current.note)
-      await onCosigned(current.note)
-    })
+    const adding = addAfter(keeping, note, signatures)
     keeping = adding.catch(() => undefined)
     return adding
+  }
+
+  async function addAfter(before: Promise<void>, note: string, signatures: Parameters<typeof addSignatures>[1]): Promise<void> {
+    await before
+    const { text } = parseNote(note)
+    current = { text, note: addSignatures(current?.text === text ? current.note : note, signatures) }
+    await cosigned.keep(current.note)
+    await onCosigned(current.note)
   }
 
   const running = witnesses.map(run)

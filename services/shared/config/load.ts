@@ -118,8 +118,8 @@ function folder(path: string, whenEmpty: string, env: Environment): string {
 
 /** An entry of a list, with those of its fields that are paths absolute. */
 function withPaths<T extends object>(entry: T, names: readonly (keyof T)[], env: Environment): T {
-  const paths = names.flatMap((name) => (typeof entry[name] === 'string' ? [[name, folder(entry[name], '', env)]] : []))
-  return { ...entry, ...Object.fromEntries(paths) }
+  const paths = names.flatMap((name) => (typeof entry[name] === 'string' ? [[name, folder(entry[name], '', env)] as const] : []))
+  return Object.assign({ ...entry }, Object.fromEntries<string>(paths))
 }
 
 function checkSetting({ field, value, originOf }: Setting): Problem[] {

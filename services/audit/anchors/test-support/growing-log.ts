@@ -33,8 +33,8 @@ export function createGrowingLog(seed: string, key: { skey: string; vkey: string
 /** Waits that end when the test says. */
 export class Pauses {
   readonly waits: number[] = []
-  #waiting: (() => void)[] = []
-  #arrived: (() => void)[] = []
+  readonly #waiting: (() => void)[] = []
+  readonly #arrived: (() => void)[] = []
 
   /** To be given as `pause`. */
   readonly pause = (ms: number, signal: AbortSignal): Promise<void> =>

@@ -29,10 +29,7 @@ export async function startWitnessServer(name: string, logs: readonly string[]):
   const known = new Map(logs.map((vkey) => [ed25519Verifier(vkey).name, ed25519Verifier(vkey)]))
   const server: Server = createServer((request, response) => {
     if (witness.answer !== undefined) return witness.answer(request, response)
-    void bodyOf(request).then((body) => {
-      const { status, text, type } = addCheckpoint(request.method === 'POST' && request.url === '/prefix/add-checkpoint' ? body : '')
-      response.writeHead(status, { 'content-type': type ?? 'text/plain' }).end(text)
-    })
+    void respond(request, response)
   })
   server.listen(0, '127.0.0.1')
   await once(server, 'listening')
@@ -49,6 +46,12 @@ export async function startWitnessServer(name: string, logs: readonly string[]):
     },
   }
   return witness
+
+  async function respond(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const body = await bodyOf(request)
+    const { status, text, type } = addCheckpoint(request.method === 'POST' && request.url === '/prefix/add-checkpoint' ? body : '')
+    response.writeHead(status, { 'content-type': type ?? 'text/plain' }).end(text)
+  }
 
   function addCheckpoint(body: string): { status: number; text: string; type?: string } {
     const [, old, proofLines, note] = /^old (0|[1-9][0-9]*)\n((?:[A-Za-z0-9+/]{43}=\n){0,63})\n([^]*)$/.exec(body) ?? []
@@ -69,7 +72,7 @@ export async function startWitnessServer(name: string, logs: readonly string[]):
     const last = witness.seen.get(checkpoint.origin) ?? { size: 0, root: emptyRoot() }
     if (last.size !== from) return { status: 409, text: `${last.size}\n`, type: 'text/x.tlog.size' }
     const proof = (proofLines ?? '').split('\n').slice(0, -1).map((line) => Buffer.from(line, 'base64'))
-    if (from === checkpoint.size && !checkpoint.root.equals(last.root)) return { status: 409, text: '' }
+    if (from === checkpoint.size && Buffer.compare(checkpoint.root, last.root) !== 0) return { status: 409, text: '' }
     const fits = from === 0 ? proof.length === 0 : verifyConsistency({ from: last, to: checkpoint, proof })
     if (!fits) return { status: 422, text: '' }
     witness.seen.set(checkpoint.origin, { size: checkpoint.size, root: checkpoint.root })
