@@ -1,7 +1,7 @@
 import { ServiceError } from '../shared/errors.ts'
 import { describeError, type Logger } from '../shared/log.ts'
 import { createOnce } from './once.ts'
-import type { Entry, EntryOf } from './records/record.ts'
+import { decodeRecord, type Entry, type EntryOf } from './records/record.ts'
 import type { FoundRequest, OpenRequest, Requests } from './requests.ts'
 import type { BeginFields, EndFields } from './validate.ts'
 import type { EventEntry } from './validate-event.ts'
@@ -24,13 +24,18 @@ export interface LedgerOptions {
 export interface Ledger {
   /** Resolves with the record's place. Throws ALREADY_EXISTS record_exists; UNAVAILABLE audit_unavailable. */
   begin(fields: BeginFields): Promise<number>
-  /** As begin; repeated, it gives the same place again (requests.ts tells for how long). Throws NOT_FOUND no_such_record. */
+  /** As begin; repeated, it gives the same place again (requests.ts tells for how long). Throws NOT_FOUND no_such_record, UNAVAILABLE audit_unavailable. */
   end(fields: EndFields): Promise<number>
   /**
    * Records something else. Repeated with the same id, it is recorded once as long as this process remembers; a change of the directory
    * once for ever, and undefined stands for one that was recorded before. Throws UNAVAILABLE audit_unavailable.
    */
   record(id: string, entry: EventEntry | EntryOf<'configuration.changed'>): Promise<number | undefined>
+  /**
+   * What the log has committed, in its order: an append that was given up may be found in it after all. Before that append's promise, or any
+   * later one's, resolves.
+   */
+  committed(first: number, entries: readonly Uint8Array[]): void
   /** Id of the last change of the directory that is recorded; 0: none is. */
   readonly directoryChange: number
   /** Where the records of a request are, as far as this process remembers it. */
@@ -64,6 +69,8 @@ export function createLedger({ log, requests, orphanMs, schedule, logger, onOpen
   const instances = new Map<string, Instance>()
   const once = createOnce()
   let changes: Promise<unknown> = Promise.resolve()
+  /** An append was given up since the last commit: what is committed next may be it. */
+  let doubtful = false
   let draining = false
 
   /** The instance, which must attach in time when it is not attached. */
@@ -86,7 +93,7 @@ export function createLedger({ log, requests, orphanMs, schedule, logger, onOpen
     try {
       await interrupt(name, new Set())
       if (instance.expected && instance.attachment === undefined) {
-        await log.append([{ type: 'service.changed', service: 'gateway', instance: name, event: 'left', version: '', model: '', modelDigest: '' }])
+        await append([{ type: 'service.changed', service: 'gateway', instance: name, event: 'left', version: '', model: '', modelDigest: '' }])
         instance.expected = false
       }
     } catch (thrown) {
@@ -98,13 +105,38 @@ export function createLedger({ log, requests, orphanMs, schedule, logger, onOpen
     if (instance.attachment === undefined && instance.stopWaiting === undefined) instances.delete(name)
   }
 
+  async function append(entries: readonly Entry[]): Promise<number> {
+    try {
+      return await log.append(entries)
+    } catch (thrown) {
+      doubtful = true
+      throw thrown
+    }
+  }
+
+  function committed(first: number, entries: readonly Uint8Array[]): void {
+    if (!doubtful) return
+    doubtful = false
+    for (const [at, bytes] of entries.entries()) {
+      const record = decodeRecord(bytes)
+      if (record === undefined) continue
+      // One that this ledger still waits for is told by its append.
+      if (record.type === 'request.begin' && !open.has(record.requestId) && requests.find(record.requestId) === undefined) {
+        requests.replay(first + at, record)
+        expect(record.instance)
+      } else if (record.type === 'request.end' && open.get(record.requestId)?.ending === undefined) requests.replay(first + at, record)
+      else if (record.type === 'directory.changed') requests.replay(first + at, record)
+    }
+    onOpen(open.size)
+  }
+
   async function begin(fields: BeginFields): Promise<number> {
     const { requestId, instance, team } = fields
     if (open.has(requestId) || requests.find(requestId) !== undefined) {
       throw new ServiceError('ALREADY_EXISTS', 'record_exists', 'This request has a record already.')
     }
     const request: OpenRequest = { instance, team, begin: undefined }
-    const beginning = log.append([{ type: 'request.begin', ...fields }]).then((index) => (request.begin = index))
+    const beginning = append([{ type: 'request.begin', ...fields }]).then((index) => (request.begin = index))
     request.beginning = beginning
     open.set(requestId, request)
     onOpen(open.size)
@@ -124,15 +156,21 @@ export function createLedger({ log, requests, orphanMs, schedule, logger, onOpen
     const request = open.get(fields.requestId)
     if (request !== undefined) return (request.ending ??= endOpen(fields, request))
     const index = requests.find(fields.requestId)?.end
-    return index === undefined ? Promise.reject(noSuchRecord()) : Promise.resolve(index)
+    return index === undefined ? Promise.reject(notBegun()) : Promise.resolve(index)
+  }
+
+  /** Whether a begin that was given up is in the log, the next commit tells: before that nobody may take it for none. */
+  function notBegun(): ServiceError {
+    if (doubtful) return new ServiceError('UNAVAILABLE', 'audit_unavailable', 'It is not known yet whether this request has a record.', { retryAfterMs: 1000 })
+    return new ServiceError('NOT_FOUND', 'no_such_record', 'This request has no record that could be ended.')
   }
 
   async function endOpen(fields: EndFields, request: OpenRequest): Promise<number> {
     try {
       await request.beginning?.catch(() => {
-        throw noSuchRecord()
+        throw notBegun()
       })
-      const index = await log.append([{ type: 'request.end', team: request.team, ...fields }])
+      const index = await append([{ type: 'request.end', team: request.team, ...fields }])
       requests.ended(fields.requestId, index)
       onOpen(open.size)
       return index
@@ -152,7 +190,7 @@ export function createLedger({ log, requests, orphanMs, schedule, logger, onOpen
       await Promise.allSettled(pending)
     }
     const ids = [...left.keys()]
-    const appended = log.append([...left].map(([requestId, { team }]) => ({ type: 'request.end', requestId, team, ...unseen })))
+    const appended = append([...left].map(([requestId, { team }]) => ({ type: 'request.end', requestId, team, ...unseen })))
     let place = 0
     // An end that comes from now on gets the interrupted one's receipt.
     for (const request of left.values()) {
@@ -176,7 +214,7 @@ export function createLedger({ log, requests, orphanMs, schedule, logger, onOpen
   }
 
   async function recordEvent(entry: Entry): Promise<number> {
-    const index = await log.append([entry])
+    const index = await append([entry])
     if (entry.type === 'service.changed' && entry.service === 'gateway' && entry.event === 'stopping') {
       const instance = instances.get(entry.instance)
       if (instance !== undefined) instance.expected = false
@@ -190,7 +228,7 @@ export function createLedger({ log, requests, orphanMs, schedule, logger, onOpen
       .catch(() => undefined)
       .then(async () => {
         if (entry.id <= requests.directoryChange) return undefined
-        const index = await log.append([entry])
+        const index = await append([entry])
         requests.directoryChange = entry.id
         return index
       })
@@ -243,6 +281,7 @@ export function createLedger({ log, requests, orphanMs, schedule, logger, onOpen
       return requests.directoryChange
     },
     find: requests.find,
+    committed,
     attach,
     drain,
   }
@@ -252,10 +291,6 @@ export function createLedger({ log, requests, orphanMs, schedule, logger, onOpen
 const unseen = {
   outcome: 'interrupted', finishReason: '', error: '', inputTokens: 0, cachedTokens: 0, outputTokens: 0, responseBytes: 0, firstTokenUs: 0, durationUs: 0, workerUs: 0, worker: '', workerVersion: '', redactions: [],
 } satisfies Omit<EndFields, 'requestId'>
-
-function noSuchRecord(): ServiceError {
-  return new ServiceError('NOT_FOUND', 'no_such_record', 'This request has no record that could be ended.')
-}
 
 function leaving(): ServiceError {
   return new ServiceError('UNAVAILABLE', 'draining', 'The audit service is stopping.', { retryAfterMs: 1000 })

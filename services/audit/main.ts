@@ -27,7 +27,7 @@ async function start({ config, log: logger, registry, identity, serverCalls }: S
   const log = await open()
   logger.info({ records: log.size, origin: log.signer.origin }, 'ledger opened')
   if (await hasFormerLog(folder)) logger.info({}, 'an audit.log of a former version lies beside the log: it is left as it is, and no longer written')
-  const settings = await openSettingsMemory(join(folder, 'settings.json'))
+  const settings = await openSettingsMemory(join(keyFolder, 'settings.json'))
   const ledger = createLedger({
     log,
     requests,
@@ -39,6 +39,7 @@ async function start({ config, log: logger, registry, identity, serverCalls }: S
     logger,
     onOpen: (count) => metrics.openRequests.set(count),
   })
+  log.onCommitted(ledger.committed)
   const outside = await watchedFromOutside(log)
   const receipts = createReceipts({
     findRequest: (requestId) => Promise.resolve(ledger.find(requestId)),

@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest'
 import { createReceipts } from './receipts.ts'
+import { KeyError, verifyReceipt } from './verify-receipt.ts'
 import { decodeRecord } from './records/record.ts'
 import { beginOf, endOf } from './test-support/example-records.ts'
 import { createMemoryLog } from './test-support/memory-log.ts'
@@ -54,4 +55,21 @@ test('what is not there, not theirs or pruned reads the same', async () => {
   )
   for (const refusal of refusals) expect(refusal).toMatchObject({ code: 'NOT_FOUND', reason: 'receipt_not_found' })
   expect(new Set(refusals.map(String)).size).toBe(1)
+})
+
+test('a receipt is checked by whoever has it and the key, and no other text passes', async () => {
+  const { receipts } = await bench(20)
+  const receipt = await receipts.receiptOf('r5', 'default')
+  expect(verifyReceipt(receipt, vkey)).toMatchObject({ ok: true, origin, index: 11, size: 41, record: { type: 'request.end', requestId: 'r5', team: 'default' } })
+  expect(verifyReceipt(receipt, makeNoteKey(origin).vkey)).toMatchObject({ ok: false, kind: 'signature' })
+  expect(verifyReceipt(receipt.replace('index 11', 'index 10'), vkey)).toMatchObject({ ok: false, kind: 'proof' })
+  expect(verifyReceipt(receipt.replace(/^extra .*\n/m, ''), vkey)).toMatchObject({ ok: false, kind: 'record' })
+  expect(verifyReceipt('', vkey)).toMatchObject({ ok: false, kind: 'malformed' })
+  expect(() => verifyReceipt(receipt, 'key')).toThrow(KeyError)
+  // Every character counts, but for what says nothing: the signature's own key id in hex and the text behind the last newline.
+  const other = receipt.replace(/[A-Za-z0-9]/g, (letter) => (letter === 'A' ? 'B' : 'A'))
+  for (let at = 0; at < receipt.length; at += 7) {
+    const changed = `${receipt.slice(0, at)}${receipt[at] === '\n' ? ' ' : (other[at] ?? '')}${receipt.slice(at + 1)}`
+    if (changed !== receipt) expect(verifyReceipt(changed, vkey), `changed at ${at}`).toMatchObject({ ok: false })
+  }
 })

@@ -60,7 +60,7 @@ export async function openSigner({ folder, origin, isNew }: { folder: string; or
   const key = readKey(text, path)
   if (origin !== '' && key.name !== origin) throw new SignerError(`audit.origin is another one than that of the key in ${path}, '${key.name}'. A log keeps its origin for good.`)
   const vkey = formatVkey(key)
-  await replaceDurably(folder, publicName, `${vkey}\n`)
+  if ((await readText(join(folder, publicName))) !== `${vkey}\n`) await replaceDurably(folder, publicName, `${vkey}\n`)
   const noteSigner = ed25519Signer(text)
   const verifier = ed25519Verifier(vkey)
   let signed = await readMemory(join(folder, memoryName))

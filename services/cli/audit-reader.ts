@@ -21,7 +21,7 @@ export interface AuditReader {
   tail(request: Unread<TailRequest>): AsyncIterable<LoggedRecords>
   checkpoint(): Promise<LogFile>
   tile(path: string): Promise<LogFile>
-  close(): void
+  close(): Promise<void>
 }
 
 export interface AuditAddress {
@@ -39,7 +39,7 @@ export function runningAudit(home: string, config: Config): AuditAddress {
   const platform = readPlatformFile(home)
   const port = platform?.children.find(({ name }) => name === 'audit')?.ports['grpc']
   if (platform === undefined || !isAlive(platform.pid) || port === undefined) {
-    throw new StartError(`Nothing runs on the state folder ${home}, so the audit log can't be asked. Start the platform.`)
+    throw new StartError(`Nothing runs on the state folder ${home}, so the audit log can't be asked. Start the platform, or read the log's folder itself with --folder.`)
   }
   const { listen } = config.audit
   return { address: `${listen.slice(0, listen.lastIndexOf(':'))}:${port}`, tlsFolder: config.tls.folder }
@@ -59,16 +59,17 @@ export async function connectAuditReader({ address, tlsFolder }: AuditAddress): 
     onStateChange: (isUp) => isUp && up.resolve(),
   })
   const over = new AbortController()
-  const close = (): void => {
+  const close = (): Promise<void> => {
     over.abort()
     lane.close()
     identity.close()
+    return Promise.resolve()
   }
   const limit = setTimeout(() => up.reject(new StartError(`The audit service at ${address} does not answer. See "intramuros status".`)), connectMs)
   try {
     await up.promise
   } catch (thrown) {
-    close()
+    await close()
     throw thrown
   } finally {
     clearTimeout(limit)

@@ -17,14 +17,18 @@ const commands: Record<string, (program: Command, context: ProgramContext) => Pr
   audit: async (program, context) => {
     const audit = (await import('./commands/audit.ts')).registerAudit(program, context)
     const { registerAuditReading } = await import('./commands/audit-reading.ts')
-    registerAuditReading(audit, { ...context, openReader: () => openReader(context) })
+    registerAuditReading(audit, { ...context, openReader: (folder) => openReader(context, folder) })
   },
-  usage: async (program, context) => (await import('./commands/usage.ts')).registerUsage(program, { ...context, openReader: () => openReader(context), prices: () => context.config().prices }),
+  usage: async (program, context) => (await import('./commands/usage.ts')).registerUsage(program, { ...context, openReader: (folder) => openReader(context, folder), prices: () => context.config().prices }),
   models: async (program, context) => (await import('./commands/models.ts')).registerModels(program, context),
   config: async (program, context) => (await import('./commands/config.ts')).registerConfig(program, context),
 }
 
-async function openReader(context: ProgramContext): Promise<AuditReader> {
+async function openReader(context: ProgramContext, folder: string | undefined): Promise<AuditReader> {
+  if (folder !== undefined) {
+    const { openFolderReader } = await import('./folder-reader.ts')
+    return openFolderReader(folder, { keyFile: `${context.config().audit.keyFolder}/log.pub`, err: context.err })
+  }
   const { connectAuditReader, runningAudit } = await import('./audit-reader.ts')
   return connectAuditReader(runningAudit(context.home(), context.config()))
 }

@@ -39,9 +39,6 @@ export function createEvents({ audit, log, onDropped, maxWaiting = mostWaiting, 
       if (!(await recorded(id, event))) break
       waiting.delete(id)
     }
-    delivering = undefined
-    if (waiting.size === 0 || closing.signal.aborted) return
-    setTimeout(start, retryMs).unref()
   }
 
   /** False when it is to be tried again. With the same id, so that one that was recorded after all is not recorded twice. */
@@ -66,7 +63,11 @@ export function createEvents({ audit, log, onDropped, maxWaiting = mostWaiting, 
   }
 
   function start(): void {
-    if (!closing.signal.aborted) delivering ??= deliver()
+    if (closing.signal.aborted || delivering !== undefined) return
+    delivering = deliver().finally(() => {
+      delivering = undefined
+      if (waiting.size > 0) setTimeout(start, retryMs).unref()
+    })
   }
 
   return {

@@ -81,9 +81,12 @@ describe('where answers may go out without a record', () => {
     const { state, lane } = ledger()
     state.away = true
     const told: RequestUnrecorded[] = []
-    const records = createRecords({ audit: lane, instance: 'g', endTimeoutMs: 50, log: { debug() {}, info() {}, warn() {}, error() {} }, onUnrecorded: (one) => told.push(one) })
+    const records = createRecords({ audit: lane, instance: 'g', endTimeoutMs: 50, log: { debug() {}, info() {}, warn() {}, error() {} }, onUnrecorded: (one) => told.push(one), startMs: 20 })
     expect(records.attached).toBe(false)
-    expect(records.available).toBe(true)
+    // At the start the ledger is only late.
+    expect(records.available).toBe(false)
+    expect(() => records.begin(begin)).toThrow(/could not be recorded/)
+    await vi.waitFor(() => expect(records.available).toBe(true))
     const record = records.begin(begin)
     expect(await record.durable).toBeUndefined()
     expect(told).toEqual([])

@@ -17,6 +17,8 @@ export interface RecordsOptions {
    * is over. Undefined: they are refused.
    */
   onUnrecorded?: ((request: RequestUnrecorded) => void) | undefined
+  /** How long after the start requests are refused all the same until the ledger was there once: it starts at the same time. In milliseconds. */
+  startMs?: number
 }
 
 /** The gateway's side of the audit ledger: no request without a record, begun and ended. */
@@ -50,12 +52,14 @@ interface LateEnd {
   unknown?: (() => void) | undefined
 }
 
-export function createRecords({ audit, instance, endTimeoutMs, log, onAttached, onUnrecorded }: RecordsOptions): Records {
+export function createRecords({ audit, instance, endTimeoutMs, log, onAttached, onUnrecorded, startMs = 10_000 }: RecordsOptions): Records {
   const open = new Set<string>()
   const lateEnds = new Map<string, LateEnd>()
   const stopping = new AbortController()
   const never = stopping.signal
+  const startedAt = performance.now()
   let attached = false
+  let wasAttached = false
   let delivering = false
   let waiting: (() => void)[] = []
 
@@ -67,6 +71,7 @@ export function createRecords({ audit, instance, endTimeoutMs, log, onAttached, 
         for await (const event of events) {
           if (attached) continue
           attached = true
+          wasAttached = true
           log.info({}, 'attached to the audit ledger')
           release()
           onAttached?.(event)
@@ -78,6 +83,10 @@ export function createRecords({ audit, instance, endTimeoutMs, log, onAttached, 
       attached = false
       if (!never.aborted) await pause(100)
     }
+  }
+
+  function mayGoWithout(): boolean {
+    return onUnrecorded !== undefined && (wasAttached || performance.now() - startedAt >= startMs)
   }
 
   function release(): void {
@@ -156,7 +165,7 @@ export function createRecords({ audit, instance, endTimeoutMs, log, onAttached, 
   void stayAttached()
   return {
     get available() {
-      return attached || onUnrecorded !== undefined
+      return attached || mayGoWithout()
     },
     get attached() {
       return attached
@@ -165,7 +174,7 @@ export function createRecords({ audit, instance, endTimeoutMs, log, onAttached, 
       const beganAt = new Date().toISOString()
       const told = (rest: Omit<EndRequest, 'requestId'>) => () => onUnrecorded?.(unrecorded({ ...begin, instance }, rest, beganAt))
       if (!attached) {
-        if (onUnrecorded === undefined) throw unavailable()
+        if (!mayGoWithout()) throw unavailable()
         return { durable: Promise.resolve(undefined), end: (rest) => Promise.resolve(told(rest)()) }
       }
       const { requestId } = begin

@@ -7,6 +7,7 @@ import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { chatBody, events, open, send } from '../support/client.ts'
 import { type Platform, type Role, startPlatform, until } from '../support/platform.ts'
+import { auditRecords } from '../support/records.ts'
 
 const canary = `canary${randomBytes(12).toString('hex')}`
 const roles: Role[] = ['gateway', 'tokenizer', 'worker-0', 'audit']
@@ -79,12 +80,31 @@ test('what a client sends appears nowhere but in its own answer', async () => {
     send(platform, chatBody(platform), { headers: { 'content-encoding': canary } }),
     send(platform, undefined, { method: 'GET', path: `/${canary}?${canary}` }),
     send(platform, undefined, { method: 'GET', path: `/v1/models/${canary}` }),
+    send(platform, undefined, { method: 'GET', path: `/v1/models/${canary}`, headers: { authorization: `Bearer ${canary}` } }),
+    send(platform, chatBody(platform), { headers: { authorization: '', 'x-api-key': canary } }),
+    send(platform, undefined, { method: 'GET', path: `/v1/receipts/${canary}` }),
+    send(platform, undefined, { method: 'GET', path: `/v1/receipts/${canary}${canary}${canary}?${canary}` }),
+    send(platform, chatBody(platform, { max_tokens: 3, seed: canary, top_p: 0.5, logit_bias: { 1: 2 }, metadata: { [canary]: canary } })),
     ...otherRequests().map(([path, body]) => send(platform, { model: platform.model, ...body }, { path })),
   ]
   await Promise.all(sent)
   const { response, sent: cut } = await open(platform, chatBody(platform, { ...prompt, stream: true }))
   await events(response).next()
   cut.destroy()
+
+  // Receipts hold what the log holds, and the errors of the ledger reach clients as they are.
+  const answered = await send(platform, chatBody(platform, prompt))
+  const receipts = await Promise.all(
+    [answered, await send(platform, chatBody(platform, { ...prompt, response_format: { type: 'json_schema', json_schema: { name: canary, schema: { [canary]: canary } } } }))].map(({ headers }) =>
+      send(platform, undefined, { method: 'GET', path: `/v1/receipts/${String(headers['x-request-id'])}` }),
+    ),
+  )
+  for (const { status, text } of receipts) {
+    expect(status).toBe(200)
+    const extra = /^extra (.+)$/m.exec(text)?.[1] ?? ''
+    expect(Buffer.from(extra, 'base64').toString()).toContain('"type":"request.end"')
+    expect(Buffer.from(extra, 'base64').toString()).not.toContain(canary)
+  }
 
   const metrics = (await Promise.all(roles.map(async (role) => (await fetch(`${platform.monitor(role)}/metrics`)).text()))).join('\n')
   await until(() => traces.some((bytes) => bytes.includes('gen_ai.request.model')), 'traces')
@@ -95,6 +115,11 @@ test('what a client sends appears nowhere but in its own answer', async () => {
   expect(metrics).toContain('intramuros_gateway_requests_total')
   expect(metrics).not.toContain(canary)
   expect(Buffer.concat(traces).includes(canary)).toBe(false)
+  const records = await auditRecords(platform.home)
+  // So that what is swept holds records of all that was sent.
+  const kinds = new Set(records.map((record) => record['type']))
+  for (const kind of ['request.begin', 'request.end', 'request.refused', 'service.changed', 'directory.changed']) expect(kinds).toContain(kind)
+  expect(JSON.stringify(records)).not.toContain(canary)
   for (const file of await readdir(platform.home, { recursive: true, withFileTypes: true })) {
     if (!file.isFile()) continue
     const bytes = await readFile(join(file.parentPath, file.name))

@@ -7,5 +7,7 @@ export const openOutcome = 'open'
 
 /** The number of a name in a dimension, as postings have it. */
 export function termOf(dimension: Dimension, name: number): number {
-  return name * 16 + dimensions.indexOf(dimension)
+  return name * 16 + numbers[dimension]
 }
+
+const numbers = Object.fromEntries(dimensions.map((dimension, number) => [dimension, number])) as Record<Dimension, number>

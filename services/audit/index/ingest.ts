@@ -27,14 +27,12 @@ interface OpenRequest {
   row: Row | undefined
 }
 
-type Row = Record<(typeof columns)[number], number | string | null>
+/** Values of `columns`, in their order. */
+type Row = (number | string | null)[]
 
-const columns = [
-  'n', 'begin_index', 'began_ms', 'request_id', 'instance', 'team', 'key_id', 'subject', 'model', 'endpoint', 'stream', 'end_index', 'ended_ms', 'outcome', 'finish_reason', 'error',
-  'input_tokens', 'cached_tokens', 'output_tokens', 'first_token_us', 'duration_us', 'worker_us', 'worker',
-] as const
-
-const endColumns = ['end_index', 'ended_ms', 'outcome', 'finish_reason', 'error', 'input_tokens', 'cached_tokens', 'output_tokens', 'first_token_us', 'duration_us', 'worker_us', 'worker'] as const
+const beginColumns = ['n', 'begin_index', 'began_ms', 'request_id', 'instance', 'team', 'key_id', 'subject', 'model', 'endpoint', 'stream']
+const endColumns = ['end_index', 'ended_ms', 'outcome', 'finish_reason', 'error', 'input_tokens', 'cached_tokens', 'output_tokens', 'first_token_us', 'duration_us', 'worker_us', 'worker']
+const columns = [...beginColumns, ...endColumns]
 
 /** The time of one entry of so many is kept, to find a time's place. */
 export const timesEvery = 256
@@ -62,16 +60,20 @@ export function createIngest(database: DatabaseSync, names: Names, state: State)
     const name = (field: string): number => names.idOf(record.text(field))
     const one = { n, team: name('team'), keyId: name('keyId'), subject: name('subject'), model: name('model') }
     const endpoint = name('endpoint')
-    const row: Row = {
-      n, begin_index: index, began_ms: record.atMs, request_id: id, instance: name('instance'), team: one.team, key_id: one.keyId, subject: one.subject, model: one.model, endpoint,
-      stream: record.flag('stream') ? 1 : 0, end_index: null, ended_ms: null, outcome: stillOpen, finish_reason: none, error: none,
-      input_tokens: 0, cached_tokens: 0, output_tokens: 0, first_token_us: 0, duration_us: 0, worker_us: 0, worker: none,
-    }
+    const row: Row = [
+      n, index, record.atMs, id, name('instance'), one.team, one.keyId, one.subject, one.model, endpoint, record.flag('stream') ? 1 : 0,
+      null, null, stillOpen, none, none, 0, 0, 0, 0, 0, 0, none,
+    ]
     const request: OpenRequest = { ...one, row }
     open.set(id, request)
     unwritten.push(request)
     insertId.run(requestGeneration(n), requestHash(id), n)
-    for (const [dimension, value] of [['team', one.team], ['keyId', one.keyId], ['subject', one.subject], ['model', one.model], ['endpoint', endpoint], ['outcome', stillOpen]] as const) mark(dimension, value, n)
+    mark('team', one.team, n)
+    mark('keyId', one.keyId, n)
+    mark('subject', one.subject, n)
+    mark('model', one.model, n)
+    mark('endpoint', endpoint, n)
+    mark('outcome', stillOpen, n)
   }
 
   function mark(dimension: Dimension, name: number, n: number): void {
@@ -87,13 +89,12 @@ export function createIngest(database: DatabaseSync, names: Names, state: State)
     open.delete(record.text('requestId'))
     const { n, row } = request
     const [outcome, error] = [names.idOf(record.text('outcome')), names.idOf(record.text('error'))]
-    const ended: Pick<Row, (typeof endColumns)[number]> = {
-      end_index: index, ended_ms: record.atMs, outcome, finish_reason: names.idOf(record.text('finishReason')), error,
-      input_tokens: record.number('inputTokens'), cached_tokens: record.number('cachedTokens'), output_tokens: record.number('outputTokens'),
-      first_token_us: record.number('firstTokenUs'), duration_us: record.number('durationUs'), worker_us: record.number('workerUs'), worker: names.idOf(record.text('worker')),
-    }
-    if (row === undefined) updateRow.run(...endColumns.map((column) => ended[column]), n)
-    else Object.assign(row, ended)
+    const ended: Row = [
+      index, record.atMs, outcome, names.idOf(record.text('finishReason')), error, record.number('inputTokens'), record.number('cachedTokens'), record.number('outputTokens'),
+      record.number('firstTokenUs'), record.number('durationUs'), record.number('workerUs'), names.idOf(record.text('worker')),
+    ]
+    if (row === undefined) updateRow.run(...ended, n)
+    else row.splice(beginColumns.length, ended.length, ...ended)
     postings.clear(termOf('outcome', stillOpen), n)
     mark('outcome', outcome, n)
     mark('error', error, n)
@@ -126,7 +127,7 @@ export function createIngest(database: DatabaseSync, names: Names, state: State)
     entries.forEach((bytes, place) => takeIn(first + place, bytes))
     for (const request of unwritten) {
       const { row } = request
-      if (row !== undefined) insertRow.run(...columns.map((column) => row[column]))
+      if (row !== undefined) insertRow.run(...row)
       request.row = undefined
     }
     unwritten = []

@@ -21,15 +21,23 @@ export function clearPosition(bits: Uint8Array, position: number): void {
   bits[position >> 3] = (bits[position >> 3] ?? 0) & ~(1 << (position & 7))
 }
 
-/** As it is stored; undefined where nothing is set. */
+/** As it is stored; undefined where nothing is set. Shares the memory of `bits` where it is the bitmap. */
 export function encodePosting(bits: Uint8Array): Uint8Array | undefined {
-  const list: number[] = []
-  for (const position of positionsOf(bits, 'oldest')) {
-    if (list.length === 2 * longestList) return bits
-    list.push(position & 255, position >> 8)
+  let length = 0
+  for (let at = 0; at < bitmapBytes; at += 1) {
+    // Each turn takes the lowest bit that is set.
+    for (let byte = bits[at] ?? 0; byte !== 0; byte &= byte - 1) {
+      if (length === 2 * longestList) return bits
+      list[length] = ((at & 31) << 3) | (31 - Math.clz32(byte & -byte))
+      list[length + 1] = at >> 5
+      length += 2
+    }
   }
-  return list.length === 0 ? undefined : Uint8Array.from(list)
+  return length === 0 ? undefined : list.slice(0, length)
 }
+
+// Nothing waits while it is used.
+const list = new Uint8Array(2 * longestList)
 
 export function decodePosting(stored: Uint8Array): Uint8Array {
   if (stored.length === bitmapBytes) return stored

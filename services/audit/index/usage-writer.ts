@@ -41,7 +41,7 @@ export function createUsageWriter(database: DatabaseSync, names: Names): UsageWr
   function add(atMs: number, team: string, { keyId, subject, model }: Whose, more: Partial<UsageSums>): void {
     const day = dayOf(atMs)
     const place = [day, names.idOf(team), keyId, subject, model]
-    const key = place.join(' ')
+    const key = `${day} ${place[1]} ${keyId} ${subject} ${model}`
     let sum = sums.get(key)
     if (sum === undefined) sums.set(key, (sum = { place, team, sums: noUsage() }))
     addUsage(sum.sums, more)
@@ -63,9 +63,12 @@ export function createUsageWriter(database: DatabaseSync, names: Names): UsageWr
       add(atMs, record.text('team'), whose, { requests: 1, inputTokens: record.number('inputTokens'), outputTokens: record.number('outputTokens') })
     },
     flush() {
+      let named = { day: Number.NaN, month: '' }
       for (const { place, team, sums: added } of sums.values()) {
-        upsert.run(...place, ...usageFields.map((field) => added[field]))
-        tally.add(monthOf(place[0] ?? 0), team, added)
+        const [day = 0] = place
+        if (day !== named.day) named = { day, month: monthOf(day) }
+        upsert.run(...place, added.requests, added.refused, added.inputTokens, added.cachedTokens, added.outputTokens, added.workerUs)
+        tally.add(named.month, team, added)
       }
       sums.clear()
       return tally.take()

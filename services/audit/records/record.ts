@@ -221,7 +221,20 @@ export function decodeRecord(bytes: Uint8Array): LogRecord | undefined {
   }
   if (typeof value !== 'object' || value === null || !('type' in value) || typeof value.type !== 'string') return undefined
   if (checks.get(value.type)?.Check(value) !== true) return undefined
-  return canonicalJson(value) === text ? (value as LogRecord) : undefined
+  // As canonicalJson(value) === text, in a third of the time: parsing keeps the order of members.
+  return JSON.stringify(value) === text && isInOrder(value) ? (value as LogRecord) : undefined
+}
+
+/** Whether the members of all objects are in canonicalJson's order. */
+function isInOrder(value: unknown): boolean {
+  if (Array.isArray(value)) return value.every(isInOrder)
+  if (typeof value !== 'object' || value === null) return true
+  let before = ''
+  for (const [key, member] of Object.entries(value)) {
+    if (key < before || (typeof member === 'object' && !isInOrder(member))) return false
+    before = key
+  }
+  return true
 }
 
 /** RFC 8785 for what records are made of: keys in order, whole numbers, and strings that need no escape. */

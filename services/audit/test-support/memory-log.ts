@@ -9,6 +9,9 @@ export interface MemoryLog {
   store: LogStore
   /** The appends fail, as those of a full disk do. */
   fail: boolean
+  /** The appends come too late: they are given up, and stored afterwards. */
+  late: boolean
+  onCommitted: (first: number, entries: readonly Uint8Array[]) => void
   records(): Promise<LogRecord[]>
   /** Resolves when no append is under way and none was begun by one. */
   settled(): Promise<void>
@@ -23,16 +26,36 @@ export function createMemoryLog(): MemoryLog {
   const log: MemoryLog = {
     store,
     fail: false,
+    late: false,
+    onCommitted: () => undefined,
     append(entries) {
       under += 1
       const appended = last.then(async () => {
         // As a disk, it takes more than one turn of the event loop.
         await new Promise((resolve) => setImmediate(resolve))
         if (log.fail) throw new ServiceError('UNAVAILABLE', 'audit_unavailable', 'The audit record could not be made durable.')
-        return await writer.append('2026-11-01T00:00:00.000Z', ...entries)
+        const first = await writer.append('2026-11-01T00:00:00.000Z', ...entries)
+        const given = log.late
+        const commit = async (): Promise<void> => {
+          const stored: Uint8Array[] = []
+          for await (const bytes of store.entries(first, first + entries.length)) if (bytes !== undefined) stored.push(bytes)
+          log.onCommitted(first, stored)
+        }
+        if (!given) await commit()
+        return { first, given, commit }
       })
-      last = appended.catch(() => undefined).then(() => (under -= 1))
-      return appended
+      last = appended
+        .then(async ({ given, commit }) => {
+          if (!given) return
+          await new Promise((resolve) => setImmediate(resolve))
+          await commit()
+        })
+        .catch(() => undefined)
+        .then(() => (under -= 1))
+      return appended.then(({ first, given }) => {
+        if (given) throw new ServiceError('UNAVAILABLE', 'audit_unavailable', 'The audit record could not be made durable.')
+        return first
+      })
     },
     async records() {
       const records: LogRecord[] = []

@@ -4,20 +4,24 @@ import { misused } from './context.ts'
 
 /** What commands that read the ledger get from the program. */
 export interface ReadingContext {
-  openReader(): Promise<AuditReader>
+  /** `folder` is that of a log to read where no platform runs. Throws a StartError. */
+  openReader(folder: string | undefined): Promise<AuditReader>
   out: NodeJS.WritableStream
   err: NodeJS.WritableStream
 }
 
 /** Opens the reader for a command and closes it after it. */
-export async function withReader<Result>({ openReader }: ReadingContext, body: (reader: AuditReader) => Promise<Result>): Promise<Result> {
-  const reader = await openReader()
+export async function withReader<Result>({ openReader }: ReadingContext, folder: string | undefined, body: (reader: AuditReader) => Promise<Result>): Promise<Result> {
+  const reader = await openReader(folder)
   try {
     return await body(reader)
   } finally {
-    reader.close()
+    await reader.close()
   }
 }
+
+/** The option that reads a log's folder. */
+export const folderOption = ['--folder <folder>', "read a log's folder, or a copy, where no platform runs; such a read is not recorded"] as const
 
 export const timeHelp = '2026-11-01, or 2026-11-01T08:30:00Z; UTC'
 

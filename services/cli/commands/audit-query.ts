@@ -1,6 +1,6 @@
 import type { Command } from 'commander'
 import { type QueryPage, QueryKind, type RequestRow } from '../../../proto/gen/intramuros/v1/audit_read.ts'
-import { countOption, jsonOf, type ReadingContext, timeHelp, timeOption, withReader } from './audit-options.ts'
+import { countOption, folderOption, jsonOf, type ReadingContext, timeHelp, timeOption, withReader } from './audit-options.ts'
 import { misused } from './context.ts'
 import { table } from './table.ts'
 
@@ -19,6 +19,7 @@ interface QueryOptions {
   oldest?: true
   limit: string
   after?: string
+  folder?: string
   json?: true
 }
 
@@ -28,7 +29,7 @@ const outcomes = ['completed', 'cancelled', 'failed', 'interrupted', 'open']
 export function registerAuditQuery(audit: Command, context: ReadingContext): void {
   audit
     .command('query')
-    .description('list requests, newest first, or with --others the other records; the platform must be running. Reading is recorded')
+    .description('list requests, newest first, or with --others the other records; reading is recorded')
     .option('--team <name>', 'of this team')
     .option('--key <id>', 'made with this key')
     .option('--person <subject>', 'of this person, where the log-in says who it is')
@@ -43,10 +44,11 @@ export function registerAuditQuery(audit: Command, context: ReadingContext): voi
     .option('--oldest', 'the oldest first')
     .option('--limit <rows>', 'most rows, 1 to 1000', '50')
     .option('--after <cursor>', 'go on behind the page that told this cursor')
+    .option(...folderOption)
     .option('--json', 'print JSON')
     .action(async (options: QueryOptions, command: Command) => {
       const request = requestOf(command, options)
-      const page = await withReader(context, (reader) => reader.query(request))
+      const page = await withReader(context, options.folder, (reader) => reader.query(request))
       if (options.json) context.out.write(`${jsonPage(page)}\n`)
       else {
         context.out.write(options.others ? othersTable(page) : requestsTable(page.requests))

@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { PassThrough } from 'node:stream'
 import { Command, CommanderError } from 'commander'
 import { afterEach, beforeEach, expect, test } from 'vitest'
-import { openLog } from '../../audit/log/log.ts'
+import { openTestLog } from '../../audit/test-support/open-test-log.ts'
 import { registerAudit } from './audit.ts'
 import { exitStatusOf } from './context.ts'
 
@@ -20,7 +20,7 @@ async function run(...args: string[]): Promise<{ status: number; out: string; er
   const out = new PassThrough({ encoding: 'utf8' })
   const err = new PassThrough({ encoding: 'utf8' })
   const program = new Command('intramuros').exitOverride().configureOutput({ writeErr: (text) => err.write(text) })
-  registerAudit(program, { home: () => home, knownModels: () => [], auditFolder: () => join(home, 'audit'), out, err })
+  registerAudit(program, { home: () => home, knownModels: () => [], auditFolder: () => join(home, 'audit'), auditKeyFile: () => join(home, 'audit-key/log.pub'), out, err })
   let status = 0
   try {
     await program.parseAsync(args, { from: 'user' })
@@ -31,50 +31,53 @@ async function run(...args: string[]): Promise<{ status: number; out: string; er
   return { status, out: String(out.read() ?? ''), err: String(err.read() ?? '') }
 }
 
-/** A log of three records, closed. */
-async function writeLog(folder: string): Promise<void> {
-  const silent = (): void => undefined
-  const log = await openLog({
-    folder,
-    lockWaitMs: 1000,
-    clock: () => Date.UTC(2026, 0, 1),
-    log: { debug: silent, info: silent, warn: silent, error: silent },
-    metrics: { group: silent },
-    onRecord: silent,
-    onFailed: silent,
-  })
-  const who = { instance: 'gateway', team: 'default', keyId: 'key_1' }
-  const what = { model: 'm', endpoint: 'POST /v1/chat/completions', stream: false, requestBytes: 10 }
-  for (const requestId of ['a', 'b', 'c']) await log.append([{ type: 'begin', requestId, ...who, ...what }])
+/** A log of three requests, closed; its key is that of `audit`, whatever its folder. */
+async function writeLog(name: string): Promise<void> {
+  const log = await openTestLog(home, { folder: join(home, name), keyFolder: join(home, `${name}-key`) })
+  const who = { instance: 'gateway', gatewayVersion: '1', team: 'default', keyId: 'key_1', subject: '', auth: 'api_key' } as const
+  const what = { model: 'm', modelDigest: '', adapter: '', endpoint: 'POST /v1/chat/completions', stream: false, priority: 'batch', requestBytes: 10, parameters: {} } as const
+  for (const requestId of ['a', 'b', 'c']) await log.append([{ type: 'request.begin', requestId, ...who, ...what }])
   await log.close()
 }
 
 test('an intact log has status 0, wherever it lies', async () => {
-  await writeLog(join(home, 'audit'))
-  await writeLog(join(home, 'copy'))
+  await writeLog('audit')
+  await writeLog('copy')
   const { status, out } = await run('audit', 'verify')
   expect(status).toBe(0)
-  expect(out).toMatch(/is intact: 3 records in \d+ bytes, 3 requests open, 0 interrupted\.\n$/)
-  const asJson = await run('audit', 'verify', '--folder', join(home, 'copy'), '--json')
-  expect(JSON.parse(asJson.out)).toMatchObject({ folder: join(home, 'copy'), ok: true, records: 3 })
+  // The requests, and that the log was opened and closed.
+  expect(out).toMatch(/is intact: 5 records in \d+ bytes, 3 requests open, 0 interrupted\.\nIts checkpoint is signed by the key of intramuros\.internal\/[0-9a-f]{32}, of the first 5 of 5 records\.\n$/)
+  const copy = await run('audit', 'verify', '--folder', join(home, 'copy'), '--json')
+  expect(JSON.parse(copy.out)).toMatchObject({ folder: join(home, 'copy'), ok: true, records: 5, keyChecked: false })
+  const withKey = await run('audit', 'verify', '--folder', join(home, 'copy'), '--key', join(home, 'copy-key/log.pub'), '--json')
+  expect(JSON.parse(withKey.out)).toMatchObject({ ok: true, keyChecked: true })
 })
 
-test('a log that was tampered with has status 1 and names the record', async () => {
-  await writeLog(join(home, 'audit'))
-  const file = join(home, 'audit/audit.log')
-  const text = await readFile(file, 'utf8')
-  await writeFile(file, text.replace('"requestId":"b"', '"requestId":"B"'))
+test('a log of another key has status 1', async () => {
+  await writeLog('audit')
+  await writeLog('other')
+  const { status, out } = await run('audit', 'verify', '--key', await readFile(join(home, 'other-key/log.pub'), 'utf8').then((text) => text.trim()))
+  expect(status).toBe(1)
+  expect(out).toMatch(/checkpoint is not to be believed/)
+})
+
+test('a log that was tampered with has status 1 and names what is missing', async () => {
+  await writeLog('audit')
+  await rm(join(home, 'audit/tile/0/000.p'), { recursive: true })
   const { status, out } = await run('audit', 'verify')
   expect(status).toBe(1)
-  expect(out).toMatch(/was tampered with\.\nRecord 1 .*changed.*\.\n$/)
+  expect(out).toMatch(/was tampered with\.\ntile\/0\/000\.p\/5 is missing\.\n$/)
   const asJson = await run('audit', 'verify', '--json')
   expect(asJson.status).toBe(1)
-  expect(JSON.parse(asJson.out)).toMatchObject({ ok: false, kind: 'changed', position: 1 })
+  expect(JSON.parse(asJson.out)).toMatchObject({ ok: false, kind: 'missing', path: 'tile/0/000.p/5' })
 })
 
-test('no log, or one that cannot be read, is no verdict: status 2', async () => {
+test('no log, a key that is none, or a log that cannot be read, is no verdict: status 2', async () => {
   expect(await run('audit', 'verify')).toMatchObject({ status: 2, out: '' })
   await writeFile(join(home, 'file'), '')
   expect(await run('audit', 'verify', '--folder', join(home, 'file'))).toMatchObject({ status: 2, out: '' })
   expect(await run('audit', 'verify', '--foldr', home)).toMatchObject({ status: 2, out: '' })
+  await writeLog('audit')
+  expect(await run('audit', 'verify', '--key', join(home, 'file'))).toMatchObject({ status: 2, out: '' })
+  expect(await run('audit', 'verify', '--key', join(home, 'not-there'))).toMatchObject({ status: 2, out: '' })
 })

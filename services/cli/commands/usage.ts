@@ -2,7 +2,7 @@ import type { Command } from 'commander'
 import { UsageBy, type UsageRow } from '../../../proto/gen/intramuros/v1/audit_read.ts'
 import { csvLine } from '../csv.ts'
 import { costOf, type ModelPrice } from '../usage-cost.ts'
-import { type ReadingContext, withReader } from './audit-options.ts'
+import { folderOption, type ReadingContext, withReader } from './audit-options.ts'
 import { misused } from './context.ts'
 import { table } from './table.ts'
 
@@ -31,20 +31,21 @@ type Kind = (typeof kinds)[number]
 export function registerUsage(program: Command, context: UsageContext): void {
   program
     .command('usage')
-    .description('tell what was used in a month, and what it cost by the prices of the configuration; the platform must be running. Reading is recorded')
+    .description('tell what was used in a month, and what it cost by the prices of the configuration; reading is recorded')
     .option('--month <month>', 'for example 2026-11, UTC; "all" for all time (default: this month)')
     .option('--by <team|model|person>', 'what a line is of; a person is a subject, or a key where the log-in does not say whose it is', 'team')
     .option('--team <name>', 'of this team alone')
+    .option(...folderOption)
     .option('--csv', 'print CSV')
     .option('--json', 'print JSON')
-    .action(async (options: { month?: string; by: string; team?: string; csv?: true; json?: true }, command: Command) => {
+    .action(async (options: { month?: string; by: string; team?: string; folder?: string; csv?: true; json?: true }, command: Command) => {
       const by = kinds.find((kind) => kind === options.by)
       if (by === undefined) misused(command, '--by takes team, model or person.')
       const month = options.month ?? new Date(context.now?.() ?? Date.now()).toISOString().slice(0, 7)
       if (month !== 'all' && !/^\d{4}-(0[1-9]|1[0-2])$/.test(month)) misused(command, '--month takes a month like 2026-11, or "all".')
       const { currency, models } = context.prices()
       const wanted = [UsageBy.MODEL, UsageBy.TEAM, ...(by === 'person' ? [UsageBy.KEY, UsageBy.SUBJECT] : [])]
-      const report = await withReader(context, (reader) => reader.usage({ month: month === 'all' ? '' : month, team: options.team ?? '', by: wanted }))
+      const report = await withReader(context, options.folder, (reader) => reader.usage({ month: month === 'all' ? '' : month, team: options.team ?? '', by: wanted }))
       const lines = linesOf(report.rows, by, models)
       const wholeFrom = report.wholeFromMs === 0n ? undefined : new Date(Number(report.wholeFromMs)).toISOString()
       if (options.json) context.out.write(`${JSON.stringify({ month, by, currency, lines, ...(wholeFrom !== undefined && { wholeFrom }) })}\n`)

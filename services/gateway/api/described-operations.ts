@@ -23,6 +23,8 @@ export interface DescribedOperation {
   /** Absent: it takes none. */
   body?: TSchema
   response: TSchema
+  /** It answers with plain text. */
+  plain?: true
   /** Data of one server-sent event; absent: it does not stream. */
   event?: TSchema
   error: TSchema
@@ -42,6 +44,7 @@ export const describedOperations: readonly DescribedOperation[] = [
   { method: 'post', path: '/v1/rerank', summary: 'How well documents answer a query, best first (Jina, Cohere, vLLM). `/v2/rerank` and `/rerank` are the same.', body: RerankBody, response: Reranking, error: OpenAiError },
   { method: 'get', path: '/v1/models', summary: 'The models that the team may use.', response: ModelList, error: OpenAiError },
   { method: 'get', path: '/v1/models/{model}', summary: 'One of them.', response: Model, error: OpenAiError },
+  { method: 'get', path: '/v1/receipts/{request_id}', summary: "What shows that a request of the team's own was recorded, as plain text: a C2SP tlog-proof (see above).", response: Type.String(), plain: true, error: OpenAiError },
   { method: 'post', path: '/tokenize', summary: 'The token ids of a text or a conversation (llama-server, vLLM).', body: TokenizeBody, response: Tokenized, error: OpenAiError },
   { method: 'post', path: '/detokenize', summary: 'The text of token ids (llama-server, vLLM).', body: DetokenizeBody, response: Detokenized, error: OpenAiError },
   { method: 'post', path: '/apply-template', summary: 'The prompt that a conversation becomes (llama-server).', body: ApplyTemplateBody, response: AppliedTemplate, error: OpenAiError },

@@ -36,7 +36,7 @@ function describe(): object {
 const failures: Record<string, string> = {
   400: 'The request is wrong; `param` tells where.',
   401: 'The API key is missing or not valid.',
-  404: 'There is no such model, or the team may not use it.',
+  404: 'There is no such model or receipt, or it is not one for this team.',
   405: 'The path does not take this method.',
   408: 'The request came too slowly.',
   413: 'The body is too large.',
@@ -48,13 +48,17 @@ const failures: Record<string, string> = {
   504: 'The request took longer than this server allows.',
 }
 
-function operationObject({ method, path, summary, body, response, event, error }: DescribedOperation): object {
+function operationObject({ method, path, summary, body, response, plain, event, error }: DescribedOperation): object {
+  const inPath = /\{(\w+)\}/.exec(path)?.[1]
   const responses: Record<string, object> = {
     200: {
       description: 'The answer.',
-      headers: { 'x-request-id': { schema: { type: 'string' }, description: "Joins an answer and the services' logs." } },
+      headers: {
+        'x-request-id': { schema: { type: 'string' }, description: "Joins an answer and the services' logs." },
+        ...(body === undefined ? {} : { 'x-intramuros-record': { schema: { type: 'integer', minimum: 0 }, description: 'Place in the audit log of the record that the request began with.' } }),
+      },
       content: {
-        'application/json': { schema: response },
+        [plain === true ? 'text/plain' : 'application/json']: { schema: response },
         ...(event === undefined ? {} : { 'text/event-stream': { schema: serverSentEvent(event, path.endsWith('completions')) } }),
       },
     },
@@ -67,7 +71,7 @@ function operationObject({ method, path, summary, body, response, event, error }
   return {
     operationId: `${method}${path.replaceAll(/[{}]/g, '').replaceAll(/[/_-]+(\w)/g, (_, letter: string) => letter.toUpperCase())}`,
     summary,
-    ...(path.includes('{model}') ? { parameters: [{ name: 'model', in: 'path', required: true, schema: { type: 'string', minLength: 1 } }] } : {}),
+    ...(inPath === undefined ? {} : { parameters: [{ name: inPath, in: 'path', required: true, schema: { type: 'string', minLength: 1 } }] }),
     ...(body === undefined ? {} : { requestBody: { required: true, content: { 'application/json': { schema: bodySchema(body) } } } }),
     responses,
   }

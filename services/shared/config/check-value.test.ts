@@ -18,7 +18,7 @@ function nodes(schema: SchemaNode): SchemaNode[] {
 test('every keyword, type and format of the schema is understood', () => {
   for (const node of nodes(configSchema)) {
     expect(understoodKeywords).toEqual(expect.arrayContaining(Object.keys(node)))
-    expect(['object', 'array', 'string', 'integer', 'boolean']).toContain(node.type)
+    expect(['object', 'array', 'string', 'integer', 'number', 'boolean']).toContain(node.type)
     if (node.format !== undefined) expect(formats).toHaveProperty([node.format])
     // A map that lets unknown keys through would hide misspelt ones.
     if (node.type === 'object') expect(node.additionalProperties).toBe(false)
@@ -55,6 +55,7 @@ function near(schema: SchemaNode): fc.Arbitrary<unknown> {
   )
   const fitting = ((): fc.Arbitrary<unknown> => {
     switch (schema.type) {
+      case 'number':
       case 'integer': {
         const bounds = [schema.minimum ?? 0, schema.maximum ?? 10].flatMap((bound) => [bound - 1, bound, bound + 1, bound + 0.5])
         return fc.constantFrom(...bounds)

@@ -69,9 +69,10 @@ function acceptsScalar(schema: SchemaNode, value: unknown): boolean {
   switch (schema.type) {
     case 'boolean':
       return typeof value === 'boolean'
+    case 'number':
     case 'integer':
       return (
-        Number.isInteger(value) &&
+        (schema.type === 'number' ? Number.isFinite(value) : Number.isInteger(value)) &&
         typeof value === 'number' &&
         value >= (schema.minimum ?? value) &&
         value <= (schema.maximum ?? value)
@@ -107,6 +108,7 @@ function hint(schema: SchemaNode, value: unknown): string | undefined {
   if (schema.type === 'string' && typeof value === 'number') return 'Put it in quotes to make it text.'
   if (typeof value !== 'string') return undefined
   if (schema.type === 'integer' && /^-?\d+$/.test(value)) return 'Write it without quotes to make it a number.'
+  if (schema.type === 'number' && /^-?\d+(\.\d+)?$/.test(value)) return 'Write it without quotes to make it a number.'
   if (schema.type !== 'boolean') return undefined
   // YAML 1.2 reads yes, no, on and off as text.
   if (/^(true|yes|on)$/i.test(value)) return 'Write true (without quotes).'

@@ -33,7 +33,7 @@ In a Kubernetes cluster, set \`enableServiceLinks: false\` on the pods: a Servic
 set \`INTRAMUROS_GATEWAY_PORT\` in every pod of its namespace.
 `
 
-/** All settings as Markdown: one table for those of the top level, one for each section, one for the entries of each list of maps. */
+/** All settings as Markdown: one table for those of the top level, one for each section, one for the entries of each list. */
 export function configReference(): string {
   const sections = Object.entries(configSchema.properties).filter(([, schema]) => isSection(schema))
   const topLevel = { ...configSchema, properties: withoutSections(configSchema.properties) }

@@ -344,7 +344,6 @@ export const audit = {
       unit: 'seconds',
       description: 'Longest wait for the end record of an answer to be on disk; after it the answer ends with an error.',
     },
-    postgres: auditPostgres,
     witnesses: auditWitnesses,
     witnessSeconds: auditWitnessSeconds,
     anchors: auditAnchors,
@@ -355,5 +354,6 @@ export const audit = {
       description:
         'What happens to requests while they can not be recorded. With allow they are answered without a record, counted, and recorded later as far as is known; the gateway starts so only with INTRAMUROS_AUDIT_ALLOW_UNRECORDED=yes-i-accept-unrecorded-answers in its environment.',
     },
+    postgres: auditPostgres,
   },
 } as const

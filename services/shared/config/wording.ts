@@ -10,6 +10,8 @@ export function allowedText(schema: SchemaNode): string {
   switch (schema.type) {
     case 'boolean':
       return 'true or false'
+    case 'number':
+      return `a number${rangeText(schema)}`
     case 'integer':
       return `a whole number${rangeText(schema)}${schema.unit === undefined ? '' : ` (${schema.unit})`}`
     case 'array': {

@@ -13,6 +13,8 @@ import { verifyConsistency } from '../../tlog/verify-proofs.ts'
 export interface WitnessServer {
   vkey: string
   url: string
+  /** It knows one log more, by its public key. */
+  learn(vkey: string): void
   /** By origin. */
   seen: Map<string, TreeHead>
   /** Sizes that it was told as old, in order. */
@@ -36,6 +38,7 @@ export async function startWitnessServer(name: string, logs: readonly string[]):
   const witness: WitnessServer = {
     vkey: key.vkey,
     url: `http://127.0.0.1:${(server.address() as AddressInfo).port}/prefix/`,
+    learn: (vkey) => void known.set(ed25519Verifier(vkey).name, ed25519Verifier(vkey)),
     seen: new Map(),
     asked: [],
     answer: undefined,

@@ -1,4 +1,4 @@
-import { chmodSync, closeSync, openSync } from 'node:fs'
+import { closeSync, openSync } from 'node:fs'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import type { TreeHead } from '../store.ts'
@@ -31,8 +31,7 @@ export class DatabaseUnusableError extends Error {
  */
 export function openDatabase(folder: string): DatabaseSync {
   const file = join(folder, databaseName)
-  closeSync(openSync(file, 'a', 0o600))
-  chmodSync(file, 0o600)
+  makeFile(file)
   const database = new DatabaseSync(file, { timeout: busyMs })
   try {
     settle(database)
@@ -41,6 +40,15 @@ export function openDatabase(folder: string): DatabaseSync {
   } catch (thrown) {
     database.close()
     throw thrown
+  }
+}
+
+/** For its owner alone. One that is there is not even opened: to close it would drop the locks that this process has on it (POSIX). */
+function makeFile(file: string): void {
+  try {
+    closeSync(openSync(file, 'wx', 0o600))
+  } catch (thrown) {
+    if (!(thrown instanceof Error && 'code' in thrown && thrown.code === 'EEXIST')) throw thrown
   }
 }
 

@@ -90,7 +90,7 @@ function startStore({ writer, archive, lost, onTrouble, release }: Parts): LogSt
           await archive.call('serve', checkpoint)
           if (unserved === checkpoint) unserved = undefined
         }
-        const done = await archive.call('moveOut', undefined as never)
+        const done = await archive.call('moveOut', undefined)
         moved = Math.max(moved, done.moved)
         movable ||= done.more
       }
@@ -137,15 +137,15 @@ function startStore({ writer, archive, lost, onTrouble, release }: Parts): LogSt
     release()
   }
 
-  void archive.call('serveAnew', undefined as never).catch(onTrouble)
+  void archive.call('serveAnew', undefined).catch(onTrouble)
   void tidy()
   let closing: Promise<void> | undefined
   return {
-    head: () => writer.call('head', undefined as never),
+    head: () => writer.call('head', undefined),
     append,
     entries,
     tile: (level, index, width) => archive.call('tile', { level, index, width }),
-    checkpoint: () => archive.call('checkpoint', undefined as never),
+    checkpoint: () => archive.call('checkpoint', undefined),
     publish,
     prune: (indexes) => archive.call('prune', [...indexes]),
     lost,

@@ -19,6 +19,9 @@ interface Pending {
   timer: NodeJS.Timeout
 }
 
+/** A thread starts within this, also where the log's last megabytes must be recovered, on a disk that is not hung. */
+const startMs = 60_000
+
 /** Resolves once the thread has its database open. Throws DatabaseUnusableError, StoreError. `onLost`: it has died. */
 export async function startThread<R extends Role>(options: { role: R; folder: string; timeoutMs: number; onLost: (error: StoreError) => void }): Promise<ThreadCalls<R>> {
   const { role, folder, timeoutMs, onLost } = options
@@ -29,12 +32,12 @@ export async function startThread<R extends Role>(options: { role: R; folder: st
   let dead: StoreError | undefined
   const ended = new Promise<void>((resolve) => worker.once('exit', () => resolve()))
 
-  function wait(id: number): Promise<unknown> {
+  function wait(id: number, limitMs: number): Promise<unknown> {
     return new Promise((resolve, reject) => {
       const timer = setTimeout(() => {
         pending.delete(id)
-        reject(new StoreError(`The disk of the log did not answer within ${timeoutMs} ms.`, { stored: 'unknown', trouble: 'slow' }))
-      }, timeoutMs)
+        reject(new StoreError(`The disk of the log did not answer within ${limitMs} ms.`, { stored: 'unknown', trouble: 'slow' }))
+      }, limitMs)
       pending.set(id, { resolve, reject, timer })
     })
   }
@@ -62,7 +65,7 @@ export async function startThread<R extends Role>(options: { role: R; folder: st
   worker.once('error', die)
   worker.once('exit', die)
 
-  const started = wait(-1)
+  const started = wait(-1, Math.max(timeoutMs, startMs))
   try {
     await started
   } catch (thrown) {
@@ -74,13 +77,13 @@ export async function startThread<R extends Role>(options: { role: R; folder: st
     call(operation, argument, transfer = []) {
       if (dead !== undefined) return Promise.reject(dead)
       const id = serial++
-      const answered = wait(id)
+      const answered = wait(id, timeoutMs)
       worker.postMessage({ id, operation: String(operation), argument } satisfies ThreadRequest, transfer)
       return answered as never
     },
     async close() {
       closing = true
-      worker.postMessage('close')
+      worker.postMessage('close', [])
       const timer = setTimeout(() => void worker.terminate(), timeoutMs)
       await ended
       clearTimeout(timer)

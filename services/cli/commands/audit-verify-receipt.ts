@@ -1,0 +1,25 @@
+import { readFileSync } from 'node:fs'
+import { type Command, CommanderError } from 'commander'
+import { KeyError, type ReceiptFault, type VerifiedReceipt, verifyReceipt } from '../../audit/verify-receipt.ts'
+import { misused } from './context.ts'
+
+/** `audit verify --receipt`: needs no platform and no log, only the key. */
+export function verifyReceiptFile(command: Command, file: string, vkey: string | undefined, { json }: { json?: true }, out: NodeJS.WritableStream): void {
+  if (vkey === undefined) return misused(command, 'a receipt is checked with the public key of the log: give it with --key.')
+  let result: VerifiedReceipt | ReceiptFault
+  try {
+    result = verifyReceipt(readFileSync(file, 'utf8'), vkey)
+  } catch (thrown) {
+    if (thrown instanceof KeyError) misused(command, `--key is not the public key of a log: ${thrown.message}.`)
+    if (!(thrown instanceof Error && 'syscall' in thrown && 'code' in thrown)) throw thrown
+    return misused(command, `the receipt in ${file} cannot be read: ${String(thrown.code)}`)
+  }
+  out.write(json === true ? `${JSON.stringify({ receipt: file, ...result })}\n` : verdict(file, result))
+  if (!result.ok) throw new CommanderError(1, 'intramuros.tampered', result.message)
+}
+
+function verdict(file: string, result: VerifiedReceipt | ReceiptFault): string {
+  if (!result.ok) return `The receipt in ${file} does not hold.\n${result.message}\n`
+  const { origin, index, size, record } = result
+  return `The receipt in ${file} holds: record ${index} of the log ${origin}, which then had ${size} entries, is\n${JSON.stringify(record, undefined, 2)}\n`
+}
