@@ -19,7 +19,7 @@ beforeAll(async () => {
   witness = await startWitnessServer('w.example/1', [])
   const audit = { witnessSeconds: 1, witnesses: [{ vkey: witness.vkey, url: witness.url }], anchors: [{ name: 'worm', kind: 'folder', folder: worm, everySeconds: 1 }] }
   platform = await startPlatform({ sections: { audit } })
-  const [keyFile] = (await readdir(platform.home, { recursive: true })).filter((name) => name.endsWith('log.pub'))
+  const keyFile = (await readdir(platform.home, { recursive: true })).find((name) => name.endsWith('log.pub'))
   vkey = (await readFile(join(platform.home, keyFile ?? ''), 'utf8')).trim()
 })
 afterAll(async () => {
@@ -38,7 +38,8 @@ test('a witness that does not know the log yet, and hangs, holds up nobody; once
   expect(platform.output()).toContain('It does not know this log')
   witness.answer = () => undefined
   const started = performance.now()
-  expect((await send(platform, chatBody(platform))).status).toBe(200)
+  const reply = await send(platform, chatBody(platform))
+  expect(reply.status).toBe(200)
   expect(performance.now() - started).toBeLessThan(10_000)
 
   witness.learn(vkey)
@@ -46,6 +47,8 @@ test('a witness that does not know the log yet, and hangs, holds up nobody; once
   const keys = { origin: ed25519Verifier(vkey).name, log: [ed25519Verifier(vkey)], witnesses: [cosignatureVerifier(witness.vkey)] }
   const cosigned = async (): Promise<number> => openCheckpoint(await readFile(join(platform.home, 'audit/checkpoint'), 'utf8'), keys).cosigned.length
   await until(async () => (await cosigned()) === 1, 'the published checkpoint to be cosigned', 40_000)
+  const receipt = await send(platform, undefined, { method: 'GET', path: `/v1/receipts/${String(reply.headers['x-request-id'])}` })
+  expect(receipt.text).toContain('\n— w.example/1 ')
   await until(async () => (await metric('anchor_size')) === (await metric('witness_size')), 'the newest checkpoint to be copied')
   expect((await readdir(worm)).length).toBeGreaterThan(0)
   expect(await verifyFolder(join(platform.home, 'audit'), { vkey, checkpoints: worm })).toMatchObject({ ok: true, heldAgainst: (await readdir(worm)).length })

@@ -15,16 +15,16 @@ test('get-vanilla and get-vanilla-query-order-key-case of the test suite', () =>
 })
 
 /** From the documentation of S3, "Signature Calculations for the Authorization Header". */
-test.each([
+test.each<[string, string, Record<string, string>, Record<string, string>, string, string]>([
   ['GET', '/test.txt', {}, { range: 'bytes=0-9' }, '', 'f0e8bdb87c964420e857bd35b5d6ed310bd44f0170aba48dd91039c6036bdb41'],
   ['PUT', '/test%24file.text', {}, { date: 'Fri, 24 May 2013 00:00:00 GMT', 'x-amz-storage-class': 'REDUCED_REDUNDANCY' }, 'Welcome to Amazon S3.', '98ad721746da40c64f1a55b78f14c238d841ea1380cd77a1b5971af0ece108bd'],
   ['GET', '/', { lifecycle: '' }, {}, '', 'fea454ca298b7da1c68078a5d1bdbfbbe0d65c699e0f91ac7a200a0136783543'],
   ['GET', '/', { prefix: 'J', 'max-keys': '2' }, {}, '', '34b48302e7b5fa45bde8084f4b7868a86f0a534bc59db6670ed5711ef69dc6f7'],
 ])('%s %s of the examples of S3', (method, path, query, headers, body, signature) => {
   const time = '20130524T000000Z'
-  const all = { ...headers, host: 'examplebucket.s3.amazonaws.com', 'x-amz-content-sha256': sha256(body), 'x-amz-date': time } as Record<string, string>
+  const all = { ...headers, host: 'examplebucket.s3.amazonaws.com', 'x-amz-content-sha256': sha256(body), 'x-amz-date': time }
   const credentials = { accessKey: 'AKIAIOSFODNN7EXAMPLE', secretKey: 'wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY' }
-  expect(signatureOf(signV4({ method, path, query: query as Record<string, string>, headers: all, bodySha256: sha256(body) }, credentials, { region: 'us-east-1', service: 's3', time }))).toBe(signature)
+  expect(signatureOf(signV4({ method, path, query, headers: all, bodySha256: sha256(body) }, credentials, { region: 'us-east-1', service: 's3', time }))).toBe(signature)
 })
 
 test('times and queries', () => {
