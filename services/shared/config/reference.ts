@@ -40,8 +40,9 @@ export function configReference(): string {
   const tables = [
     `\n## Top level\n\n${settingsTable(topLevel, [])}`,
     ...sections.map(([key, schema]) => `\n## ${key}\n\n${schema.description}\n\n${settingsTable(schema, [key])}`),
-    `\n## An entry of models\n\nOnly in the configuration file.\n\n${entryTable(configSchema.properties.models.items)}`,
-    `\n## An entry of prices.models\n\nOnly in the configuration file.\n\n${entryTable(configSchema.properties.prices.properties.models.items)}`,
+    ...fieldsOf(configSchema).flatMap(({ path, schema: { items } }) =>
+      items?.type === 'object' ? [`\n## An entry of ${path}\n\nOnly in the configuration file.\n\n${entryTable(items)}`] : [],
+    ),
   ]
   return head + tables.join('')
 }
