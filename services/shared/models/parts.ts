@@ -34,15 +34,14 @@ export function isInParts(entry: ModelEntry): boolean {
 
 /** The entry and, for each further part of its model, one as of a model in a single file: what is to be fetched. */
 export function filesOf(entry: ModelEntry & { sha256: string }): (ModelEntry & { sha256: string })[] {
-  const { parts, ...first } = entry
+  const { parts, size: _, ...rest } = entry
   const { hub, package: wheel } = entry.from
   const others = (parts ?? []).map(({ sha256, size }, index) => {
-    const { size: _, ...rest } = first
     const named = (name: string): string => partsAfter(name)[index] ?? name
     const from = { ...(hub && { hub: { ...hub, file: named(hub.file) } }), ...(wheel && { package: { ...wheel, member: named(wheel.member) } }) }
     return { ...rest, file: named(entry.file), sha256, ...(size !== undefined && { size }), from }
   })
-  return [first, ...others]
+  return [entry, ...others]
 }
 
 function namesOf({ file, from }: ModelEntry): [field: string, name: string][] {

@@ -2,7 +2,7 @@ import type { Config } from '../config/load.ts'
 import { exitStatus, FatalStartError } from '../supervision.ts'
 import { catalogueOf, isUnpinned, type ModelEntry } from './catalogue.ts'
 import { partsProblem } from './parts.ts'
-import { notThere, objection, placesOf, plainPlacesOf } from './store.ts'
+import { lookFor } from './store.ts'
 
 /** The catalogue entries of the models that the configuration serves; it has been checked that each id is one. */
 export function servedModels(config: Pick<Config, 'models' | 'serve'>): ModelEntry[] {
@@ -17,12 +17,7 @@ export async function modelPath(entry: ModelEntry, home: string): Promise<string
   }
   const problem = partsProblem(entry)
   if (problem !== undefined) throw new FatalStartError(`The catalogue's entry "${entry.id}" ${problem}.`)
-  const named = plainPlacesOf(entry, home)
-  const reasons: string[] = []
-  for (const path of placesOf(entry, home)) {
-    const reason = await objection(entry, path, home)
-    if (reason === undefined) return path
-    if (reason !== notThere || named.includes(path)) reasons.push(`${path} ${reason}`)
-  }
-  throw new FatalStartError(`The file of the model "${entry.id}" is not here, or not the one that the catalogue names: ${reasons.join('; ')}.`, exitStatus.missingFile)
+  const found = await lookFor(entry, home)
+  if (found.path !== undefined) return found.path
+  throw new FatalStartError(`The file of the model "${entry.id}" is not here, or not the one that the catalogue names: ${found.reasons.join('; ')}.`, exitStatus.missingFile)
 }

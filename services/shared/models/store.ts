@@ -85,10 +85,19 @@ function markerPath(path: string, home: string): string {
  * store, else at from.path. Nothing is fetched.
  */
 export async function presentPath(entry: ModelEntry, home: string, signal?: AbortSignal): Promise<string | undefined> {
+  return (await lookFor(entry, home, signal)).path
+}
+
+/** The same, or what stands against each place, to be printed. Nobody said that an encrypted file would be beside a plain one: of none nothing is told. */
+export async function lookFor(entry: ModelEntry, home: string, signal?: AbortSignal): Promise<{ path: string } | { path: undefined; reasons: string[] }> {
+  const reasons: string[] = []
+  const named = plainPlacesOf(entry, home)
   for (const path of placesOf(entry, home)) {
-    if ((await objection(entry, path, home, signal)) === undefined) return path
+    const reason = await objection(entry, path, home, signal)
+    if (reason === undefined) return { path }
+    if (reason !== notThere || named.includes(path)) reasons.push(`${path} ${reason}`)
   }
-  return undefined
+  return { path: undefined, reasons }
 }
 
 /** The places where a file of this model may lie, best first. Beside each, one that was encrypted is preferred. */
@@ -133,7 +142,6 @@ async function objectionToParts(parts: readonly Pinned[], first: string, home: s
   }
   if (paths.length !== parts.length) return `is not the first of ${parts.length + 1} parts, as which the entry names it: it has no others`
   for (const [index, path] of paths.entries()) {
-    // oxlint-disable-next-line no-await-in-loop -- one after the other: it is the disk that takes the time
     const reason = await objectionToFile(parts[index] ?? {}, path, home, signal)
     if (reason !== undefined) return `is the first of ${parts.length + 1} parts, of which ${basename(path)} ${reason}`
   }
