@@ -70,6 +70,7 @@ function entryTable(entry: SchemaNode): string {
       const path = `${above}${key}`
       const isNeeded = needed && node.required?.includes(key) === true
       if (isSection(schema)) return rows(schema, `${path}.`, isNeeded)
+      if (schema.items?.type === 'object') return [[code(path), isNeeded ? 'yes' : '', schema.description ?? '', 'a list of entries, whose fields follow'], ...rows(schema.items, `${path}[].`, false)]
       return [
         [
           code(path),
