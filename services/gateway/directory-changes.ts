@@ -2,11 +2,11 @@ import { AuditService } from '../../proto/gen/intramuros/v1/audit.ts'
 import { asServiceError } from '../shared/errors.ts'
 import type { Directory } from '../shared/directory/directory.ts'
 import { describeError, type Logger } from '../shared/log.ts'
-import type { LaneClient } from '../shared/rpc/lane-client.ts'
+import type { Peer } from '../shared/rpc/lane-client.ts'
 
 export interface DirectoryChangesOptions {
   directory: Pick<Directory, 'changesAfter'>
-  audit: Pick<LaneClient, 'unary'>
+  audit: Pick<Peer, 'unary'>
   log: Logger
   /** How often is looked for new ones, in milliseconds. */
   intervalMs?: number

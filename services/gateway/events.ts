@@ -2,12 +2,12 @@ import { AuditService, type RecordRequest } from '../../proto/gen/intramuros/v1/
 import { randomUUID } from 'node:crypto'
 import { asServiceError } from '../shared/errors.ts'
 import { describeError, type Logger } from '../shared/log.ts'
-import type { LaneClient } from '../shared/rpc/lane-client.ts'
+import type { Peer } from '../shared/rpc/lane-client.ts'
 
 export type AuditEvent = NonNullable<RecordRequest['event']>
 
 export interface EventsOptions {
-  audit: Pick<LaneClient, 'unary'>
+  audit: Pick<Peer, 'unary'>
   log: Logger
   /** Events that could not be kept until the ledger took them. */
   onDropped: (event: AuditEvent) => void

@@ -12,6 +12,8 @@ import { createAdmission } from './admission.ts'
 import { startHttp } from './http/server.ts'
 import { createMetrics } from './metrics.ts'
 import { createModelDescriptions } from './model-descriptions.ts'
+import { createLaneSet } from './peers/lane-set.ts'
+import { watchKubernetes } from './peers/watch-kubernetes.ts'
 import type { Gateway } from './recorded.ts'
 import { createRoutes } from './routes.ts'
 import { watchTokenizer } from './watch-tokenizer.ts'
@@ -36,12 +38,20 @@ export async function startGateway(context: ServiceContext, { directory, httpsId
 
   const admission = createAdmission({ maxConcurrent: settings.maxConcurrent, maxQueued: settings.maxQueued, queueTimeoutMs: settings.queueTimeoutSeconds * 1000 })
   const metrics = createMetrics(registry, admission)
-  const audit = connect(AuditService, 'audit', settings.audit)
+  const audit = createLaneSet({ peer: 'audit', connect: (address) => connect(AuditService, 'audit', address), addresses: listOf(settings.audit), calls: 'first' })
   const version = packageVersion()
   const ledger = createToLedger({ audit, config, directory, version, metrics, log })
   const { records, refusals, receipts } = ledger
-  const watched = watchTokenizer({ address: settings.tokenizer, onChange: ledger.serviceChanged })
-  const tokenizer = connect(TokenizerService, 'tokenizer', settings.tokenizer, (up) => watched.changed(tokenizer, up))
+  const tokenizer = createLaneSet({
+    peer: 'tokenizer',
+    connect(address) {
+      const watched = watchTokenizer({ address, onChange: ledger.serviceChanged })
+      const lane = connect(TokenizerService, 'tokenizer', address, (up) => watched.changed(lane, up))
+      return lane
+    },
+    addresses: listOf(settings.tokenizer),
+    calls: 'spread',
+  })
   const workers = createWorkers({
     connect: (address, onStateChange) => connect(InferenceService, 'inference-worker', address, onStateChange),
     addresses: settings.workers,
@@ -51,6 +61,20 @@ export async function startGateway(context: ServiceContext, { directory, httpsId
       ledger.serviceChanged({ service: ServiceKind.INFERENCE_WORKER, instance: address, event: event === 'joined' ? ServiceEvent.JOINED : ServiceEvent.LEFT, version: own, model: models.has(model) ? model : '', modelDigest })
     },
   })
+  const { namespace, selector } = settings.kubernetes
+  const discovery =
+    namespace === ''
+      ? undefined
+      : await watchKubernetes({
+          namespace,
+          selector,
+          log,
+          onPeers(peers) {
+            audit.set(peers.audit)
+            tokenizer.set(peers.tokenizer)
+            workers.set(peers.workers)
+          },
+        })
   const gateway: Gateway = {
     directory,
     models,
@@ -92,6 +116,7 @@ export async function startGateway(context: ServiceContext, { directory, httpsId
     },
     async close() {
       front.close()
+      await discovery?.close()
       await ledger.leave()
       ledger.close()
       workers.close()
@@ -101,6 +126,10 @@ export async function startGateway(context: ServiceContext, { directory, httpsId
       directory.close()
     },
   }
+}
+
+function listOf(address: string): string[] {
+  return address === '' ? [] : [address]
 }
 
 function unrecordedWarning(attached: boolean): string {

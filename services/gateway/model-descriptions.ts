@@ -1,6 +1,6 @@
 import { type ModelDescription, TokenizerService } from '../../proto/gen/intramuros/v1/tokenizer.ts'
 import { ServiceError } from '../shared/errors.ts'
-import type { LaneClient } from '../shared/rpc/lane-client.ts'
+import type { Peer } from '../shared/rpc/lane-client.ts'
 
 /** What the model files say of themselves, as the tokenizer has read them. */
 export interface ModelDescriptions {
@@ -11,7 +11,7 @@ export interface ModelDescriptions {
 const timeoutMs = 10_000
 
 /** `contextLength`: what the workers of a model hold in a slot, which may be less than the tokenizer knows of. */
-export function createModelDescriptions(tokenizer: LaneClient, contextLength: (model: string) => number | undefined): ModelDescriptions {
+export function createModelDescriptions(tokenizer: Peer, contextLength: (model: string) => number | undefined): ModelDescriptions {
   let known: ReadonlyMap<string, ModelDescription> | undefined
   return {
     async all(signal) {

@@ -4,7 +4,7 @@ import type { Directory } from '../shared/directory/directory.ts'
 import { asServiceError, ServiceError } from '../shared/errors.ts'
 import type { Logger } from '../shared/log.ts'
 import type { ModelEntry } from '../shared/models/catalogue.ts'
-import type { CallOptions, LaneClient } from '../shared/rpc/lane-client.ts'
+import type { CallOptions, Peer } from '../shared/rpc/lane-client.ts'
 import type { Telemetry } from '../shared/telemetry.ts'
 import type { Admission } from './admission.ts'
 import type { TSchema } from 'typebox'
@@ -34,7 +34,7 @@ export interface Gateway {
   receipts: { of(requestId: string, team: string, call: CallOptions): Promise<string> }
   /** Of this software. */
   version: string
-  tokenizer: LaneClient
+  tokenizer: Peer
   workers: Workers
   telemetry: Telemetry
   metrics: GatewayMetrics

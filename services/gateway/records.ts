@@ -1,10 +1,10 @@
 import { type AttachEvent, AuditService, type BeginRequest, type EndRequest, type RequestUnrecorded } from '../../proto/gen/intramuros/v1/audit.ts'
 import { asServiceError, ServiceError } from '../shared/errors.ts'
 import { describeError, type Logger } from '../shared/log.ts'
-import type { LaneClient } from '../shared/rpc/lane-client.ts'
+import type { Peer } from '../shared/rpc/lane-client.ts'
 
 export interface RecordsOptions {
-  audit: LaneClient
+  audit: Peer
   /** Name of this gateway replica, the same after a restart. */
   instance: string
   /** How long the end of a request may wait for its record. */

@@ -4,7 +4,7 @@ import type { Config } from '../shared/config/schema.ts'
 import type { Directory } from '../shared/directory/directory.ts'
 import { asServiceError } from '../shared/errors.ts'
 import { describeError, type Logger } from '../shared/log.ts'
-import type { CallOptions, LaneClient } from '../shared/rpc/lane-client.ts'
+import type { CallOptions, Peer } from '../shared/rpc/lane-client.ts'
 import { createDirectoryChanges } from './directory-changes.ts'
 import { createEvents } from './events.ts'
 import type { GatewayMetrics } from './metrics.ts'
@@ -13,7 +13,7 @@ import { createRefusals, type Refusals } from './refusals.ts'
 import { settingsFingerprints } from './settings-fingerprints.ts'
 
 export interface ToLedgerOptions {
-  audit: LaneClient
+  audit: Peer
   config: Config
   directory: Directory
   /** Of this software. */

@@ -1,6 +1,6 @@
 import { ServiceEvent, ServiceKind } from '../../proto/gen/intramuros/v1/audit.ts'
 import { TokenizerService } from '../../proto/gen/intramuros/v1/tokenizer.ts'
-import type { LaneClient } from '../shared/rpc/lane-client.ts'
+import type { Peer } from '../shared/rpc/lane-client.ts'
 
 export interface WatchTokenizerOptions {
   address: string
@@ -10,11 +10,11 @@ export interface WatchTokenizerOptions {
 const timeoutMs = 10_000
 
 /** Tells when the tokenizer can be reached, and when no longer. */
-export function watchTokenizer({ address, onChange }: WatchTokenizerOptions): { changed(tokenizer: Pick<LaneClient, 'unary'>, up: boolean): void } {
+export function watchTokenizer({ address, onChange }: WatchTokenizerOptions): { changed(tokenizer: Pick<Peer, 'unary'>, up: boolean): void } {
   let version: string | undefined
   let last: Promise<void> = Promise.resolve()
 
-  async function joined(tokenizer: Pick<LaneClient, 'unary'>): Promise<void> {
+  async function joined(tokenizer: Pick<Peer, 'unary'>): Promise<void> {
     // One that is gone again before it has told its version has joined all the same.
     const described = await tokenizer.unary(TokenizerService.describe, {}, { requestId: '', signal: AbortSignal.timeout(timeoutMs), timeoutMs }).catch(() => ({ version: '' }))
     version = /^[A-Za-z0-9.+-]{1,64}$/.test(described.version) ? described.version : ''

@@ -5,6 +5,8 @@ import type { CallOptions, LaneClient } from '../shared/rpc/lane-client.ts'
 import { chooseWorker, type Wanted } from './choose-worker.ts'
 
 export interface Workers {
+  /** From now on these are the workers. One that is no longer among them gets no new requests, and its lane is closed once those under way have ended. */
+  set(addresses: readonly string[]): void
   /** Models that some worker serves right now. */
   serves(model: string): boolean
   /** Tokens that each slot of the model's workers holds; undefined while none has told. */
@@ -35,6 +37,8 @@ interface Worker {
   inFlight: number
   /** What its slots hold, as it told. */
   prefixes: Set<bigint>
+  /** It is no worker any more, and only ends what it has. */
+  leaving: boolean
 }
 
 export type WorkersOptions = {
@@ -57,10 +61,25 @@ const embedTimeoutMs = 300_000
 
 export function createWorkers({ connect, addresses, log, onChange }: WorkersOptions): Workers {
   const stopping = new AbortController()
-  const workers = addresses.map((address) => {
-    const worker: Worker = { lane: connect(address, (up) => void (up ? watch(worker) : forget(worker))), state: undefined, inFlight: 0, prefixes: new Set() }
-    return worker
-  })
+  const workers = new Map<string, Worker>()
+
+  function set(wanted: readonly string[]): void {
+    for (const worker of workers.values()) {
+      worker.leaving = !wanted.includes(worker.lane.address)
+      closeWhenIdle(worker)
+    }
+    for (const address of wanted) {
+      if (workers.has(address)) continue
+      const worker: Worker = { lane: connect(address, (up) => void (up ? watch(worker) : forget(worker))), state: undefined, inFlight: 0, prefixes: new Set(), leaving: false }
+      workers.set(address, worker)
+    }
+  }
+
+  function closeWhenIdle(worker: Worker): void {
+    if (!worker.leaving || worker.inFlight > 0 || workers.get(worker.lane.address) !== worker) return
+    workers.delete(worker.lane.address)
+    worker.lane.close()
+  }
 
   async function watch(worker: Worker): Promise<void> {
     try {
@@ -89,9 +108,9 @@ export function createWorkers({ connect, addresses, log, onChange }: WorkersOpti
   }
 
   function choose(model: string, wanted: Wanted, tried: ReadonlySet<Worker>): Worker | undefined {
-    const candidates = workers.flatMap((worker) => {
-      const { lane, state, inFlight, prefixes } = worker
-      if (state?.model !== model || !lane.up || tried.has(worker)) return []
+    const candidates = [...workers.values()].flatMap((worker) => {
+      const { lane, state, inFlight, prefixes, leaving } = worker
+      if (state?.model !== model || !lane.up || leaving || tried.has(worker)) return []
       // Others' requests count as the worker told them; ours as we know them.
       return [{ worker, address: lane.address, slots: state.slots, requests: Math.max(inFlight, state.running + state.queued), prefixes }]
     })
@@ -135,6 +154,7 @@ export function createWorkers({ connect, addresses, log, onChange }: WorkersOpti
         log.warn({ requestId, worker: worker.lane.address, reason: failure.reason }, 'worker failed before its first token')
       } finally {
         worker.inFlight -= 1
+        closeWhenIdle(worker)
       }
     }
   }
@@ -153,10 +173,12 @@ export function createWorkers({ connect, addresses, log, onChange }: WorkersOpti
     throw new ServiceError('UNAVAILABLE', 'answer_cut_short', 'The answer ended before its end.')
   }
 
+  set(addresses)
   return {
-    serves: (model) => workers.some((worker) => worker.state?.model === model),
+    set,
+    serves: (model) => [...workers.values()].some(({ state, leaving }) => state?.model === model && !leaving),
     contextLength(model) {
-      const lengths = workers.flatMap(({ state }) => (state?.model === model ? [state.contextLength] : []))
+      const lengths = [...workers.values()].flatMap(({ state }) => (state?.model === model ? [state.contextLength] : []))
       return lengths.length === 0 ? undefined : Math.min(...lengths)
     },
     generate: (request, options, onWorker) =>
@@ -165,7 +187,7 @@ export function createWorkers({ connect, addresses, log, onChange }: WorkersOpti
     rank: (request, options, onWorker) => whole(request, options, onWorker, (lane, call) => lane.unary(InferenceService.rank, request, call)),
     close() {
       stopping.abort(new ServiceError('CANCELLED', 'closing', 'The gateway is closing.'))
-      for (const worker of workers) worker.lane.close()
+      for (const { lane } of workers.values()) lane.close()
     },
   }
 }

@@ -101,6 +101,15 @@ export const gateway = {
       default: [],
       description: 'Where the inference workers serve gRPC. The local launcher fills it in.',
     },
+    kubernetes: {
+      type: 'object',
+      description: 'In a cluster: the other services are found by watching EndpointSlices, in place of the three settings above. The chart fills it in.',
+      additionalProperties: false,
+      properties: {
+        namespace: { type: 'string', pattern: '^([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)?$', default: '', description: 'Namespace of the installation; empty: this is no cluster.' },
+        selector: { type: 'string', pattern: '^[A-Za-z0-9./_=,-]*$', default: '', description: 'Label selector of the Services of the installation.' },
+      },
+    },
   },
 } as const
 

@@ -37,9 +37,13 @@ export interface CallOptions {
   traceparent?: string
 }
 
-export interface LaneClient {
+export interface LaneClient extends Peer {
   readonly address: string
-  /** Whether calls can be made now. While the lane is down they fail at once with UNAVAILABLE; it reconnects by itself. */
+}
+
+/** A service that can be called, over one lane or several. */
+export interface Peer {
+  /** Whether calls can be made now. While none can they fail at once with UNAVAILABLE; lanes reconnect by themselves. */
   readonly up: boolean
   unary<Request, Response>(method: UnaryDefinition<Request, Response>, request: Request, options: CallOptions): Promise<Response>
   stream<Request, Response>(method: StreamDefinition<Request, Response>, request: Request, options: CallOptions): AsyncGenerator<Response, void, undefined>
@@ -130,7 +134,7 @@ export function connectLane(options: LaneOptions): LaneClient {
   /** Sends the opening item; the returned functions stop and feed the call. */
   function begin(path: string, request: Buffer, call: OpenCall, callOptions: CallOptions, observed: ObservedCall, credit: number) {
     if (callOptions.signal.aborted) throw abortReason(callOptions.signal)
-    if (writer === undefined) throw new ServiceError('UNAVAILABLE', 'peer_unreachable', `A part of the platform can't be reached at the moment (${options.peer}). Try again.`)
+    if (writer === undefined) throw peerUnreachable(options.peer)
     while (calls.has(nextId)) nextId = nextCallId(nextId)
     const id = nextId
     nextId = nextCallId(nextId)
@@ -259,4 +263,8 @@ export function connectLane(options: LaneOptions): LaneClient {
 
 function nextCallId(id: number): number {
   return id >= 0xffff_fffe ? 1 : id + 1
+}
+
+export function peerUnreachable(peer: string): ServiceError {
+  return new ServiceError('UNAVAILABLE', 'peer_unreachable', `A part of the platform can't be reached at the moment (${peer}). Try again.`)
 }
