@@ -8,7 +8,7 @@ import type { Config } from '../shared/config/load.ts'
 import { type CallOptions, connectLane } from '../shared/rpc/lane-client.ts'
 import { createCallObserver } from '../shared/rpc/observe.ts'
 import { noTelemetry } from '../shared/telemetry.ts'
-import { watchIdentity } from '../shared/tls/identity.ts'
+import { identityPlace, watchIdentity } from '../shared/tls/identity.ts'
 import type { Logger } from '../shared/log.ts'
 
 type Unread<Request> = Omit<Request, 'reader'>
@@ -36,18 +36,31 @@ const answerMs = 60_000
 
 /** Where the audit service of a running platform is. Throws a StartError when none runs. */
 export function runningAudit(home: string, config: Config): AuditAddress {
+  const [host = '', fixedPort = '0'] = splitAddress(config.audit.listen)
+  // In a cluster, the one of this pod: it has a port of its own and no launcher.
+  if (fixedPort !== '0') return { address: `${anyAddress.get(host) ?? host}:${fixedPort}`, tlsFolder: config.tls.folder }
   const platform = readPlatformFile(home)
   const port = platform?.children.find(({ name }) => name === 'audit')?.ports['grpc']
   if (platform === undefined || !isAlive(platform.pid) || port === undefined) {
     throw new StartError(`Nothing runs on the state folder ${home}, so the audit log can't be asked. Start the platform, or read the log's folder itself with --folder.`)
   }
-  const { listen } = config.audit
-  return { address: `${listen.slice(0, listen.lastIndexOf(':'))}:${port}`, tlsFolder: config.tls.folder }
+  return { address: `${host}:${port}`, tlsFolder: config.tls.folder }
+}
+
+/** What is reached under this machine's own address where a service listens on all. */
+const anyAddress = new Map([
+  ['0.0.0.0', '127.0.0.1'],
+  ['[::]', '[::1]'],
+])
+
+function splitAddress(address: string): [host: string, port: string] {
+  const colon = address.lastIndexOf(':')
+  return [address.slice(0, colon), address.slice(colon + 1)]
 }
 
 /** Connects to an audit service with the command line's own certificate. Throws a StartError when it does not answer. */
 export async function connectAuditReader({ address, tlsFolder }: AuditAddress): Promise<AuditReader> {
-  const identity = await watchIdentity({ file: `${tlsFolder}/cli.pem`, caFile: `${tlsFolder}/ca.crt`, log: silent })
+  const identity = await watchIdentity({ ...(await identityPlace(tlsFolder, 'cli')), log: silent })
   const up = Promise.withResolvers<void>()
   const lane = connectLane({
     service: AuditReadService,

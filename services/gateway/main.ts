@@ -3,7 +3,7 @@ import { DirectoryError } from '../shared/directory/directory-error.ts'
 import { type RunningService, runService, type ServiceContext } from '../shared/lifecycle.ts'
 import { FatalStartError } from '../shared/supervision.ts'
 import { servedModels } from '../shared/models/served.ts'
-import { watchIdentity } from '../shared/tls/identity.ts'
+import { identityPlace, watchIdentity } from '../shared/tls/identity.ts'
 import { requireSecondSwitch } from './allow-unrecorded.ts'
 import { startGateway } from './gateway.ts'
 
@@ -17,7 +17,7 @@ async function start(context: ServiceContext): Promise<RunningService> {
   }
   return startGateway(context, {
     directory: openExisting(config.home),
-    httpsIdentity: await watchIdentity({ file: `${config.tls.folder}/https.pem`, caFile: `${config.tls.folder}/ca.crt`, log }),
+    httpsIdentity: await watchIdentity({ ...(await identityPlace(config.tls.folder, 'https')), log }),
     models: new Map(servedModels(config).map((model) => [model.id, model])),
   })
 }

@@ -8,7 +8,7 @@ import { keepMemoryOffDisks } from './memory-dumps.ts'
 import { aliveIntervalMs, exitStatus, FatalStartError, type FatalStatus, type FromService, packageVersion, type ServiceName, type ToService } from './supervision.ts'
 import { startTelemetry, type Telemetry } from './telemetry.ts'
 import { writeTerminationLog } from './termination-log.ts'
-import { type Identity, watchIdentity } from './tls/identity.ts'
+import { type Identity, identityPlace, watchIdentity } from './tls/identity.ts'
 
 /** What every service starts from. Tests make one by hand. */
 export interface ServiceContext {
@@ -72,7 +72,7 @@ export async function runService(name: ServiceName, start: (context: ServiceCont
     const version = packageVersion()
     const registry = createRegistry(name, version)
     const telemetry = await startTelemetry({ service: `intramuros-${name}`, version, tracesUrl: config.telemetry.tracesUrl })
-    const identity = await watchIdentity({ file: `${config.tls.folder}/${name}.pem`, caFile: `${config.tls.folder}/ca.crt`, log })
+    const identity = await watchIdentity({ ...(await identityPlace(config.tls.folder, name)), log })
     let running: RunningService | undefined
     const monitor = await startMonitor({
       registry,

@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { createIdentities, type Identities, silent } from '../../../test/support/identities.ts'
 import type { Logger } from '../log.ts'
-import { type Identity, type IdentityOptions, watchIdentity } from './identity.ts'
+import { type Identity, identityPlace, type IdentityOptions, watchIdentity } from './identity.ts'
 import type { Material } from './material.ts'
 
 let ours: Identities
@@ -76,6 +76,45 @@ async function replace(name: string, content: string): Promise<void> {
 test('reads the key, the certificate and the CAs', async () => {
   const [key, cert] = halves(await pem('gateway.pem'))
   expect(texts((await open()).current())).toEqual([key, cert, await pem('ca.crt')])
+})
+
+test('the launcher writes a file for each service; a mounted Secret is a folder of its own', async () => {
+  expect(await identityPlace(folder, 'gateway')).toEqual({ file: path('gateway.pem'), caFile: path('ca.crt') })
+  await mkdir(path('gateway'))
+  expect(await identityPlace(folder, 'gateway')).toEqual({ file: path('gateway'), caFile: path('gateway/ca.crt') })
+})
+
+test('a mounted Secret is read, and taken up when kubelet swaps it, but not half', async () => {
+  const write = async (version: string, keyOf: string, certificateOf: string): Promise<void> => {
+    await mkdir(path(version))
+    await writeFile(path(`${version}/tls.key`), halves(await pem(keyOf))[0])
+    await writeFile(path(`${version}/tls.crt`), halves(await pem(certificateOf))[1])
+    await writeFile(path(`${version}/ca.crt`), await pem('ca.crt'))
+  }
+  /** As kubelet does it: the names are links into ..data, which is a link that is renamed into place. */
+  const swap = async (version: string): Promise<void> => {
+    await symlink(path(version), path('secret/..data.new'))
+    await rename(path('secret/..data.new'), path('secret/..data'))
+  }
+  await mkdir(path('secret'))
+  for (const name of ['tls.key', 'tls.crt', 'ca.crt']) await symlink(join('..data', name), path(`secret/${name}`))
+  await write('v1', 'gateway.pem', 'gateway.pem')
+  await swap('v1')
+  const { log, lines, next } = listeningLog()
+  const opened = await open({ file: path('secret'), caFile: path('secret/ca.crt'), log })
+  expect(String(opened.current().cert)).toContain(halves(await pem('gateway.pem'))[1].trim())
+
+  const warned = next()
+  await write('v2', 'gateway.pem', 'audit.pem')
+  await swap('v2')
+  await warned
+  expect(lines.at(-1)).toMatchObject({ level: 'warn', fields: { file: 'secret', err: { reason: 'key_mismatch' } } })
+  expect(String(opened.current().cert)).toContain(halves(await pem('gateway.pem'))[1].trim())
+
+  const changed = nextChange(opened)
+  await write('v3', 'audit.pem', 'audit.pem')
+  await swap('v3')
+  expect(String((await changed).cert)).toContain(halves(await pem('audit.pem'))[1].trim())
 })
 
 describe('at the start it refuses', () => {

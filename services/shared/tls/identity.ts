@@ -1,11 +1,14 @@
 import { type FSWatcher, watch } from 'node:fs'
-import { readFile } from 'node:fs/promises'
-import { basename, dirname } from 'node:path'
+import { readFile, stat } from 'node:fs/promises'
+import { basename, dirname, join } from 'node:path'
 import { describeError, type Logger } from '../log.ts'
 import { type Material, parseMaterial } from './material.ts'
 
 export interface IdentityOptions {
-  /** PEM file with the private key and then the certificate chain: one file, so that they can't mismatch. */
+  /**
+   * PEM file with the private key and then the certificate chain: one file, so that they can't mismatch. Or a folder with the two as tls.key and tls.crt, as a
+   * Kubernetes Secret is mounted; while they mismatch they are not taken up.
+   */
   file: string
   /** PEM bundle of the CAs that peers' certificates may be signed by. */
   caFile: string
@@ -131,6 +134,25 @@ function watchFolder(folder: string, changed: () => void): FSWatcher | undefined
 
 async function readFiles(file: string, caFile: string): Promise<{ pem: string; ca: string }> {
   // In this order: writers put the CA in place first, so the CA's file then knows the issuer of what was just read.
-  const pem = await readFile(file, 'utf8')
+  const pem = await readPem(file)
   return { pem, ca: await readFile(caFile, 'utf8') }
+}
+
+async function readPem(file: string): Promise<string> {
+  try {
+    return await readFile(file, 'utf8')
+  } catch (thrown) {
+    if (!(thrown instanceof Error && 'code' in thrown && thrown.code === 'EISDIR')) throw thrown
+    return `${await readFile(join(file, 'tls.key'), 'utf8')}\n${await readFile(join(file, 'tls.crt'), 'utf8')}`
+  }
+}
+
+/** Where the certificate of this name is: as the local launcher writes it, or a folder of its own, a mounted Secret. */
+export async function identityPlace(tlsFolder: string, name: string): Promise<{ file: string; caFile: string }> {
+  const folder = join(tlsFolder, name)
+  const mounted = await stat(folder).then(
+    (found) => found.isDirectory(),
+    () => false,
+  )
+  return mounted ? { file: folder, caFile: join(folder, 'ca.crt') } : { file: `${folder}.pem`, caFile: join(tlsFolder, 'ca.crt') }
 }
