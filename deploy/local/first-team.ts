@@ -1,15 +1,11 @@
 import { openDirectory } from '../../services/shared/directory/directory.ts'
+import { ensureFirstTeam, firstTeam } from '../../services/shared/directory/first-team.ts'
 
-export const firstTeam = 'default'
-
-/**
- * Makes the first team where there has been none yet. The services only read the directory, so it has to be there
- * before them.
- */
-export function ensureFirstTeam(home: string): void {
+/** The services only read the directory, so it has to be there before them, with its first team. */
+export function makeDirectory(home: string): void {
   const directory = openDirectory({ home })
   try {
-    if (directory.listTeams().length === 0 && directory.listKeys().length === 0) directory.addTeam(firstTeam, [])
+    ensureFirstTeam(directory)
   } finally {
     directory.close()
   }

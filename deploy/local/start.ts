@@ -9,7 +9,7 @@ import { ensureCertificates, keepCertificatesFresh } from './certificates.ts'
 import { type Children, type NamedChild, startChildren } from './children.ts'
 import { writeDefaultFiles } from './default-files.ts'
 import { childEnvironment, type Overrides } from './environment.ts'
-import { ensureFirstTeam, firstKey } from './first-team.ts'
+import { makeDirectory, firstKey } from './first-team.ts'
 import { waitForLeftovers } from './leftovers.ts'
 import { lockHome } from './lock.ts'
 import { createLogs } from './logs.ts'
@@ -56,7 +56,7 @@ export async function start({ env, file, overrides, services = servicesFolder }:
     await writeDefaultFiles(config)
     stopRenewing = await renewCertificates(config, log)
     await ensureModels(config, env, log, stop.signal)
-    ensureFirstTeam(home)
+    makeDirectory(home)
     const wiring = await wire(config, childEnvironment(config, overrides, env), record.token, services)
     children = startChildren(wiring.specs, { log, attach, onChange: record.of(wiring) })
     stop.onSecond(children.kill)

@@ -5,6 +5,11 @@ import { type RunningService, runService, type ServiceContext } from '../shared/
 import { exitStatus, FatalStartError, packageVersion } from '../shared/supervision.ts'
 import { serveRpc } from '../shared/rpc/serve.ts'
 import { AnchorSettingsError, type Outside, startOutside } from './anchors/start.ts'
+import { deliverChanges } from '../shared/directory/deliver-changes.ts'
+import { openDirectory, type Directory } from '../shared/directory/directory.ts'
+import { DirectoryError } from '../shared/directory/directory-error.ts'
+import { ensureFirstTeam } from '../shared/directory/first-team.ts'
+import { serveDirectory } from './directory-service.ts'
 import { createLedger } from './ledger.ts'
 import { createMetrics } from './metrics.ts'
 import { hasFormerLog, LogUnusableError, openLog, type OpenLog } from './open-log.ts'
@@ -51,13 +56,25 @@ async function start({ config, log: logger, registry, identity, serverCalls }: S
     // One that witnesses have cosigned tells more than a newer one that none has.
     checkpointOf: async (size) => outside.cosignedOf(size) ?? (await log.checkpointOf(size)),
   })
+  const directory = config.audit.directory ? openServedDirectory(config.home) : undefined
+  const served = directory && serveDirectory({ directory, log: logger })
+  const delivery =
+    directory &&
+    deliverChanges({
+      directory,
+      log: logger,
+      async record({ settings: changed, ...change }) {
+        await ledger.record(`directory-${change.id}`, { type: 'directory.changed', ...change, settings: [...changed] })
+      },
+    })
+  delivery?.attached(ledger.directoryChange)
   const server = await serveRpc({
     service: AuditService,
     handlers: { ...createAuditService({ ledger, receipts, settings, log: logger }) },
     identity,
     listen,
     callers: ['gateway'],
-    beside: [reading.beside],
+    beside: served === undefined ? [reading.beside] : [reading.beside, served.beside],
     observer: serverCalls,
     log: logger,
   })
@@ -67,9 +84,12 @@ async function start({ config, log: logger, registry, identity, serverCalls }: S
     async drain(limitMs) {
       ledger.drain()
       reading.drain()
+      served?.drain()
       await server.close(limitMs)
     },
     async close() {
+      delivery?.close()
+      directory?.close()
       await outside.close()
       await reading.close()
       await log.close()
@@ -123,5 +143,17 @@ async function start({ config, log: logger, registry, identity, serverCalls }: S
       if (thrown instanceof LogUnusableError) throw new FatalStartError(thrown.message, exitStatus.badData)
       throw thrown
     }
+  }
+}
+
+/** Commands that change teams and keys run beside this service, in processes of their own. */
+function openServedDirectory(home: string): Directory {
+  try {
+    const directory = openDirectory({ home })
+    ensureFirstTeam(directory)
+    return directory
+  } catch (thrown) {
+    if (thrown instanceof DirectoryError) throw new FatalStartError(thrown.message)
+    throw thrown
   }
 }

@@ -36,7 +36,7 @@ const answerMs = 60_000
 
 /** Where the audit service of a running platform is. Throws a StartError when none runs. */
 export function runningAudit(home: string, config: Config): AuditAddress {
-  const [host = '', fixedPort = '0'] = splitAddress(config.audit.listen)
+  const [host, fixedPort] = splitAddress(config.audit.listen)
   // In a cluster, the one of this pod: it has a port of its own and no launcher.
   if (fixedPort !== '0') return { address: `${anyAddress.get(host) ?? host}:${fixedPort}`, tlsFolder: config.tls.folder }
   const platform = readPlatformFile(home)

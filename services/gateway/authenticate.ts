@@ -1,5 +1,5 @@
 import type { IncomingHttpHeaders } from 'node:http'
-import type { Directory } from '../shared/directory/directory.ts'
+import type { KeyCheck } from '../shared/directory/directory.ts'
 import type { Exchange } from './http/exchange.ts'
 import type { Refusals } from './refusals.ts'
 import { ServiceError } from '../shared/errors.ts'
@@ -26,11 +26,11 @@ export function shareOf({ teamId, weight, batch }: Principal): { team: string; w
 }
 
 /** Who asks with this request; one who can't tell is noted with the address that they ask from. Throws UNAUTHENTICATED invalid_api_key. */
-export function identify({ directory, refusals }: { directory: Directory; refusals: Refusals }, { request }: Exchange, endpoint: string): Principal {
+export function identify({ keys, refusals }: { keys: KeyCheck; refusals: Refusals }, { request }: Exchange, endpoint: string): Principal {
   const { sent, secret } = keyIn(request.headers)
-  const entry = secret === undefined ? undefined : directory.authenticate(secret)
+  const entry = secret === undefined ? undefined : keys.authenticate(secret)
   if (entry !== undefined) return entry
-  const revoked = secret === undefined ? undefined : directory.revokedKey(secret)
+  const revoked = secret === undefined ? undefined : keys.revokedKey(secret)
   const reason = revoked !== undefined ? 'revoked_api_key' : sent ? 'invalid_api_key' : 'missing_api_key'
   refusals.note({ team: revoked?.team ?? '', keyId: revoked?.keyId ?? '', source: addressOf(request.socket.remoteAddress), endpoint, reason })
   if (!sent) throw unauthenticated('No API key was sent. Send it in the Authorization header: "Authorization: Bearer YOUR_KEY".')

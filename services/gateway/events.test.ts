@@ -2,7 +2,6 @@ import { expect, test, vi } from 'vitest'
 import type { RecordRequest } from '../../proto/gen/intramuros/v1/audit.ts'
 import { ServiceError } from '../shared/errors.ts'
 import type { LaneClient } from '../shared/rpc/lane-client.ts'
-import { createDirectoryChanges } from './directory-changes.ts'
 import { type AuditEvent, createEvents } from './events.ts'
 
 const logger = { debug() {}, info() {}, warn() {}, error() {} }
@@ -63,20 +62,4 @@ test('what is too much is dropped and told, and what the ledger does not take ho
   expect(teams(state.recorded)).toEqual(['a', 'c'])
   expect(dropped).toEqual([event('d'), event('bad')])
   events.close()
-})
-
-test('changes of the directory are told from where the ledger is, in their order, until it has them', async () => {
-  const { state, audit } = ledger()
-  const all = Array.from({ length: 250 }, (_, at) => ({ id: at + 1, changedAt: '2026-11-01T00:00:00.000Z', event: 'team.created' as const, team: `t${at + 1}`, keyId: '', settings: [] }))
-  const directory = { changesAfter: (id: number, limit: number) => all.filter((change) => change.id > id).slice(0, limit) }
-  const changes = createDirectoryChanges({ directory, audit, log: logger, intervalMs: 5 })
-  await new Promise((resolve) => setImmediate(resolve))
-  expect(state.recorded.size).toBe(0)
-  state.silent = 1
-  changes.attached(3)
-  await vi.waitFor(() => expect(state.recorded.size).toBe(247))
-  expect([...state.recorded.keys()]).toEqual(all.slice(3).map(({ id }) => `directory-${id}`))
-  all.push({ id: 900, changedAt: '2026-11-01T00:00:00.000Z', event: 'team.created', team: 'late', keyId: '', settings: [] })
-  await vi.waitFor(() => expect(state.recorded.has('directory-900')).toBe(true))
-  changes.close()
 })

@@ -1,7 +1,8 @@
 import { AuditService, ServiceEvent, ServiceKind } from '../../proto/gen/intramuros/v1/audit.ts'
+import { DirectoryService } from '../../proto/gen/intramuros/v1/directory.ts'
 import { InferenceService } from '../../proto/gen/intramuros/v1/inference.ts'
 import { TokenizerService } from '../../proto/gen/intramuros/v1/tokenizer.ts'
-import type { Directory } from '../shared/directory/directory.ts'
+import type { Directory, KeyCheck } from '../shared/directory/directory.ts'
 import type { RunningService, ServiceContext } from '../shared/lifecycle.ts'
 import type { ModelEntry } from '../shared/models/catalogue.ts'
 import { connectLane, type LaneClient } from '../shared/rpc/lane-client.ts'
@@ -13,6 +14,7 @@ import { startHttp } from './http/server.ts'
 import { createMetrics } from './metrics.ts'
 import { createModelDescriptions } from './model-descriptions.ts'
 import { createLaneSet } from './peers/lane-set.ts'
+import { followDirectory, type RemoteDirectory } from './peers/remote-directory.ts'
 import { watchKubernetes } from './peers/watch-kubernetes.ts'
 import type { Gateway } from './recorded.ts'
 import { createRoutes } from './routes.ts'
@@ -21,7 +23,8 @@ import { createToLedger } from './to-ledger.ts'
 import { createWorkers } from './workers.ts'
 
 export interface GatewayParts {
-  directory: Directory
+  /** Undefined: the audit service has it. */
+  directory: Directory | undefined
   /** Certificate of the public HTTPS address. */
   httpsIdentity: Identity
   models: ReadonlyMap<string, ModelEntry>
@@ -34,6 +37,11 @@ export async function startGateway(context: ServiceContext, { directory, httpsId
 
   function connect(service: Service, peer: string, address: string, onStateChange?: (up: boolean) => void): LaneClient {
     return connectLane({ service, peer, address, identity, observer: clientCalls, log, ...(onStateChange === undefined ? {} : { onStateChange }) })
+  }
+
+  function followKeys(): { keys: KeyCheck; remote: RemoteDirectory } {
+    const followed = followDirectory({ connect: (address) => connect(DirectoryService, 'audit', address), addresses: listOf(settings.audit), log })
+    return { keys: followed, remote: followed }
   }
 
   const admission = createAdmission({ maxConcurrent: settings.maxConcurrent, maxQueued: settings.maxQueued, queueTimeoutMs: settings.queueTimeoutSeconds * 1000 })
@@ -52,6 +60,7 @@ export async function startGateway(context: ServiceContext, { directory, httpsId
     addresses: listOf(settings.tokenizer),
     calls: 'spread',
   })
+  const { keys, remote } = directory === undefined ? followKeys() : { keys: directory, remote: undefined }
   const workers = createWorkers({
     connect: (address, onStateChange) => connect(InferenceService, 'inference-worker', address, onStateChange),
     addresses: settings.workers,
@@ -71,12 +80,13 @@ export async function startGateway(context: ServiceContext, { directory, httpsId
           log,
           onPeers(peers) {
             audit.set(peers.audit)
+            remote?.set(peers.audit)
             tokenizer.set(peers.tokenizer)
             workers.set(peers.workers)
           },
         })
   const gateway: Gateway = {
-    directory,
+    keys,
     models,
     descriptions: createModelDescriptions(tokenizer, (model) => workers.contextLength(model)),
     admission,
@@ -108,7 +118,7 @@ export async function startGateway(context: ServiceContext, { directory, httpsId
 
   return {
     ports: { https: front.port },
-    ready: () => !draining && records.available && tokenizer.up && [...models.keys()].every((id) => workers.serves(id)),
+    ready: () => !draining && records.available && remote?.known !== false && tokenizer.up && [...models.keys()].every((id) => workers.serves(id)),
     warning: () => (config.audit.onFailure === 'allow' ? unrecordedWarning(records.attached) : undefined),
     drain(limitMs) {
       draining = true
@@ -123,7 +133,7 @@ export async function startGateway(context: ServiceContext, { directory, httpsId
       tokenizer.close()
       audit.close()
       httpsIdentity.close()
-      directory.close()
+      keys.close()
     },
   }
 }

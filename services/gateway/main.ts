@@ -16,7 +16,7 @@ async function start(context: ServiceContext): Promise<RunningService> {
     log.warn({}, 'audit.onFailure is allow: when the ledger can not be written, requests are answered WITHOUT A RECORD')
   }
   return startGateway(context, {
-    directory: openExisting(config.home),
+    directory: config.gateway.directory === 'file' ? openExisting(config.home) : undefined,
     httpsIdentity: await watchIdentity({ ...(await identityPlace(config.tls.folder, 'https')), log }),
     models: new Map(servedModels(config).map((model) => [model.id, model])),
   })

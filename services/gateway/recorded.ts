@@ -1,6 +1,6 @@
 import { Auth, Outcome, Priority, type RequestParameters } from '../../proto/gen/intramuros/v1/audit.ts'
 import type { Attributes } from '@opentelemetry/api'
-import type { Directory } from '../shared/directory/directory.ts'
+import type { KeyCheck } from '../shared/directory/directory.ts'
 import { asServiceError, ServiceError } from '../shared/errors.ts'
 import type { Logger } from '../shared/log.ts'
 import type { ModelEntry } from '../shared/models/catalogue.ts'
@@ -22,7 +22,7 @@ import { endRecord, newTally, type Tally } from './tally.ts'
 import type { Workers } from './workers.ts'
 
 export interface Gateway {
-  directory: Directory
+  keys: KeyCheck
   /** The models that this platform serves, whether or not a worker is there now. */
   models: ReadonlyMap<string, ModelEntry>
   descriptions: ModelDescriptions

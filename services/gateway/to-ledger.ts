@@ -1,11 +1,11 @@
 import { randomUUID } from 'node:crypto'
 import { AuditService, ServiceEvent, ServiceKind } from '../../proto/gen/intramuros/v1/audit.ts'
 import type { Config } from '../shared/config/schema.ts'
+import { deliverChanges } from '../shared/directory/deliver-changes.ts'
 import type { Directory } from '../shared/directory/directory.ts'
 import { asServiceError } from '../shared/errors.ts'
 import { describeError, type Logger } from '../shared/log.ts'
 import type { CallOptions, Peer } from '../shared/rpc/lane-client.ts'
-import { createDirectoryChanges } from './directory-changes.ts'
 import { createEvents } from './events.ts'
 import type { GatewayMetrics } from './metrics.ts'
 import { createRecords, type Records } from './records.ts'
@@ -15,7 +15,8 @@ import { settingsFingerprints } from './settings-fingerprints.ts'
 export interface ToLedgerOptions {
   audit: Peer
   config: Config
-  directory: Directory
+  /** Whose changes the ledger is told of; undefined where the ledger has the directory itself. */
+  directory: Pick<Directory, 'changesAfter'> | undefined
   /** Of this software. */
   version: string
   metrics: GatewayMetrics
@@ -43,7 +44,17 @@ export function createToLedger({ audit, config, directory, version, metrics, log
   const { instance } = config.gateway
   const closing = new AbortController()
   const events = createEvents({ audit, log, onDropped: ({ $case }) => metrics.eventsDropped.inc({ event: $case }) })
-  const directoryChanges = createDirectoryChanges({ directory, audit, log })
+  const directoryChanges =
+    directory &&
+    deliverChanges({
+      directory,
+      log,
+      async record({ id, changedAt, event, team, keyId, settings }, signal) {
+        const value = { id: BigInt(id), changedAt, event, team, keyId, settings: [...settings] }
+        const message = { id: `directory-${id}`, event: { $case: 'directoryChanged', value } as const }
+        await audit.unary(AuditService.record, message, { requestId: message.id, signal, timeoutMs: callTimeoutMs })
+      },
+    })
   const refusals = createRefusals({
     record: (refused) => events.add({ $case: 'requestRefused', value: { ...refused, instance } }),
     now: () => performance.now(),
@@ -77,7 +88,7 @@ export function createToLedger({ audit, config, directory, version, metrics, log
     endTimeoutMs: config.audit.endTimeoutSeconds * 1000,
     log,
     onAttached({ directoryChange, settingsKey }) {
-      directoryChanges.attached(Number(directoryChange))
+      directoryChanges?.attached(Number(directoryChange))
       void configure(settingsKey)
     },
     onUnrecorded: config.audit.onFailure === 'allow' ? (value) => {
@@ -106,7 +117,7 @@ export function createToLedger({ audit, config, directory, version, metrics, log
     },
     close() {
       closing.abort()
-      directoryChanges.close()
+      directoryChanges?.close()
       events.close()
       records.close()
     },

@@ -86,3 +86,37 @@ test('a model has the context of the worker that has the least', async () => {
   await vi.waitUntil(() => all.contextLength('m') === 1001, 5000)
   expect(all.contextLength('other')).toBeUndefined()
 })
+
+test('a worker that is no longer one gets no new requests, and its lane is closed when it has ended those under way', async () => {
+  const closed: string[] = []
+  let end: (() => void) | undefined
+  const created = createWorkers({
+    addresses: ['old'],
+    log: pino({ enabled: false }),
+    connect(address, onStateChange) {
+      const stream = async function* (method: unknown, _request: unknown, { signal }: { signal: AbortSignal }) {
+        if (method === InferenceService.generate) {
+          if (address === 'old') await new Promise<void>((resolve) => (end = resolve))
+          yield finish
+          return
+        }
+        yield { model: 'm', contextLength: 1, slots: 4, running: 0, queued: 0 }
+        await new Promise((resolve) => signal.addEventListener('abort', resolve))
+      }
+      queueMicrotask(() => onStateChange(true))
+      return { address, up: true, stream, close: () => closed.push(address) } as unknown as LaneClient
+    },
+  })
+  workers = created
+  await vi.waitUntil(() => created.serves('m'))
+  const underWay = chosen(created, 'a', '')
+  await vi.waitUntil(() => end !== undefined)
+  created.set(['new'])
+  expect(created.serves('m')).toBe(false)
+  await vi.waitUntil(() => created.serves('m'))
+  expect(await chosen(created, 'a', '')).toBe('new')
+  expect(closed).toEqual([])
+  end?.()
+  expect(await underWay).toBe('old')
+  expect(closed).toEqual(['old'])
+})

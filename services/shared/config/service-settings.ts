@@ -101,6 +101,12 @@ export const gateway = {
       default: [],
       description: 'Where the inference workers serve gRPC. The local launcher fills it in.',
     },
+    directory: {
+      type: 'string',
+      enum: ['file', 'audit'],
+      default: 'file',
+      description: 'Where teams and API keys are asked for: file, in the state folder; audit, of the audit service, which then has audit.directory.',
+    },
     kubernetes: {
       type: 'object',
       description: 'In a cluster: the other services are found by watching EndpointSlices, in place of the three settings above. The chart fills it in.',
@@ -298,6 +304,11 @@ export const audit = {
       format: 'folder',
       default: '',
       description: 'Folder of the log; empty: audit/ in the state folder.',
+    },
+    directory: {
+      type: 'boolean',
+      default: false,
+      description: 'Teams and API keys are in the state folder of this service, which tells gateways of them: for gateways on other machines. Commands that change them run beside it.',
     },
     keyFolder: {
       type: 'string',

@@ -80,16 +80,24 @@ export function createCredentials(database: DatabaseSync, hmacKey: Uint8Array): 
 }
 
 function credential(row: Row): Credential {
-  const models = modelsOf(row)
+  return credentialOf(
+    {
+      name: textOf(row, 'team'),
+      models: modelsOf(row),
+      strictParameters: numberOf(row, 'strict_parameters') !== 0,
+      weight: numberOf(row, 'weight'),
+      batch: numberOf(row, 'batch') !== 0,
+      createdMs: Date.parse(textOf(row, 'created_at')),
+    },
+    textOf(row, 'id'),
+  )
+}
+
+/** What is said of a team to those who check its keys. */
+export type TeamTerms = Pick<Credential, 'models' | 'strictParameters' | 'weight' | 'batch'> & { name: string; createdMs: number }
+
+export function credentialOf({ name, createdMs, models, strictParameters, weight, batch }: TeamTerms, keyId: string): Credential {
   const allowed = new Set(models)
-  return Object.freeze({
-    team: textOf(row, 'team'),
-    teamId: `${textOf(row, 'team')}@${Date.parse(textOf(row, 'created_at')).toString(36)}`,
-    keyId: textOf(row, 'id'),
-    models,
-    strictParameters: numberOf(row, 'strict_parameters') !== 0,
-    weight: numberOf(row, 'weight'),
-    batch: numberOf(row, 'batch') !== 0,
-    mayUse: (model: string) => allowed.size === 0 || allowed.has(model),
-  })
+  const mayUse = (model: string): boolean => allowed.size === 0 || allowed.has(model)
+  return Object.freeze({ team: name, teamId: `${name}@${createdMs.toString(36)}`, keyId, models, strictParameters, weight, batch, mayUse })
 }

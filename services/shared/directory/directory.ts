@@ -2,8 +2,8 @@ import { join } from 'node:path'
 import { ServiceError } from '../errors.ts'
 import { isSecret, newKeyId, newSecret } from './api-key.ts'
 import { type DirectoryChange, createChanges } from './changes.ts'
-import { createCredentials, type Credential } from './credentials.ts'
-import { numberOf, openDatabase, optionalTextOf, type Row, textOf, transaction } from './database.ts'
+import { createCredentials, type Credential, type TeamTerms } from './credentials.ts'
+import { blobOf, numberOf, openDatabase, optionalTextOf, type Row, textOf, transaction } from './database.ts'
 import { DirectoryError, withDirectoryErrors } from './directory-error.ts'
 import { hmacOf } from './hmac-key.ts'
 import { modelsOf } from './models-column.ts'
@@ -50,7 +50,7 @@ export interface DirectoryOptions {
  * Teams and their API keys. Every change is durable when its method returns, and counts at once in all processes that have the
  * directory open. All methods are synchronous and, but for `authenticate`, throw DirectoryError.
  */
-export interface Directory {
+export interface Directory extends KeyCheck {
   /** `models`: empty for every served model. Each must be among `knownModels` when that is given. */
   addTeam(name: string, models: readonly string[], knownModels?: readonly string[]): Team
   /** What is left out stays as it is. */
@@ -65,13 +65,29 @@ export interface Directory {
   listKeys(team?: string): ApiKey[]
   /** Revoking a revoked key changes nothing and answers with what it was. */
   revokeKey(id: string): ApiKey
-  /** Undefined for an unknown, revoked or misspelt key. Throws UNAVAILABLE directory_unavailable when the file can't be read. */
+  /** Changes with larger ids than this one, in their order, at most so many. */
+  changesAfter(id: number, limit: number): DirectoryChange[]
+  /** All that is needed to check keys elsewhere. */
+  terms(): DirectoryTerms
+  /** Moves when another process has changed something. */
+  version(): number
+}
+
+/** Whose an API key is. */
+export interface KeyCheck {
+  /** Undefined for an unknown, revoked or misspelt key. Throws UNAVAILABLE directory_unavailable when that can't be told. */
   authenticate(secret: string): Credential | undefined
   /** Whose a key was that is no longer valid; undefined for any other text. Throws UNAVAILABLE directory_unavailable. */
   revokedKey(secret: string): { team: string; keyId: string } | undefined
-  /** Changes with larger ids than this one, in their order, at most so many. */
-  changesAfter(id: number, limit: number): DirectoryChange[]
   close(): void
+}
+
+export interface DirectoryTerms {
+  /** 32 bytes. */
+  hmacKey: Uint8Array
+  teams: TeamTerms[]
+  /** `hmac`: 32 bytes. */
+  keys: { hmac: Uint8Array; id: string; team: string; revoked: boolean }[]
 }
 
 /** Throws DirectoryError. */
@@ -89,6 +105,8 @@ export function openDirectory({ home, readOnly = false, create = true, now = () 
   const insertKey = database.prepare('INSERT INTO api_key (id, team, hmac, label, created_at) VALUES (?, ?, ?, ?, ?)')
   const updateRevoked = database.prepare('UPDATE api_key SET revoked_at = ? WHERE id = ?')
   const selectRevoked = database.prepare('SELECT id, team FROM api_key WHERE hmac = ? AND revoked_at IS NOT NULL')
+  const selectHmacs = database.prepare('SELECT id, team, hmac, revoked_at FROM api_key ORDER BY id')
+  const dataVersion = database.prepare('PRAGMA data_version')
   const credentials = createCredentials(database, hmacKey)
   const changes = createChanges(database)
 
@@ -201,6 +219,14 @@ export function openDirectory({ home, readOnly = false, create = true, now = () 
         throw new ServiceError('UNAVAILABLE', 'directory_unavailable', 'API keys cannot be checked at the moment.', { cause: thrown })
       }
     },
+    terms() {
+      return reading(() => ({
+        hmacKey,
+        teams: teams().map((team) => ({ ...team, createdMs: Date.parse(team.createdAt) })),
+        keys: selectHmacs.all().map((row) => ({ hmac: blobOf(row, 'hmac'), id: textOf(row, 'id'), team: textOf(row, 'team'), revoked: row['revoked_at'] !== null })),
+      }))
+    },
+    version: () => withDirectoryErrors(file, () => numberOf(dataVersion.get(), 'data_version')),
     changesAfter: (id, limit) => reading(() => changes.after(id, limit)),
     close: () => database.close(),
   }

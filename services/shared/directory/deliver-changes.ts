@@ -1,28 +1,27 @@
-import { AuditService } from '../../proto/gen/intramuros/v1/audit.ts'
-import { asServiceError } from '../shared/errors.ts'
-import type { Directory } from '../shared/directory/directory.ts'
-import { describeError, type Logger } from '../shared/log.ts'
-import type { Peer } from '../shared/rpc/lane-client.ts'
+import { asServiceError } from '../errors.ts'
+import { describeError, type Logger } from '../log.ts'
+import type { DirectoryChange } from './changes.ts'
+import type { Directory } from './directory.ts'
 
-export interface DirectoryChangesOptions {
+export interface DeliverChangesOptions {
   directory: Pick<Directory, 'changesAfter'>
-  audit: Pick<Peer, 'unary'>
+  /** Resolves when the ledger has it. */
+  record(change: DirectoryChange, signal: AbortSignal): Promise<void>
   log: Logger
   /** How often is looked for new ones, in milliseconds. */
   intervalMs?: number
 }
 
 /** Tells the ledger what was changed of teams and keys: they are changed by commands, which have no connection to it. */
-export interface DirectoryChanges {
+export interface ChangesDelivery {
   /** The ledger is there, and has all changes up to this one. */
   attached(recorded: number): void
   close(): void
 }
 
-const callTimeoutMs = 5000
 const batch = 100
 
-export function createDirectoryChanges({ directory, audit, log, intervalMs = 1000 }: DirectoryChangesOptions): DirectoryChanges {
+export function deliverChanges({ directory, record, log, intervalMs = 1000 }: DeliverChangesOptions): ChangesDelivery {
   const closing = new AbortController()
   /** Undefined until the ledger has told. */
   let recorded: number | undefined
@@ -35,12 +34,10 @@ export function createDirectoryChanges({ directory, audit, log, intervalMs = 100
     try {
       for (;;) {
         const changes = directory.changesAfter(recorded, batch)
-        for (const { id, changedAt, event, team, keyId, settings } of changes) {
-          const value = { id: BigInt(id), changedAt, event, team, keyId, settings: [...settings] }
-          const message = { id: `directory-${id}`, event: { $case: 'directoryChanged', value } as const }
+        for (const change of changes) {
           // oxlint-disable-next-line no-await-in-loop -- in their order
-          await audit.unary(AuditService.record, message, { requestId: message.id, signal: closing.signal, timeoutMs: callTimeoutMs })
-          recorded = id
+          await record(change, closing.signal)
+          recorded = change.id
         }
         troubled = false
         if (changes.length < batch) break
