@@ -11,6 +11,7 @@ import { hasFormerLog, LogUnusableError, openLog, type OpenLog } from './open-lo
 import { startReading } from './reading/start-reading.ts'
 import { createReceipts } from './receipts.ts'
 import { createRequests } from './requests.ts'
+import { startRetention } from './retention/start-retention.ts'
 import { createAuditService } from './service.ts'
 import { openSettingsMemory } from './settings-memory.ts'
 import { openFolderStore } from './store/folder/folder-store.ts'
@@ -33,10 +34,7 @@ async function start({ config, log: logger, registry, identity, serverCalls }: S
     log,
     requests,
     orphanMs: orphanSeconds * 1000,
-    schedule(run, ms) {
-      const timer = setTimeout(run, ms)
-      return () => clearTimeout(timer)
-    },
+    schedule,
     logger,
     onOpen: (count) => metrics.openRequests.set(count),
   })
@@ -44,6 +42,7 @@ async function start({ config, log: logger, registry, identity, serverCalls }: S
   const outside = await watchedFromOutside(log)
   const reading = startReading({ store: log.store, folder, vkey: log.signer.vkey, append: (entry) => log.append([entry]), log: logger, clock: Date.now })
   log.onCommitted(reading.index.committed)
+  const retention = startRetention({ log, store: log.store, index: reading.index, retention: config.audit.retention, clock: Date.now, schedule, logger, metrics })
   const receipts = createReceipts({
     // The ledger knows the last ones at once, the index all.
     findRequest: async (requestId) => ledger.find(requestId) ?? (await reading.find(requestId)),
@@ -71,6 +70,7 @@ async function start({ config, log: logger, registry, identity, serverCalls }: S
     },
     async close() {
       await outside.close()
+      await retention.close()
       await reading.close()
       await log.close()
     },
@@ -124,4 +124,9 @@ async function start({ config, log: logger, registry, identity, serverCalls }: S
       throw thrown
     }
   }
+}
+
+function schedule(run: () => void, ms: number): () => void {
+  const timer = setTimeout(run, ms)
+  return () => clearTimeout(timer)
 }

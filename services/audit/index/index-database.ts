@@ -1,9 +1,12 @@
+import { prunedClasses, type PrunedClass } from '../records/record.ts'
 import { decodeBundle } from '../tlog/bundle.ts'
+import { prunedTo } from './carried.ts'
 import { createEventReader, type EventPage, type EventQuery } from './events.ts'
 import { type Applied, createIngest, timesEvery } from './ingest.ts'
 import { lowerBound } from './lower-bound.ts'
 import { createNames } from './names.ts'
-import { createPruner, type PrunableQuery } from './prune.ts'
+import { createPruner, type Due, type DueRows } from './prune.ts'
+import type { ClassRange } from './range-usage.ts'
 import { createRequestReader, type RequestPage, type RequestQuery, type RequestRow } from './query.ts'
 import { createRequestFinder } from './request-ids.ts'
 import { openDatabase } from './schema.ts'
@@ -32,8 +35,10 @@ export interface IndexOperations {
   usage(query: UsageQuery): { rows: UsageRow[]; fromMs: number }
   /** What teams used from a month on, at this size. */
   usageByTeam(fromMonth: string): { size: number; rows: TeamUsage[] }
-  prunable(query: PrunableQuery): number[]
-  forget(indexes: readonly number[]): void
+  /** See prune.ts, also of the next two. */
+  prunedTo(of: PrunedClass): number
+  due(range: ClassRange): Due
+  forget(rows: DueRows): void
 }
 
 export interface IndexDatabase extends IndexOperations {
@@ -52,6 +57,8 @@ export function openIndexDatabase(file: string): IndexDatabase {
   const usage = createUsageReader(database, names)
   const pruner = createPruner(database, names, state)
   const byTime = lowerBound(database, 'times', 'log_index', 'at_ms')
+  // What the log says is pruned it carries.
+  const isWhole = (): boolean => state.prunedTo <= Math.max(...prunedClasses.map((one) => prunedTo(state, one)))
   return {
     progress: () => ({ size: state.size, lastLeaf: state.lastLeaf }),
     apply: ({ first, count, bundle }) => apply(first, decodeBundle(bundle, count)),
@@ -68,9 +75,10 @@ export function openIndexDatabase(file: string): IndexDatabase {
       const to = toMs === undefined ? state.size : Math.min(state.size, slotOf(byTime(toMs, state.size) + timesEvery - 1))
       return { from: Math.min(from, to), to }
     },
-    usage: (query) => ({ rows: usage.rows(query), fromMs: state.usageFromMs }),
+    usage: (query) => ({ rows: usage.rows(query), fromMs: isWhole() ? 0 : state.usageFromMs }),
     usageByTeam: (fromMonth) => ({ size: state.size, rows: usage.byTeam(fromMonth) }),
-    prunable: pruner.prunable,
+    prunedTo: pruner.prunedTo,
+    due: pruner.due,
     forget: pruner.forget,
     close: () => database.close(),
   }

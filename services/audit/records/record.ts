@@ -158,8 +158,33 @@ const fields = {
     inputTokens: count,
     outputTokens: count,
   },
-  /** Entries of a class that were recorded before `before` are gone; their hashes stay. */
-  'log.pruned': { class: Type.Enum(['requests', 'security', 'administration']), before: time, entries: count },
+  /** Records of a class go, of which only the hashes stay: those that stand before `to` and were recorded before `before`, but begins of requests that had not ended there, and the newest change of the directory. Written before they go. Counts only where `from` is the `to` of the last one of its class that counts, or 0. */
+  'log.pruned': {
+    class: Type.Enum(['requests', 'security', 'administration']),
+    before: time,
+    from: count,
+    to: count,
+    /** So many records. */
+    entries: count,
+  },
+  /** What the records that go with the log.pruned in front of it were counted as in usage, of one month (UTC), team, key, person and model: with it usage stays what it was. */
+  'usage.carried': {
+    /** As in that log.pruned. */
+    from: count,
+    to: count,
+    month: Type.String({ pattern: '^[0-9]{4}-(0[1-9]|1[0-2])$' }),
+    /** Empty for log-ins that failed. */
+    team: name(0),
+    keyId: name(0),
+    subject: name(0),
+    model: name(0),
+    requests: count,
+    refused: count,
+    inputTokens: count,
+    cachedTokens: count,
+    outputTokens: count,
+    workerUs: count,
+  },
   /** Content that a team lets us keep: that it was kept, or that a key was destroyed. Fingerprints are HMACs under the team's own key. */
   'content.kept': { requestId: RequestId, team: name(), key: name(), parts: count, bytes: count, fingerprint: digest },
   'content.erased': { team: name(), key: name(0), reason: Type.Enum(['key_destroyed', 'expired']), items: count },
@@ -190,12 +215,16 @@ export function fieldsOf<T extends RecordType>(type: T): (typeof fields)[T] {
   return fields[type]
 }
 
-/** The classes that are kept for times of their own. */
-export type RecordClass = 'requests' | 'security' | 'administration'
+/** The classes that are kept for times of their own (audit.retention). */
+export const prunedClasses = ['requests', 'security', 'administration'] as const
+export type PrunedClass = (typeof prunedClasses)[number]
+/** permanent: what tells of records that are gone stays as long as the log. */
+export type RecordClass = PrunedClass | 'permanent'
 
 export function classOf(type: RecordType): RecordClass {
   if (type === 'request.begin' || type === 'request.end' || type === 'request.unrecorded' || type === 'content.kept') return 'requests'
   if (type === 'request.refused' || type === 'log.read') return 'security'
+  if (type === 'log.pruned' || type === 'usage.carried') return 'permanent'
   return 'administration'
 }
 

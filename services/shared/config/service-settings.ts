@@ -1,5 +1,6 @@
 import { auditAnchors, auditWitnesses, auditWitnessSeconds } from './audit-anchors.ts'
 import { auditPostgres } from './audit-postgres.ts'
+import { auditRetention } from './audit-retention.ts'
 
 /** The sections of the four services in the configuration's schema; see schema.ts. */
 const port = { type: 'integer', minimum: 0, maximum: 65_535 } as const
@@ -354,6 +355,7 @@ export const audit = {
       description:
         'What happens to requests while they can not be recorded. With allow they are answered without a record, counted, and recorded later as far as is known; the gateway starts so only with INTRAMUROS_AUDIT_ALLOW_UNRECORDED=yes-i-accept-unrecorded-answers in its environment.',
     },
+    retention: auditRetention,
     postgres: auditPostgres,
   },
 } as const

@@ -6,7 +6,7 @@ import { parseCheckpoint } from '../../tlog/checkpoint.ts'
 import { hashBytes, perfectRoot } from '../../tlog/merkle.ts'
 import { parseNote } from '../../tlog/note.ts'
 import { checkpointPath, fullWidth, highestLevel, partialTiles, tilePath, widthAt } from '../../tlog/tile-path.ts'
-import { headReader } from './database.ts'
+import { busyMs, headReader } from './database.ts'
 import { createFilePlacer, readIfThere } from './place-file.ts'
 import { createTail } from './tail.ts'
 
@@ -27,6 +27,8 @@ export interface Archive {
 
 /** Bundles that one call moves. */
 const mostMoved = 32
+/** How long the commits may wait for the write-ahead log to be emptied, in milliseconds. */
+const walWaitMs = 20
 
 export function createArchive(folder: string, database: DatabaseSync): Archive {
   const readHead = headReader(database)
@@ -35,6 +37,8 @@ export function createArchive(folder: string, database: DatabaseSync): Archive {
   /** By level from 1, the hashes known of the last tile: each is that of a full tile below, so that none ever changes. */
   const known = new Map<number, { index: number; hashes: Buffer }>()
   let moved = readHead().moved
+  /** Something that was pruned may stand in the write-ahead log. */
+  let walFull = false
 
   const read = (path: string): Uint8Array | undefined => readIfThere(join(folder, path))
 
@@ -122,31 +126,46 @@ export function createArchive(folder: string, database: DatabaseSync): Archive {
       files.place(tilePath({ level: 'entries', index, width }), encodeBundle(decodeBundle(last.bytes, last.width).slice(0, width)))
     }
     while (moveOut().more);
+    if (walFull) emptyWal()
     // Never ahead of what it speaks of.
     files.sync()
     files.place(checkpointPath, note)
     files.sync()
   }
 
-  function prune(indexes: readonly number[]): void {
+  function prune(unsorted: readonly number[]): void {
+    const indexes = unsorted.toSorted((a, b) => a - b)
     const byBundle = Map.groupBy(indexes.filter((index) => index < moved), (index) => Math.floor(index / fullWidth))
     for (const [index, gone] of byBundle) {
       const path = tilePath({ level: 'entries', index, width: fullWidth })
       const bytes = read(path)
       if (bytes === undefined) throw new Error(`${path} is gone`)
       const entries = decodeBundle(bytes)
+      // A power failure may have brought some back.
+      dropPartials('entries', index)
       const places = gone.map((entry) => entry - index * fullWidth).filter((place) => entries[place] !== undefined)
       if (places.length === 0) continue
       for (const place of places) entries[place] = undefined
       files.place(path, encodeBundle(entries))
+      // One after the other, also at a power failure.
+      files.sync()
     }
-    files.sync()
     // Rows of what was moved may still be there.
     tail.prune(indexes)
-    dropPartials('entries', Math.floor(readHead().size / fullWidth))
-    const { checkpoint } = readHead()
-    if (checkpoint !== undefined) serve(checkpoint)
-    database.exec('PRAGMA wal_checkpoint(TRUNCATE)')
+    const { size, checkpoint } = readHead()
+    if ((indexes.at(-1) ?? 0) >= Math.min(moved, size)) {
+      dropPartials('entries', Math.floor(size / fullWidth))
+      if (checkpoint !== undefined) serve(checkpoint)
+    }
+    emptyWal()
+  }
+
+  /** What was dropped from the database still stands in its write-ahead log. */
+  function emptyWal(): void {
+    // Who reads for long, a check of the whole log for example, would make it wait, and the commits with it: it is tried again.
+    database.exec(`PRAGMA busy_timeout = ${walWaitMs}`)
+    walFull = database.prepare('PRAGMA wal_checkpoint(TRUNCATE)').get()?.['busy'] !== 0
+    database.exec(`PRAGMA busy_timeout = ${busyMs}`)
   }
 
   /** Those that a crash left half done are made again. */
@@ -154,6 +173,8 @@ export function createArchive(folder: string, database: DatabaseSync): Archive {
     const { size, checkpoint } = readHead()
     for (const { level, index } of partialTiles(size)) dropPartials(level, index)
     dropPartials('entries', Math.floor(size / fullWidth))
+    // As it may have left undone, too.
+    walFull = true
     if (checkpoint !== undefined) serve(checkpoint)
   }
 

@@ -11,7 +11,7 @@ const schemaVersion = 1
 /** SQLite's number for FULL: a commit is on the disk when it returns. */
 const synchronousFull = 2
 /** How long a connection waits for another's transaction, in milliseconds. There is one other in this process; it takes milliseconds. */
-const busyMs = 5000
+export const busyMs = 5000
 
 /** The row of the log: everything but `moved` is what a LogStore tells. */
 export interface HeadRow extends TreeHead {
