@@ -25,6 +25,8 @@ export interface PlatformOptions {
   realModel?: boolean
   /** Another file of the chat model, for its chat template. Default: the one that the tests have. */
   modelPath?: string
+  /** Called with the state folder before anything is started. */
+  prepare?: (home: string) => Promise<void>
   /** An embedding model to serve too, by a real worker of its own. */
   embeddingModelPath?: string
 }
@@ -80,6 +82,7 @@ export async function startPlatform(options: PlatformOptions = {}): Promise<Plat
   directory.addTeam('default', [])
   const key = directory.createKey('default').secret
   directory.close()
+  await options.prepare?.(home)
 
   const running = new Map<Role, Running>()
   const children: ChildProcess[] = []

@@ -1,4 +1,3 @@
-import { rmSync } from 'node:fs'
 import { join } from 'node:path'
 import type { DatabaseSync } from 'node:sqlite'
 import { decodeBundle, encodeBundle } from '../../tlog/bundle.ts'
@@ -83,7 +82,7 @@ export function createArchive(folder: string, database: DatabaseSync): Archive {
 
   /** Once a tile is full, nobody needs the narrower ones any more. */
   function dropPartials(level: number | 'entries', index: number): void {
-    rmSync(join(folder, `${fullPath(level, index)}.p`), { recursive: true, force: true })
+    files.removeFolder(`${fullPath(level, index)}.p`)
   }
 
   function moveOut(): { moved: number; more: boolean } {

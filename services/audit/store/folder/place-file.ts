@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto'
-import { closeSync, fsyncSync, mkdirSync, openSync, readdirSync, readFileSync, renameSync, rmSync, writeSync } from 'node:fs'
+import { closeSync, existsSync, fsyncSync, mkdirSync, openSync, readdirSync, readFileSync, renameSync, rmSync, writeSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 
 /**
@@ -11,6 +11,8 @@ const temporaryFolder = 'tmp'
 export interface FilePlacer {
   /** Puts a file in its place: it is on the disk after the next sync(). */
   place(path: string, bytes: Uint8Array | string): void
+  /** Removes a folder that files were placed in, with them, if it is there. */
+  removeFolder(path: string): void
   /** Makes the entries of folders durable that files were placed in. */
   sync(): void
 }
@@ -54,6 +56,12 @@ export function createFilePlacer(folder: string): FilePlacer {
       }
       closeSync(fd)
       renameSync(file, join(folder, path))
+      unsynced.add(dirname(path))
+    },
+    removeFolder(path) {
+      if (!existsSync(join(folder, path))) return
+      rmSync(join(folder, path), { recursive: true, force: true })
+      for (const folders of [known, unsynced]) for (const one of folders) if (one === path || one.startsWith(`${path}/`)) folders.delete(one)
       unsynced.add(dirname(path))
     },
     sync() {
