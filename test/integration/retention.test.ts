@@ -72,8 +72,8 @@ test('what is too old is gone soon after the start, the log verifies, usage is w
   expect(await others('log.pruned')).toMatchObject([{ class: 'requests', from: 0, entries: 400 }, { class: 'security', from: 0, entries: 10 }])
   const { rows, wholeFromMs } = await reader.usage({ month: '', team: 'default', by: [UsageBy.TEAM, UsageBy.MODEL] })
   expect(wholeFromMs).toBe(0n)
-  const whole = rows.filter(({ model }) => model !== platform.model && model !== 'small').map(({ sums }) => sums)
-  expect(whole).toEqual([{ ...oldUse, requests: 0n, inputTokens: 0n, cachedTokens: 0n, outputTokens: 0n, workerUs: 0n }, { ...oldUse, refused: 0n }].map((sums) => expect.objectContaining(sums)))
+  expect(rows.find(({ model }) => model === 'old-model')?.sums).toEqual({ ...oldUse, refused: 0n })
+  expect(rows.find(({ model }) => model === '')?.sums?.refused).toBe(oldUse.refused)
 
   // The open one of long ago was closed by the gateway's coming, and is not old: it ended today.
   await until(async () => (await reader.query({ ...anything, kind: QueryKind.REQUESTS, outcome: 'interrupted' })).requests.length === 1, 'the open request to be closed')
@@ -110,7 +110,7 @@ test('with the index deleted, and started again, usage is what it was and nothin
   await platform.ready('audit')
   await platform.ready('gateway')
   const reader = await connect()
-  const query = async () => reader.query({ ...anything, kind: QueryKind.OTHERS, type: 'log.pruned' })
+  const query = () => reader.query({ ...anything, kind: QueryKind.OTHERS, type: 'log.pruned' })
   await until(async () => (await query()).others.length > 0, 'the index to be made again')
   expect((await query()).others.length).toBe(2)
   const after = await reader.usage({ month: '', team: '', by: [UsageBy.TEAM, UsageBy.MODEL, UsageBy.KEY, UsageBy.SUBJECT, UsageBy.MONTH] })

@@ -191,16 +191,23 @@ function suite(openStore: () => Promise<LogStore>, check: (opened: Opened) => Pr
   }, 120_000)
 }
 
+/** What is served and what the writer has are one log, as anybody finds. */
+async function checkFolder(opened: Opened): Promise<void> {
+  const { vkey } = opened.log.signer
+  await opened.log.checkpointOf(opened.log.size)
+  const found = await verifyFolder(join(home, 'audit'), { vkey })
+  const gone = (await records(opened)).filter((record) => record === undefined).length
+  expect(found).toMatchObject({ ok: true, keyChecked: true, records: opened.log.size, signed: opened.log.size, pruned: gone, open: 1 })
+}
+
+async function checkRows(server: PostgresServer, database: string): Promise<void> {
+  expect(await server.query(database, `SELECT count(*)::int AS old FROM intramuros_audit.entry WHERE position('canary-'::bytea IN data) > 0`)).toEqual([{ old: 0 }])
+}
+
 describe('in a folder', () => {
   suite(
     () => openFolderStore({ folder: join(home, 'audit'), lockWaitMs: 0, timeoutMs: 20_000, onTrouble: silent }),
-    async (opened) => {
-      const { vkey } = opened.log.signer
-      await opened.log.checkpointOf(opened.log.size)
-      const found = await verifyFolder(join(home, 'audit'), { vkey })
-      const gone = (await records(opened)).filter((record) => record === undefined).length
-      expect(found).toMatchObject({ ok: true, keyChecked: true, records: opened.log.size, signed: opened.log.size, pruned: gone, open: 1 })
-    },
+    checkFolder,
   )
 })
 
@@ -212,8 +219,6 @@ describe('in PostgreSQL', () => {
   beforeEach(async () => void (name = await server.createDatabase()))
   suite(
     () => openPostgresStore({ settings: server.settingsOf(name), wait: true, signal: AbortSignal.timeout(30_000) }),
-    async () => {
-      expect(await server.query(name, `SELECT count(*)::int AS old FROM intramuros_audit.entry WHERE position('canary-'::bytea IN data) > 0`)).toEqual([{ old: 0 }])
-    },
+    () => checkRows(server, name),
   )
 })

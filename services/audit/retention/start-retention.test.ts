@@ -16,7 +16,7 @@ function started(options: Partial<RetentionOptions> = {}) {
       runs += 1
       return runs === 2 ? Promise.reject(new Error('the disk is away')) : Promise.resolve(signal.throwIfAborted())
     },
-    ask: (operation, ..._) => Promise.resolve((operation === 'prunedTo' ? 0 : operation === 'range' ? { from: 0, to: 0 } : { indexes: [], usage: [], rows: { requests: [], others: [] } }) as never),
+    ask: (...[operation]) => Promise.resolve((operation === 'prunedTo' ? 0 : operation === 'range' ? { from: 0, to: 0 } : { indexes: [], usage: [], rows: { requests: [], others: [] } }) as never),
   }
   const running = startRetention({
     log: { size: 0, append: () => Promise.reject(new Error('nothing is due')) },
