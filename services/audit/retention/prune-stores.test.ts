@@ -209,6 +209,20 @@ describe('in a folder', () => {
     () => openFolderStore({ folder: join(home, 'audit'), lockWaitMs: 0, timeoutMs: 20_000, onTrouble: silent }),
     checkFolder,
   )
+
+  test('can be checked while records go', async () => {
+    const opened = await open(() => openFolderStore({ folder: join(home, 'audit'), lockWaitMs: 0, timeoutMs: 20_000, onTrouble: silent }))
+    await fill(opened)
+    let pruning = true
+    const pruned = prune(opened).finally(() => (pruning = false))
+    const faults: unknown[] = []
+    for (let checks = 0; pruning || checks < 2; checks += 1) {
+      const found = await verifyFolder(join(home, 'audit'), { vkey: opened.log.signer.vkey })
+      if (!found.ok) faults.push(found)
+    }
+    expect(await pruned).toBe(3000)
+    expect(faults).toEqual([])
+  }, 60_000)
 })
 
 describe('in PostgreSQL', () => {

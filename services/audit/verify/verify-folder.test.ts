@@ -19,7 +19,7 @@ beforeAll(async () => {
   for (const [first, count] of [[1, 300], [301, 299], [600, 398]] as const) await log.append(Array.from({ length: count }, (_, at) => refusal(`r${first + at}`)))
   await log.store.prune([1, 997])
   await log.checkpointOf(log.size)
-  await log.append([refusal('last')])
+  await log.append([{ type: 'log.pruned', class: 'security', before: '2026-01-01T00:00:00.000Z', from: 0, to: 998, entries: 2 }])
   vkey = log.signer.vkey
   await log.close()
 })
@@ -119,6 +119,18 @@ describe('finds', () => {
     const folder = copy()
     change(join(folder, 'tile/entries/001'), 300 - 256)
     expect(await verifyFolder(folder, { vkey })).toMatchObject({ ok: false, kind: 'changed', index: 300, path: 'tile/entries/001', goodRecords: 256 })
+  })
+
+  test('a record that was made to look dropped for its age', async () => {
+    for (const [path, place] of [['tile/entries/001', 300 - 256], ['tile/entries/000', 2]] as const) {
+      const folder = copy()
+      const entries = decodeBundle(readFileSync(join(folder, path)))
+      entries[place] = undefined
+      writeFileSync(join(folder, path), encodeBundle(entries))
+      const found = await verifyFolder(folder, { vkey })
+      expect(found).toMatchObject({ ok: false, kind: 'missing' })
+      expect(!found.ok && found.message).toContain('1 more record than the log says')
+    }
   })
 
   test('a record that was changed together with its hash', async () => {

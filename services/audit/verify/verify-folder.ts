@@ -7,6 +7,7 @@ import { MalformedError } from '../tlog/malformed.ts'
 import { ed25519Verifier, type NoteVerifier } from '../tlog/note.ts'
 import { hashBytes, hashLeaf, perfectRoot } from '../tlog/merkle.ts'
 import { checkpointPath, fullWidth, partialTiles, type TilePlace, tilePath, widthAt } from '../tlog/tile-path.ts'
+import { createExplained, type Explained } from './explained.ts'
 import { type Fault, FaultFound, found } from './fault.ts'
 import { type LogSource, openLogSource } from './log-source.ts'
 import type { TreeHead } from '../store/store.ts'
@@ -53,18 +54,20 @@ export interface VerifyOptions {
 /**
  * Checks the whole log of a folder, in bounded memory: every entry is a record, every hash follows from the entries, and the checkpoint is
  * signed and of this tree. The service may be running; a copy of what it serves will do, too. Entries that were pruned are taken by their
- * hashes. Throws NOT_FOUND no_log when there is none, MalformedError for a key that is none.
+ * hashes, where the log says that they would go. Throws NOT_FOUND no_log when there is none, MalformedError for a key that is none.
  */
 export async function verifyFolder(folder: string, { vkey, checkpoints }: VerifyOptions = {}): Promise<VerifyResult> {
   const verifier = vkey === undefined ? undefined : ed25519Verifier(vkey)
-  const tally: Tally = { edge: emptyEdge, bytes: 0, pruned: 0, interrupted: 0, open: new Set() }
+  const tally: Tally = { edge: emptyEdge, bytes: 0, pruned: 0, interrupted: 0, open: new Set(), explained: createExplained() }
   let source: LogSource | undefined
   try {
     // Read first: the log may grow beyond what is read of it, but not the other way.
     const saved = checkpoints === undefined ? undefined : await readSavedCheckpoints(checkpoints, verifier)
     source = await openLogSource(folder)
     if (source === undefined) throw new ServiceError('NOT_FOUND', 'no_log', 'There is no audit log in this folder.')
-    return await check(source, verifier, tally, saved)
+    const verified = await check(source, verifier, tally, saved)
+    await checkGone(folder, tally)
+    return verified
   } catch (thrown) {
     const fault = faultOf(thrown)
     if (fault === undefined) throw thrown
@@ -81,6 +84,30 @@ interface Tally {
   pruned: number
   interrupted: number
   open: Set<string>
+  explained: Explained
+}
+
+/** That the log says of each record that is gone that it would go. The service may have said so while the others were read. */
+async function checkGone(folder: string, { explained, edge }: Tally): Promise<void> {
+  if (explained.missing() === undefined) return
+  const source = await openLogSource(folder)
+  try {
+    const size = source?.head?.size ?? 0
+    for (let index = Math.floor(edge.size / fullWidth); source !== undefined && index * fullWidth < size; index += 1) {
+      const entries = await readBundle(source, index, widthAt(size, 0, index))
+      for (const entry of entries.slice(Math.max(0, edge.size - index * fullWidth))) {
+        const record = entry === undefined ? undefined : decodeRecord(entry)
+        if (record !== undefined) explained.record(record)
+      }
+    }
+  } finally {
+    source?.close()
+  }
+  const missing = explained.missing()
+  if (missing === undefined) return
+  const { index, count } = missing
+  const path = tilePath({ level: 'entries', index: Math.floor(index / fullWidth), width: fullWidth })
+  throw found('missing', `Only the hash is left of ${count} more ${count === 1 ? 'record' : 'records'} than the log says were dropped because of their age (log.pruned); the last that is gone is record ${index}.`, { index, path })
 }
 
 async function check(source: LogSource, verifier: NoteVerifier | undefined, tally: Tally, saved: readonly SavedCheckpoint[] | undefined): Promise<Verified> {
@@ -257,11 +284,13 @@ function checkHashes(place: TilePlace, tile: Uint8Array | undefined, hashes: Uin
 function takeRecord(tally: Tally, index: number, entry: Uint8Array | undefined): void {
   if (entry === undefined) {
     tally.pruned += 1
+    tally.explained.gone(index)
     return
   }
   const record = decodeRecord(entry)
   if (record === undefined) throw found('malformed', `Entry ${index} is no record of this version.`, { index, path: tilePath({ level: 'entries', index: Math.floor(index / fullWidth), width: fullWidth }) })
   tally.bytes += entry.length
+  tally.explained.record(record)
   if (record.type === 'request.begin') tally.open.add(record.requestId)
   if (record.type !== 'request.end') return
   tally.open.delete(record.requestId)

@@ -6,7 +6,7 @@ import { hashBytes, perfectRoot } from '../../tlog/merkle.ts'
 import { parseNote } from '../../tlog/note.ts'
 import { checkpointPath, fullWidth, highestLevel, partialTiles, tilePath, widthAt } from '../../tlog/tile-path.ts'
 import { busyMs, headReader } from './database.ts'
-import { createFilePlacer, readIfThere } from './place-file.ts'
+import { createFilePlacer, listIfThere, readIfThere } from './place-file.ts'
 import { createTail } from './tail.ts'
 
 /** The files of a log's folder, beside the thread that commits: reads, moves out what is full, and serves what was published. */
@@ -151,12 +151,20 @@ export function createArchive(folder: string, database: DatabaseSync): Archive {
     }
     // Rows of what was moved may still be there.
     tail.prune(indexes)
-    const { size, checkpoint } = readHead()
-    if ((indexes.at(-1) ?? 0) >= Math.min(moved, size)) {
-      dropPartials('entries', Math.floor(size / fullWidth))
-      if (checkpoint !== undefined) serve(checkpoint)
-    }
+    for (const [index, gone] of Map.groupBy(indexes.filter((at) => at >= moved), (at) => Math.floor(at / fullWidth))) prunePartials(index, new Set(gone))
+    files.sync()
     emptyWal()
+  }
+
+  /** Those of checkpoints before the newest too: somebody may just be reading the log by one. */
+  function prunePartials(index: number, gone: ReadonlySet<number>): void {
+    for (const width of listIfThere(join(folder, `${fullPath('entries', index)}.p`)).map(Number)) {
+      const path = tilePath({ level: 'entries', index, width })
+      const bytes = read(path)
+      const entries = bytes === undefined ? [] : decodeBundle(bytes, width)
+      const kept = entries.map((entry, at) => (gone.has(index * fullWidth + at) ? undefined : entry))
+      if (kept.some((entry, at) => entry !== entries[at])) files.place(path, encodeBundle(kept))
+    }
   }
 
   /** What was dropped from the database still stands in its write-ahead log. */
