@@ -135,10 +135,29 @@ test('while its key can not be read, or the content not be kept, the requests of
   await rename(folder, `${folder}.away`)
   await writeFile(folder, '')
   await refused()
-  await rename(`${folder}.away`, folder).catch(() => undefined)
-  await rm(folder, { force: true, recursive: true })
+  await rm(folder)
   await rename(`${folder}.away`, folder)
   await served()
+})
+
+test('a stream whose answer can not be kept ends with an error', async () => {
+  const worker = platform.process('worker-0')
+  const promptsKept = async () => (await auditRecords(platform.home)).filter(({ part }) => part === 'prompt').length
+  const before = await promptsKept()
+  worker.kill('SIGSTOP')
+  const answered = send(platform, chatBody(platform, { ...prompt, stream: true }))
+  await until(async () => (await promptsKept()) > before, 'the prompt to be kept')
+  const folder = join(platform.home, 'content')
+  await rename(folder, `${folder}.away`)
+  worker.kill('SIGCONT')
+  const { status, headers, text } = await answered
+  await rename(`${folder}.away`, folder)
+  expect(status).toBe(200)
+  expect(text).toMatch(/"code":"content_unavailable"\}\}\n\n$/)
+  expect(text).not.toContain('[DONE]')
+  expect((await recordsOf(headers['x-request-id'])).at(-1)).toMatchObject({ type: 'request.end', outcome: 'failed', error: 'content_unavailable' })
+  const { answer, prompt: asked } = await opened(String(headers['x-request-id']))
+  expect([asked.whole, answer.whole, answer.pieces]).toEqual([true, false, 0])
 })
 
 test('nothing of it is anywhere in plaintext; destroying the key erases it, also in a backup that is restored, and the log still verifies', async () => {
