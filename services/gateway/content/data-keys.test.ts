@@ -54,7 +54,7 @@ test('a request that began before midnight goes on with its key', async () => {
   const { seal } = await sealer()
   const before = seal(place, Buffer.from('a'))
   now += 120_000
-  await (await sealer()).seal(place, Buffer.from('b'))
+  ;(await sealer()).seal(place, Buffer.from('b'))
   await dataKeys.sweep()
   const after = seal({ ...place, part: ContentPart.ANSWER }, Buffer.from('c'))
   expect([after.day, after.wrappedKey]).toEqual([before.day, before.wrappedKey])

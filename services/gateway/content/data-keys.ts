@@ -110,7 +110,7 @@ export function createDataKeys({ folder, clock, log }: DataKeysOptions): DataKey
       }
     },
     close() {
-      for (const name of [...dataKeys.keys()]) forget(name)
+      for (const name of dataKeys.keys()) forget(name)
     },
   }
 }

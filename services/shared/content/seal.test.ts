@@ -53,14 +53,13 @@ test('a piece that was changed in any field, or in any bit, is refused', async (
 
 test('pieces that are removed, repeated, swapped or of another request or team are refused, or the end is missed', async () => {
   const pieces = sealed(['0', '1', '2'], ['a', 'b'])
-  const whole = ['0', '1', '2', 'a', 'b'].join()
   await fc.assert(
     fc.asyncProperty(fc.array(fc.nat(pieces.length - 1), { minLength: 1, maxLength: 6 }), async (order) => {
       const chosen = order.flatMap((at) => pieces[at] ?? [])
       const result = await opened(chosen).catch(() => undefined)
       if (result === undefined || !result.prompt.whole || !result.answer.whole) return
       // Only the order between the two parts may be another.
-      expect([...result.prompt.bytes.toString(), ...result.answer.bytes.toString()].join()).toBe(whole)
+      expect(`${result.prompt.bytes.toString()}|${result.answer.bytes.toString()}`).toBe('012|ab')
     }),
     { numRuns: 500 },
   )
