@@ -66,7 +66,7 @@ export async function startGateway(context: ServiceContext, { directory, httpsId
     records,
     refusals,
     receipts,
-    keepContent: createKeepContent({ audit, dataKeys }),
+    keepContent: createKeepContent({ audit, dataKeys, log }),
     version,
     tokenizer,
     workers,

@@ -160,6 +160,19 @@ test('a stream whose answer can not be kept ends with an error', async () => {
   expect([asked.whole, answer.whole, answer.pieces]).toEqual([true, false, 0])
 })
 
+test('of a stream whose gateway dies, the prompt is kept, and that the end of the answer is missing can be seen', async () => {
+  const { response } = await open(platform, chatBody(platform, { ...prompt, stream: true }))
+  const requestId = String(response.headers['x-request-id'])
+  await events(response).next()
+  await platform.kill('gateway')
+  const { prompt: asked, answer } = await opened(requestId)
+  expect([asked.whole, asked.bytes.includes(canary), answer.whole]).toEqual([true, true, false])
+  await platform.restart('gateway')
+  await platform.ready('gateway')
+  await until(async () => (await recordsOf(requestId)).some(({ outcome }) => outcome === 'interrupted'), 'the request to be closed')
+  expect((await recordsOf(requestId)).filter(({ type }) => type === 'content.kept')).toMatchObject([{ part: 'prompt' }])
+})
+
 test('nothing of it is anywhere in plaintext; destroying the key erases it, also in a backup that is restored, and the log still verifies', async () => {
   const { headers } = await send(platform, chatBody(platform, prompt))
   const requestId = String(headers['x-request-id'])

@@ -37,6 +37,7 @@ const dayMs = 86_400_000
 export function createContent({ folder, days, timeoutMs, append, clock, log }: ContentOptions): Content {
   const files: ContentFiles | undefined = folder === '' ? undefined : openContentFiles(folder)
   let troubled = false
+  if (files === undefined) log.warn({}, 'no content can be kept, and requests of teams that want it kept are refused: with audit.postgres.url, set audit.contentFolder to a volume that all audit processes share')
 
   function requireFiles(): ContentFiles {
     if (files !== undefined) return files

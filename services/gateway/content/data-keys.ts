@@ -68,7 +68,8 @@ export function createDataKeys({ folder, clock, log }: DataKeysOptions): DataKey
       troubled = ''
       return key
     } catch (thrown) {
-      if (troubled !== keyId) log.error({ key: keyId, err: describeError(thrown) }, 'the key to the content of a team can not be read: its requests are refused')
+      const why = thrown instanceof ContentError ? { why: thrown.message } : { err: describeError(thrown) }
+      if (troubled !== keyId) log.error({ key: keyId, ...why }, 'the key to the content of a team can not be read: its requests are refused')
       troubled = keyId
       throw contentUnavailable(thrown)
     }

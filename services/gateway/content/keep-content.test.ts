@@ -17,6 +17,8 @@ const requestId = '11111111-2222-3333-4444-555555555555'
 let folder: string
 let keyId: string
 let dataKeys: DataKeys
+const none = (): void => undefined
+const log = { debug: none, info: none, warn: none, error: none }
 /** What the ledger got. */
 let sent: KeepContentRequest[]
 /** Called for each piece before it is taken. */
@@ -25,8 +27,7 @@ let take: (request: KeepContentRequest) => Promise<void>
 beforeEach(async () => {
   folder = await mkdtemp(join(tmpdir(), 'keep-content-'))
   keyId = (await createTeamKey(folder, 'hr-1')).id
-  const none = (): void => undefined
-  dataKeys = createDataKeys({ folder, clock: Date.now, log: { debug: none, info: none, warn: none, error: none } })
+  dataKeys = createDataKeys({ folder, clock: Date.now, log })
   sent = []
   take = () => Promise.resolve()
 })
@@ -41,7 +42,7 @@ function begin(prompt: string | Buffer): KeptContent {
     sent.push(request)
     return {}
   }
-  return createKeepContent({ audit: { unary: unary as LaneClient['unary'] }, dataKeys }).begin({ teamId: 'hr@abc', keyId, requestId, prompt: Buffer.from(prompt) })
+  return createKeepContent({ audit: { unary: unary as LaneClient['unary'] }, dataKeys, log }).begin({ teamId: 'hr@abc', keyId, requestId, prompt: Buffer.from(prompt) })
 }
 
 function opened() {

@@ -3,12 +3,14 @@ import { AuditService } from '../../../proto/gen/intramuros/v1/audit.ts'
 import { ContentPart } from '../../../proto/gen/intramuros/v1/content.ts'
 import { pieceBytes } from '../../shared/content/seal.ts'
 import { asServiceError } from '../../shared/errors.ts'
+import { describeError, type Logger } from '../../shared/log.ts'
 import type { LaneClient } from '../../shared/rpc/lane-client.ts'
 import { contentUnavailable, type DataKeys, type Sealer } from './data-keys.ts'
 
 export interface KeepContentOptions {
   audit: Pick<LaneClient, 'unary'>
   dataKeys: Pick<DataKeys, 'sealerOf'>
+  log: Logger
 }
 
 /** Keeps the content of the requests of teams that want it, encrypted. */
@@ -28,12 +30,12 @@ export interface KeptContent {
 
 const callTimeoutMs = 5000
 
-export function createKeepContent({ audit, dataKeys }: KeepContentOptions): KeepContent {
+export function createKeepContent({ audit, dataKeys, log }: KeepContentOptions): KeepContent {
   return {
     begin({ teamId, keyId, requestId, prompt }) {
       const sealer = dataKeys.sealerOf({ teamId, keyId, requestId })
       sealer.catch(() => undefined) // told by whatever waits for it
-      const part = (which: 'prompt' | 'answer'): PartWriter => createPartWriter({ audit, requestId, which, sealer })
+      const part = (which: 'prompt' | 'answer'): PartWriter => createPartWriter({ audit, requestId, which, sealer, log })
       const promptWriter = part('prompt')
       promptWriter.push(prompt)?.catch(() => undefined) // told by end()
       const kept = promptWriter.end()
@@ -60,10 +62,11 @@ interface PartOptions {
   requestId: string
   which: 'prompt' | 'answer'
   sealer: Promise<Sealer>
+  log: Logger
 }
 
 /** Cuts a part into pieces, and sends one after the other. */
-function createPartWriter({ audit, requestId, which, sealer }: PartOptions): PartWriter {
+function createPartWriter({ audit, requestId, which, sealer, log }: PartOptions): PartWriter {
   const part = which === 'prompt' ? ContentPart.PROMPT : ContentPart.ANSWER
   const never = new AbortController().signal
   let waiting: Uint8Array[] = []
@@ -80,8 +83,8 @@ function createPartWriter({ audit, requestId, which, sealer }: PartOptions): Par
       const kept = final ? { bytes: BigInt(total), fingerprint: fingerprint.digest() } : { bytes: 0n, fingerprint: Buffer.alloc(0) }
       await audit.unary(AuditService.keepContent, { piece, ...kept }, { requestId, signal: never, timeoutMs: callTimeoutMs })
     } catch (thrown) {
-      const failure = asServiceError(thrown)
-      throw failure.reason === 'content_unavailable' ? failure : contentUnavailable(failure)
+      log.warn({ requestId, part: which, err: describeError(thrown) }, 'the content of a request could not be kept')
+      throw contentUnavailable(asServiceError(thrown))
     }
   }
 
