@@ -6,6 +6,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest'
 import { verifyFolder } from '../../services/audit/verify/verify-folder.ts'
 import { type AuditReader, connectAuditReader } from '../../services/cli/audit-reader.ts'
 import { type OpenedContent, openContent } from '../../services/shared/content/open-content.ts'
+import { openDataKey } from '../../services/shared/content/seal.ts'
 import { createTeamKey, readTeamKeyOf, removeTeamKey } from '../../services/shared/content/team-key.ts'
 import { type Directory, openDirectory } from '../../services/shared/directory/directory.ts'
 import { chatBody, events, open, send } from '../support/client.ts'
@@ -55,12 +56,14 @@ async function recordsOf(requestId: unknown): Promise<Record<string, unknown>[]>
   return (await auditRecords(platform.home)).filter((record) => record['requestId'] === requestId)
 }
 
-/** Names of the files in the state folder that hold the canary. */
-async function filesWithCanary(): Promise<string[]> {
+/** Names of the files in the state folder that hold one of these. */
+async function filesWith(...secrets: (string | Buffer)[]): Promise<string[]> {
   const found: string[] = []
   for (const file of await readdir(platform.home, { recursive: true, withFileTypes: true })) {
     const path = join(file.parentPath, file.name)
-    if (file.isFile() && (await readFile(path)).includes(canary)) found.push(path)
+    if (!file.isFile()) continue
+    const bytes = await readFile(path)
+    if (secrets.some((secret) => bytes.includes(secret))) found.push(path)
   }
   return found
 }
@@ -178,7 +181,13 @@ test('nothing of it is anywhere in plaintext; destroying the key erases it, also
   const requestId = String(headers['x-request-id'])
   expect((await opened(requestId)).prompt.bytes.includes(canary)).toBe(true)
   expect((await opened(requestId)).answer.bytes.includes(canary)).toBe(true)
-  expect(await filesWithCanary()).toEqual([])
+  // All of the state folder could be restored: neither the team's key nor a data key is in it.
+  const teamKey = await readTeamKeyOf(keys, directory.listContentKeys()[0]?.keyId ?? '')
+  const [piece] = await Array.fromAsync(reader.content({ team: 'default', requestId }))
+  if (piece === undefined) throw new Error('nothing is kept')
+  const inAllForms = [teamKey.bytes, openDataKey(teamKey, piece)].flatMap((bytes) => [bytes, bytes.toString('hex'), bytes.toString('base64'), bytes.toString('base64url')])
+  expect(await filesWith(canary, ...inAllForms)).toEqual([])
+  for (const secret of inAllForms) expect(Buffer.from(platform.output()).includes(secret)).toBe(false)
   expect(platform.output()).not.toContain(canary)
   const metrics = await Promise.all((['gateway', 'audit'] as const).map(async (role) => (await fetch(`${platform.monitor(role)}/metrics`)).text()))
   expect(metrics.join('')).not.toContain(canary)
@@ -202,7 +211,7 @@ test('nothing of it is anywhere in plaintext; destroying the key erases it, also
   await cp(backup, join(platform.home, 'content'), { recursive: true })
   expect((await Array.fromAsync(reader.content({ team: 'default', requestId }))).length).toBeGreaterThan(1)
   await expect(opened(requestId)).rejects.toThrow('There is no key')
-  expect(await filesWithCanary()).toEqual([])
+  expect(await filesWith(canary)).toEqual([])
 
   expect(await platform.drain('gateway', 1000)).toBe(0)
   await reader.close()

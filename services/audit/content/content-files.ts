@@ -56,11 +56,11 @@ export function openContentFiles(root: string): ContentFiles {
 
   async function shelves(): Promise<Shelf[]> {
     const all: Shelf[] = []
-    for (const teamId of await foldersIn(root)) {
-      for (const name of await foldersIn(join(root, teamId))) {
+    for (const teamId of await foldersIn(root, /@/)) {
+      for (const name of await foldersIn(join(root, teamId), /\./)) {
         const folder = join(root, teamId, name)
         const [keyId = '', after] = name.split(discarded)
-        all.push({ teamId, keyId, discarded: after !== undefined, days: await foldersIn(folder), folder })
+        all.push({ teamId, keyId, discarded: after !== undefined, days: await foldersIn(folder, /^\d{4}-\d{2}-\d{2}$/), folder })
       }
     }
     return all
@@ -164,9 +164,10 @@ async function openIfThere(path: string): Promise<FileHandle | undefined> {
   }
 }
 
-async function foldersIn(folder: string): Promise<string[]> {
+/** Those that are ours: a volume may have a lost+found, which nobody may read. */
+async function foldersIn(folder: string, ours: RegExp): Promise<string[]> {
   try {
-    return (await readdir(folder, { withFileTypes: true })).flatMap((entry) => (entry.isDirectory() ? [entry.name] : [])).toSorted()
+    return (await readdir(folder, { withFileTypes: true })).flatMap((entry) => (entry.isDirectory() && ours.test(entry.name) ? [entry.name] : [])).toSorted()
   } catch (thrown) {
     if (isMissing(thrown)) return []
     throw thrown

@@ -1,4 +1,4 @@
-import { chmod, mkdtemp, readdir, readFile, rm, truncate, writeFile } from 'node:fs/promises'
+import { chmod, mkdir, mkdtemp, readdir, readFile, rm, truncate, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, test } from 'vitest'
@@ -120,6 +120,8 @@ test('a piece that a crash has cut is not there; damage is told', async () => {
 
 test('days that are over are deleted whole, once, behind their record', async () => {
   const kept = content()
+  // As on the root of a volume.
+  await mkdir(join(home, 'content/lost+found/x.y/2026-01-01'), { recursive: true })
   await keep(kept)
   await keep(kept, { requestId: requestId.replaceAll('1', '2') })
   now = Date.parse('2026-12-23T23:59:59Z')
@@ -137,6 +139,7 @@ test('days that are over are deleted whole, once, behind their record', async ()
   await kept.clean()
   expect(records).toEqual([{ type: 'content.erased', team: 'hr', key, reason: 'expired', items: 2 }])
   await expect(read(kept)).rejects.toMatchObject({ reason: 'content_not_found' })
+  expect(await readdir(join(home, 'content/lost+found/x.y'))).toEqual(['2026-01-01'])
 })
 
 test('what was kept under a destroyed key is deleted, and no more; if not at once, then with the next cleaning', async () => {
