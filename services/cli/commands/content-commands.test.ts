@@ -93,6 +93,16 @@ test('a key that is there already, from a Secret, is taken as it is; one that is
   expect(await run('content', 'keys', 'create', 'it-3', '--team', 'it')).toMatchObject({ status: 1, err: expect.stringContaining('gateway.contentKeyFolder is not set') as string })
 })
 
+test('a key that can not be removed, as in a Secret that is mounted, is destroyed only once somebody has: it is said, and never used again', async () => {
+  await run('content', 'keys', 'create', 'hr-1', '--team', 'hr')
+  await rm(join(keys, 'hr-1.key'))
+  await mkdir(join(keys, 'hr-1.key')) // what can't be removed as a file is, whoever runs the test
+  expect(await run('content', 'keys', 'destroy', 'hr-1')).toMatchObject({ status: 1, out: '', err: expect.stringContaining('It still opens what was kept under it') as string })
+  expect(await run('teams', 'set', 'hr', '--keep-content', 'hr-1')).toMatchObject({ status: 1, err: expect.stringContaining('was destroyed') as string })
+  await rm(join(keys, 'hr-1.key'), { recursive: true })
+  expect(await run('content', 'keys', 'destroy', 'hr-1')).toMatchObject({ status: 0, out: expect.stringContaining('gone already') as string })
+})
+
 test('what was kept is shown with its fingerprints, and what is missing or wrong is said', async () => {
   await run('content', 'keys', 'create', 'hr-1', '--team', 'hr')
   const dataKey = newDataKey(await readTeamKey(keys, 'hr-1'), { teamId: 'hr@abc', day: '2026-11-23' })

@@ -83,7 +83,7 @@ export function loadConfig({ env, file: namedFile, overrides = {}, service }: Lo
       ...settings.audit,
       folder: folder(settings.audit.folder, join(home, 'audit'), env),
       keyFolder: folder(settings.audit.keyFolder, join(home, 'audit-key'), env),
-      // The database can't be shared by processes that each have a folder of their own.
+      // Processes that share a database need a folder that they share, too: nobody but the operator knows one.
       contentFolder: folder(settings.audit.contentFolder, settings.audit.postgres.url === '' ? join(home, 'content') : '', env),
       postgres: {
         ...settings.audit.postgres,
