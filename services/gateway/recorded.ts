@@ -127,9 +127,9 @@ export async function serveRecorded(gateway: Gateway, exchange: Exchange, operat
       priority: principal.batch || work.batch === true ? Priority.BATCH : Priority.INTERACTIVE,
       parameters: work.parameters ?? {},
     })
-    // Nothing is sent before the begin is durable, errors neither, so that its place is told with every answer that has one.
     const kept = contentKeyId === '' ? undefined : gateway.keepContent.begin({ teamId, keyId: contentKeyId, requestId, prompt: body })
     if (kept !== undefined) exchange.copy = kept.answer
+    // Nothing is sent before the begin is durable, errors neither, so that its place is told with every answer that has one.
     const durable = tellPlace(record, exchange, kept)
     durable.catch(() => undefined) // whoever awaits it handles it; nobody may get that far
     try {
