@@ -5,6 +5,7 @@ import { type RunningService, runService, type ServiceContext } from '../shared/
 import { exitStatus, FatalStartError, packageVersion } from '../shared/supervision.ts'
 import { serveRpc } from '../shared/rpc/serve.ts'
 import { AnchorSettingsError, type Outside, startOutside } from './anchors/start.ts'
+import { createContent } from './content/content.ts'
 import { createLedger } from './ledger.ts'
 import { createMetrics } from './metrics.ts'
 import { hasFormerLog, LogUnusableError, openLog, type OpenLog } from './open-log.ts'
@@ -16,6 +17,9 @@ import { createAuditService } from './service.ts'
 import { openSettingsMemory } from './settings-memory.ts'
 import { openFolderStore } from './store/folder/folder-store.ts'
 import { describeError } from '../shared/log.ts'
+
+/** How often content is looked for that is older than audit.contentDays. */
+const cleanMs = 3_600_000
 
 /** How long a predecessor that is ending may take to let go of the log. */
 const lockWaitMs = 10_000
@@ -40,7 +44,10 @@ async function start({ config, log: logger, registry, identity, serverCalls }: S
   })
   log.onCommitted(ledger.committed)
   const outside = await watchedFromOutside(log)
-  const reading = startReading({ store: log.store, folder, vkey: log.signer.vkey, append: (entry) => log.append([entry]), log: logger, clock: Date.now })
+  const content = createContent({ folder: config.audit.contentFolder, days: config.audit.contentDays, timeoutMs: appendTimeoutSeconds * 1000, append: (entry) => log.append([entry]), clock: Date.now, log: logger })
+  void content.clean()
+  const cleaning = setInterval(() => void content.clean(), cleanMs)
+  const reading = startReading({ store: log.store, folder, content, vkey: log.signer.vkey, append: (entry) => log.append([entry]), log: logger, clock: Date.now })
   log.onCommitted(reading.index.committed)
   const retention = startRetention({ log, store: log.store, index: reading.index, retention: config.audit.retention, clock: Date.now, schedule, logger, metrics })
   const receipts = createReceipts({
@@ -52,7 +59,7 @@ async function start({ config, log: logger, registry, identity, serverCalls }: S
   })
   const server = await serveRpc({
     service: AuditService,
-    handlers: { ...createAuditService({ ledger, receipts, settings, log: logger }) },
+    handlers: { ...createAuditService({ ledger, receipts, settings, content, log: logger }) },
     identity,
     listen,
     callers: ['gateway'],
@@ -69,6 +76,7 @@ async function start({ config, log: logger, registry, identity, serverCalls }: S
       await server.close(limitMs)
     },
     async close() {
+      clearInterval(cleaning)
       await outside.close()
       await retention.close()
       await reading.close()

@@ -9,6 +9,8 @@ import type { Service } from '../shared/rpc/methods.ts'
 import { packageVersion } from '../shared/supervision.ts'
 import type { Identity } from '../shared/tls/identity.ts'
 import { createAdmission } from './admission.ts'
+import { createDataKeys } from './content/data-keys.ts'
+import { createKeepContent } from './content/keep-content.ts'
 import { startHttp } from './http/server.ts'
 import { createMetrics } from './metrics.ts'
 import { createModelDescriptions } from './model-descriptions.ts'
@@ -24,6 +26,9 @@ export interface GatewayParts {
   httpsIdentity: Identity
   models: ReadonlyMap<string, ModelEntry>
 }
+
+/** How long a key to kept content may outlive its file in memory. */
+const sweepMs = 60_000
 
 /** The gateway over its peers: connects to them and opens the HTTPS front. */
 export async function startGateway(context: ServiceContext, { directory, httpsIdentity, models }: GatewayParts): Promise<RunningService> {
@@ -51,6 +56,8 @@ export async function startGateway(context: ServiceContext, { directory, httpsId
       ledger.serviceChanged({ service: ServiceKind.INFERENCE_WORKER, instance: address, event: event === 'joined' ? ServiceEvent.JOINED : ServiceEvent.LEFT, version: own, model: models.has(model) ? model : '', modelDigest })
     },
   })
+  const dataKeys = createDataKeys({ folder: settings.contentKeyFolder, clock: Date.now, log })
+  const sweeping = setInterval(() => void dataKeys.sweep(), sweepMs)
   const gateway: Gateway = {
     directory,
     models,
@@ -59,6 +66,7 @@ export async function startGateway(context: ServiceContext, { directory, httpsId
     records,
     refusals,
     receipts,
+    keepContent: createKeepContent({ audit, dataKeys, log }),
     version,
     tokenizer,
     workers,
@@ -92,6 +100,8 @@ export async function startGateway(context: ServiceContext, { directory, httpsId
     },
     async close() {
       front.close()
+      clearInterval(sweeping)
+      dataKeys.close()
       await ledger.leave()
       ledger.close()
       workers.close()

@@ -117,8 +117,9 @@ const fields = {
   'directory.changed': {
     id: count,
     changedAt: time,
-    event: Type.Enum(['team.created', 'team.changed', 'team.deleted', 'key.created', 'key.revoked', 'key.deleted']),
+    event: Type.Enum(['team.created', 'team.changed', 'team.deleted', 'key.created', 'key.revoked', 'key.deleted', 'content_key.created', 'content_key.destroyed']),
     team: name(),
+    /** Of the API key, or of the key to kept content; empty for a team's. */
     keyId: name(0),
     /** Names of what was changed. */
     settings: Type.Array(settingName, { maxItems: 16 }),
@@ -127,7 +128,7 @@ const fields = {
   'log.read': {
     by: name(),
     auth,
-    operation: Type.Enum(['query', 'export', 'tail', 'usage', 'receipt', 'tiles', 'content']),
+    operation: Type.Enum(['query', 'export', 'tail', 'usage', 'receipt', 'tiles']),
     team: name(0),
     /** The period that was asked for; empty: open. */
     from: Type.String({ pattern: '^([0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\\.[0-9]{3}Z)?$' }),
@@ -185,9 +186,28 @@ const fields = {
     outputTokens: count,
     workerUs: count,
   },
-  /** Content that a team lets us keep: that it was kept, or that a key was destroyed. Fingerprints are HMACs under the team's own key. */
-  'content.kept': { requestId: RequestId, team: name(), key: name(), parts: count, bytes: count, fingerprint: digest },
-  'content.erased': { team: name(), key: name(0), reason: Type.Enum(['key_destroyed', 'expired']), items: count },
+  /** The prompt or the answer of a request was kept, encrypted and outside of the log, as its team wants it. */
+  'content.kept': {
+    requestId: RequestId,
+    team: name(),
+    /** Id of the team's key that it is encrypted under. */
+    key: name(),
+    part: Type.Enum(['prompt', 'answer']),
+    pieces: count,
+    bytes: count,
+    /** HMAC-SHA256 of it and its request under a key that is made of the team's: tells nothing to whoever has not that. */
+    fingerprint: Type.String({ pattern: '^[0-9a-f]{64}$' }),
+  },
+  /** Kept content is deleted from here on: its key was destroyed, or its time is over. */
+  'content.erased': {
+    team: name(),
+    key: name(),
+    reason: Type.Enum(['key_destroyed', 'expired']),
+    /** Requests whose content it was. */
+    items: count,
+  },
+  /** Somebody read the content of a request that was kept, which needs the team's key to be understood. */
+  'content.read': { by: name(), auth, team: name(), requestId: RequestId },
 } as const satisfies Record<string, Record<string, TSchema>>
 
 export type RecordType = keyof typeof fields
@@ -223,7 +243,7 @@ export type RecordClass = PrunedClass | 'permanent'
 
 export function classOf(type: RecordType): RecordClass {
   if (type === 'request.begin' || type === 'request.end' || type === 'request.unrecorded' || type === 'content.kept') return 'requests'
-  if (type === 'request.refused' || type === 'log.read') return 'security'
+  if (type === 'request.refused' || type === 'log.read' || type === 'content.read') return 'security'
   if (type === 'log.pruned' || type === 'usage.carried') return 'permanent'
   return 'administration'
 }

@@ -56,6 +56,7 @@ beforeAll(async () => {
   reading = startReading({
     store,
     folder,
+    content: { read: () => { throw new Error('not used here') } },
     vkey: checkpoints.vkey,
     async append(entry) {
       const first = await log.append(timeOf((now += 1)), entry)
@@ -71,7 +72,7 @@ beforeAll(async () => {
   }
   server = await serveRpc({
     service: AuditService,
-    handlers: { attach: unused, begin: unused, end: unused, record: unused, configure: unused, getReceipt: unused },
+    handlers: { attach: unused, begin: unused, end: unused, record: unused, configure: unused, getReceipt: unused, keepContent: unused },
     beside: [reading.beside],
     identity: await identities.of('audit'),
     listen: '127.0.0.1:0',

@@ -96,6 +96,13 @@ export const gateway = {
       default: '',
       description: 'Where the audit service serves gRPC. The local launcher fills it in.',
     },
+    contentKeyFolder: {
+      type: 'string',
+      format: 'folder',
+      default: '',
+      description:
+        "Folder of the keys of teams that have their content kept, one file each; may be a mounted Secret. Not in the state folder, nor in a backup of it: whoever has both can read the content. Empty: no team's content can be kept. See docs/content.md.",
+    },
     workers: {
       type: 'array',
       items: { type: 'string', format: 'host:port' },
@@ -344,6 +351,21 @@ export const audit = {
       default: 15,
       unit: 'seconds',
       description: 'Longest wait for the end record of an answer to be on disk; after it the answer ends with an error.',
+    },
+    contentFolder: {
+      type: 'string',
+      format: 'folder',
+      default: '',
+      description:
+        'Folder of the content that teams have kept, encrypted; empty: content/ in the state folder. With audit.postgres.url it must be set, to a volume that all audit processes share, or none is kept.',
+    },
+    contentDays: {
+      type: 'integer',
+      minimum: 1,
+      maximum: 36_500,
+      default: 30,
+      unit: 'days',
+      description: 'How long content is kept, where a team has it kept. What is older is deleted.',
     },
     witnesses: auditWitnesses,
     witnessSeconds: auditWitnessSeconds,

@@ -22,6 +22,8 @@ export interface Credential {
   readonly weight: number
   /** The team's requests can wait for others'. */
   readonly batch: boolean
+  /** Id of the key that the team's content is kept under; empty: none is kept. */
+  readonly contentKeyId: string
   mayUse(model: string): boolean
 }
 
@@ -42,8 +44,8 @@ export interface Credentials {
 export function createCredentials(database: DatabaseSync, hmacKey: Uint8Array): Credentials {
   const dataVersion = database.prepare('PRAGMA data_version')
   const liveKeys = database.prepare(
-    `SELECT api_key.id, api_key.team, api_key.hmac, team.models, team.strict_parameters, team.weight, team.batch, team.created_at
-     FROM api_key JOIN team ON team.name = api_key.team WHERE api_key.revoked_at IS NULL`,
+    `SELECT api_key.id, api_key.team, api_key.hmac, team.models, team.strict_parameters, team.weight, team.batch, team.created_at, team.content_key, content_key.key_id AS content_key_id
+     FROM api_key JOIN team ON team.name = api_key.team LEFT JOIN content_key ON content_key.name = team.content_key WHERE api_key.revoked_at IS NULL`,
   )
   let loadedVersion: number | undefined
   let byHmac = new Map<string, Credential>()
@@ -79,17 +81,23 @@ export function createCredentials(database: DatabaseSync, hmacKey: Uint8Array): 
   }
 }
 
+export function teamIdOf(name: string, createdAt: string): string {
+  return `${name}@${Date.parse(createdAt).toString(36)}`
+}
+
 function credential(row: Row): Credential {
   const models = modelsOf(row)
   const allowed = new Set(models)
   return Object.freeze({
     team: textOf(row, 'team'),
-    teamId: `${textOf(row, 'team')}@${Date.parse(textOf(row, 'created_at')).toString(36)}`,
+    teamId: teamIdOf(textOf(row, 'team'), textOf(row, 'created_at')),
     keyId: textOf(row, 'id'),
     models,
     strictParameters: numberOf(row, 'strict_parameters') !== 0,
     weight: numberOf(row, 'weight'),
     batch: numberOf(row, 'batch') !== 0,
+    // A key that is not there must not count as none that is wanted: textOf throws.
+    contentKeyId: textOf(row, 'content_key') === '' ? '' : textOf(row, 'content_key_id'),
     mayUse: (model: string) => allowed.size === 0 || allowed.has(model),
   })
 }
