@@ -2,9 +2,11 @@ import { hostname } from 'node:os'
 import { join } from 'node:path'
 import { AuditService } from '../../proto/gen/intramuros/v1/audit.ts'
 import { type RunningService, runService, type ServiceContext } from '../shared/lifecycle.ts'
-import { exitStatus, FatalStartError, packageVersion } from '../shared/supervision.ts'
+import { exitStatus, FatalStartError, packageVersion, StartAgainError } from '../shared/supervision.ts'
 import { serveRpc } from '../shared/rpc/serve.ts'
 import { AnchorSettingsError, type Outside, startOutside } from './anchors/start.ts'
+import { createBackend } from './backend.ts'
+import { goOnFromIndex } from './go-on-from-index.ts'
 import { createLedger } from './ledger.ts'
 import { createMetrics } from './metrics.ts'
 import { hasFormerLog, LogUnusableError, openLog, type OpenLog } from './open-log.ts'
@@ -13,18 +15,17 @@ import { createReceipts } from './receipts.ts'
 import { createRequests } from './requests.ts'
 import { createAuditService } from './service.ts'
 import { openSettingsMemory } from './settings-memory.ts'
-import { openFolderStore } from './store/folder/folder-store.ts'
-import { describeError } from '../shared/log.ts'
+import { PostgresError } from './store/postgres/postgres-error.ts'
+import { StoreError } from './store/store.ts'
 
-/** How long a predecessor that is ending may take to let go of the log. */
-const lockWaitMs = 10_000
-
-await runService('audit', start)
+// As a standby it may wait for ever.
+await runService('audit', start, { mayEndWhileStarting: true })
 
 async function start({ config, log: logger, registry, identity, serverCalls }: ServiceContext): Promise<RunningService> {
-  const { folder, keyFolder, origin, listen, orphanSeconds, appendTimeoutSeconds, checkpointSeconds, clockToleranceSeconds } = config.audit
+  const { folder, keyFolder, keyFile, origin, listen, orphanSeconds, appendTimeoutSeconds, checkpointSeconds, clockToleranceSeconds } = config.audit
   const metrics = createMetrics(registry)
   const requests = createRequests()
+  const backend = createBackend(config.audit, logger)
   const log = await open()
   logger.info({ records: log.size, origin: log.signer.origin }, 'ledger opened')
   if (await hasFormerLog(folder)) logger.info({}, 'an audit.log of a former version lies beside the log: it is left as it is, and no longer written')
@@ -32,6 +33,7 @@ async function start({ config, log: logger, registry, identity, serverCalls }: S
   const ledger = createLedger({
     log,
     requests,
+    findForgotten: (requestId) => reading.find(requestId),
     orphanMs: orphanSeconds * 1000,
     schedule(run, ms) {
       const timer = setTimeout(run, ms)
@@ -42,7 +44,7 @@ async function start({ config, log: logger, registry, identity, serverCalls }: S
   })
   log.onCommitted(ledger.committed)
   const outside = await watchedFromOutside(log)
-  const reading = startReading({ store: log.store, folder, vkey: log.signer.vkey, append: (entry) => log.append([entry]), log: logger, clock: Date.now })
+  const reading = startReading({ store: log.store, index: backend.indexOf(log.store), vkey: log.signer.vkey, append: (entry) => log.append([entry]), log: logger, clock: Date.now })
   log.onCommitted(reading.index.committed)
   const receipts = createReceipts({
     // The ledger knows the last ones at once, the index all.
@@ -73,6 +75,7 @@ async function start({ config, log: logger, registry, identity, serverCalls }: S
       await outside.close()
       await reading.close()
       await log.close()
+      await backend.close()
     },
   }
 
@@ -88,23 +91,13 @@ async function start({ config, log: logger, registry, identity, serverCalls }: S
   }
 
   async function open(): Promise<OpenLog> {
-    const appendTimeoutMs = appendTimeoutSeconds * 1000
-    let troubled = false
     try {
       return await openLog({
-        openStore: () =>
-          openFolderStore({
-            folder,
-            lockWaitMs,
-            timeoutMs: appendTimeoutMs,
-            onTrouble(error) {
-              if (!troubled) logger.warn({ err: describeError(error) }, 'files of the audit log could not be written; its records are safe, and they are tried again')
-              troubled = true
-            },
-          }),
+        openStore: backend.openStore,
         keyFolder,
+        keyFile,
         origin,
-        appendTimeoutMs,
+        appendTimeoutMs: appendTimeoutSeconds * 1000,
         checkpointMs: checkpointSeconds * 1000,
         clockToleranceMs: clockToleranceSeconds * 1000,
         instance: hostname().replaceAll(/[^A-Za-z0-9._-]/g, '-').slice(0, 128) || 'audit',
@@ -112,15 +105,19 @@ async function start({ config, log: logger, registry, identity, serverCalls }: S
         clock: Date.now,
         log: logger,
         metrics,
+        goOn: (store) => goOnFromIndex(backend.indexOf(store), requests, logger),
         onRecord: requests.replay,
+        gap: backend.gap,
         // What is stored is not known any more, or somebody else writes. The next process reads it and knows. Thrown as a crash, so that the log is flushed.
-        onFailed: () =>
+        onFailed: (cause) =>
           setImmediate(() => {
-            throw new Error('the audit log can not go on in this process')
+            throw cause instanceof StoreError ? new StartAgainError(cause.message) : new Error('the audit log can not go on in this process')
           }),
       })
     } catch (thrown) {
       if (thrown instanceof LogUnusableError) throw new FatalStartError(thrown.message, exitStatus.badData)
+      // What waiting would not have changed is for somebody to mend; the rest was lost since.
+      if (thrown instanceof PostgresError) throw thrown.passing ? new StartAgainError(thrown.message) : new FatalStartError(thrown.message, exitStatus.configuration)
       throw thrown
     }
   }

@@ -5,7 +5,7 @@ import { createLogger, describeError, type ServiceLogger } from './log.ts'
 import { createRegistry, startMonitor } from './metrics.ts'
 import { type CallObserver, createCallObserver } from './rpc/observe.ts'
 import { keepMemoryOffDisks } from './memory-dumps.ts'
-import { aliveIntervalMs, exitStatus, FatalStartError, type FatalStatus, type FromService, packageVersion, type ServiceName, type ToService } from './supervision.ts'
+import { aliveIntervalMs, exitStatus, FatalStartError, type FatalStatus, type FromService, packageVersion, type ServiceName, StartAgainError, type ToService } from './supervision.ts'
 import { startTelemetry, type Telemetry } from './telemetry.ts'
 import { writeTerminationLog } from './termination-log.ts'
 import { type Identity, watchIdentity } from './tls/identity.ts'
@@ -42,8 +42,11 @@ export interface RunningService {
 /** How long a service may take to end when its launcher has died. */
 const orphanDrainMs = 1000
 
-/** Runs one service as a process, from its environment to its end. */
-export async function runService(name: ServiceName, start: (context: ServiceContext) => Promise<RunningService>): Promise<void> {
+/**
+ * Runs one service as a process, from its environment to its end. `mayEndWhileStarting`: its start may take as long as it likes, and
+ * leaves nothing behind wherever the process ends in it.
+ */
+export async function runService(name: ServiceName, start: (context: ServiceContext) => Promise<RunningService>, { mayEndWhileStarting = false } = {}): Promise<void> {
   const dumping = keepMemoryOffDisks()
   if (dumping.length > 0) {
     fatal(`Node.js was given ${dumping.join(' and ')}, with which prompts get into files. Take it out of its options (NODE_OPTIONS).`, exitStatus.configuration)
@@ -62,6 +65,12 @@ export async function runService(name: ServiceName, start: (context: ServiceCont
 
   function crash(what: string, error: unknown): void {
     const err = describeError(error)
+    if (error instanceof StartAgainError) {
+      log.error({ reason: error.message }, 'ends, to be started again')
+      log.flush()
+      writeTerminationLog(error.message)
+      process.exit(exitStatus.again)
+    }
     log.error({ err }, what)
     log.flush()
     writeTerminationLog(`An error that nobody expected (${what}): ${err.code ?? err.type}. The log tells where.`)
@@ -82,6 +91,7 @@ export async function runService(name: ServiceName, start: (context: ServiceCont
       ready: () => running?.ready() ?? false,
       warning: () => running?.warning?.(),
     })
+    const stopHeeding = mayEndWhileStarting ? heedWhileStarting(log) : undefined
     running = await start({
       config,
       log,
@@ -92,6 +102,7 @@ export async function runService(name: ServiceName, start: (context: ServiceCont
       clientCalls: createCallObserver('client', registry, telemetry),
       atRisk,
     })
+    stopHeeding?.()
     const ports = { ...running.ports, metrics: monitor.port }
     log.info({ ports }, 'listening')
     tell({ type: 'listening', ports })
@@ -136,6 +147,21 @@ export async function runService(name: ServiceName, start: (context: ServiceCont
     }
     log.flush()
     fatal(thrown.message, thrown.status)
+  }
+}
+
+/** Ends the process when it is told to, until the function that this returns is called. As process 1 of a container it would not end by itself. */
+function heedWhileStarting(log: ServiceLogger): () => void {
+  const end = (): void => {
+    log.info({}, 'ended before it had started')
+    log.flush()
+    process.exit(exitStatus.ok)
+  }
+  process.once('SIGTERM', end)
+  process.once('disconnect', end)
+  return () => {
+    process.off('SIGTERM', end)
+    process.off('disconnect', end)
   }
 }
 

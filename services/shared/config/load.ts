@@ -82,6 +82,7 @@ export function loadConfig({ env, file: namedFile, overrides = {}, service }: Lo
       ...settings.audit,
       folder: folder(settings.audit.folder, join(home, 'audit'), env),
       keyFolder: folder(settings.audit.keyFolder, join(home, 'audit-key'), env),
+      keyFile: folder(settings.audit.keyFile, '', env),
       postgres: {
         ...settings.audit.postgres,
         passwordFile: folder(settings.audit.postgres.passwordFile, '', env),

@@ -230,7 +230,7 @@ describe('a connection', () => {
     const closed = { ...settings, address: { ...settings.address, port: 1 } }
     expect(await refusal(closed)).toBe('No connection to PostgreSQL at 127.0.0.1:1/log_0: ECONNREFUSED.')
     const told: string[] = []
-    const waiting = openPostgresStore({ settings: closed, wait: true, signal: AbortSignal.timeout(400), timing: { retryMs: 20 }, onWaiting: (why) => told.push(why) })
+    const waiting = openPostgresStore({ settings: closed, wait: true, signal: AbortSignal.timeout(400), timing: { retryMs: 20 }, onWaiting: ({ why }) => told.push(why) })
     await expect(waiting).rejects.toThrow(/abort|timeout/i)
     expect(told).toHaveLength(1)
     await expect(openPostgresStore({ settings, wait: true })).rejects.toThrow('database "log_0" does not exist')
