@@ -6,6 +6,7 @@ import { inspect } from 'node:util'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { createIdentities, type Identities } from '../../../../test/support/identities.ts'
 import { type PostgresServer, startPostgres } from '../../../../test/support/postgres.ts'
+import { LogBrokenError } from '../../read-end.ts'
 import { expectSame } from '../conformance.ts'
 import { type LogStore, StoreError } from '../store.ts'
 import { ModelLog, someEntries } from '../test-support/model-log.ts'
@@ -51,7 +52,7 @@ async function refusal(settings: PostgresSettings): Promise<string> {
   try {
     await withStore(settings, async () => {})
   } catch (thrown) {
-    if (thrown instanceof StoreError) return thrown.message
+    if (thrown instanceof StoreError || thrown instanceof LogBrokenError) return thrown.message
     throw thrown
   }
   throw new Error('it was opened')
