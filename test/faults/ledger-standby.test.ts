@@ -1,4 +1,4 @@
-import { mkdtemp, rm } from 'node:fs/promises'
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest'
@@ -187,7 +187,7 @@ test('one that is told to end while it stands by or waits ends at once; it waits
 }, timeout)
 
 test.each([
-  ['a password that is wrong', () => server.query('postgres', `CREATE ROLE secretive LOGIN PASSWORD 'the right one'`), () => urlOf('secretive'), /is audit\.postgres\.passwordFile right|asks for a password/],
+  ['a password that is wrong', () => server.query('postgres', `CREATE ROLE secretive LOGIN PASSWORD 'the right one'`), () => urlOf('secretive'), /password authentication failed.*is audit\.postgres\.passwordFile right/],
   ['a database that is not there', () => Promise.resolve([]), () => `${urlOf()}_not`, /does not exist/],
   [
     'tables of a newer release',
@@ -197,7 +197,8 @@ test.each([
   ],
 ])('%s is a setting to be mended: status 78', async (_, prepare, url, message) => {
   await prepare()
-  alone = await startAudit({ home: join(folder, 'home'), env: { INTRAMUROS_AUDIT_POSTGRES_URL: url() } })
+  await writeFile(join(folder, 'password'), 'another one\n')
+  alone = await startAudit({ home: join(folder, 'home'), env: { INTRAMUROS_AUDIT_POSTGRES_URL: url(), INTRAMUROS_AUDIT_POSTGRES_PASSWORD_FILE: join(folder, 'password') } })
   expect(await alone.ended).toBe(exitStatus.configuration)
   expect(alone.output()).toMatch(message)
 }, timeout)
