@@ -39,8 +39,8 @@ export interface RunningService {
   close(): Promise<void>
 }
 
-/** How long a service may take to end when its launcher has died. */
-const orphanDrainMs = 1000
+/** How long a service may take to end when its launcher has died. The ledger goes last: what the others end is still to be recorded. */
+const orphanDrainMs = (name: ServiceName): number => (name === 'audit' ? 4000 : 1000)
 
 /**
  * Runs one service as a process, from its environment to its end. `mayEndWhileStarting`: its start may take as long as it likes, and
@@ -131,7 +131,7 @@ export async function runService(name: ServiceName, start: (context: ServiceCont
     // Ctrl-C on a terminal reaches every process of the group; under the launcher only its word counts.
     process.on('SIGINT', () => process.connected || end(config.drainSeconds * 1000, 'SIGINT'))
     process.on('message', (message: ToService) => message.type === 'drain' && end(message.limitMs, 'launcher'))
-    const orphaned = (): void => void (ending || end(orphanDrainMs, 'the launcher is gone'))
+    const orphaned = (): void => void (ending || end(orphanDrainMs(name), 'the launcher is gone'))
     process.on('disconnect', orphaned)
     if (process.send !== undefined && !process.connected) orphaned() // it died before there was anyone to hear it
   } catch (thrown) {
