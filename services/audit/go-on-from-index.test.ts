@@ -48,7 +48,7 @@ test('wherever the index stands, it and the records behind it tell what all reco
       const ids: string[] = []
       const entries = all.map((step, id) => {
         const entry = entryOf(step, id)
-        if (entry.type === 'request.begin') ids.push(entry.requestId), open.push(entry.requestId)
+        if (entry.type === 'request.begin') for (const list of [ids, open]) list.push(entry.requestId)
         // An end is one of a request that is open, if any is.
         if (entry.type !== 'request.end' || open.length === 0) return entry
         return endOf(open.splice(step.request % open.length, 1)[0] ?? '')

@@ -1,9 +1,11 @@
-import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest'
 import { openPostgresReader } from '../../services/audit/store/postgres/open-postgres-store.ts'
 import { decodeRecord } from '../../services/audit/records/record.ts'
+import { openPostgresSource } from '../../services/audit/verify/postgres-source.ts'
+import { verifyLog } from '../../services/audit/verify/verify-folder.ts'
 import { exitStatus } from '../../services/shared/supervision.ts'
 import { chatBody, send } from '../support/client.ts'
 import { type Platform, startPlatform, until } from '../support/platform.ts'
@@ -93,6 +95,8 @@ async function resumed(under: Load, limitMs = 30_000): Promise<number> {
 }
 
 async function expectAllRecorded(answered: readonly string[]): Promise<Record<string, unknown>[]> {
+  const vkey = (await readFile(join(platform?.home ?? '', 'audit-key/log.pub'), 'utf8')).trim()
+  expect(await verifyLog(() => openPostgresSource(server.settingsOf(database)), { vkey })).toMatchObject({ ok: true, keyChecked: true })
   const all = await records()
   const ended = new Set(all.filter(({ type, outcome }) => type === 'request.end' && outcome === 'completed').map(({ requestId }) => requestId))
   expect(answered.filter((id) => !ended.has(id))).toEqual([])

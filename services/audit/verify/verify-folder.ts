@@ -55,14 +55,19 @@ export interface VerifyOptions {
  * signed and of this tree. The service may be running; a copy of what it serves will do, too. Entries that were pruned are taken by their
  * hashes. Throws NOT_FOUND no_log when there is none, MalformedError for a key that is none.
  */
-export async function verifyFolder(folder: string, { vkey, checkpoints }: VerifyOptions = {}): Promise<VerifyResult> {
+export function verifyFolder(folder: string, options: VerifyOptions = {}): Promise<VerifyResult> {
+  return verifyLog(() => openLogSource(folder), options)
+}
+
+/** The same of a log that is opened somewhere else. */
+export async function verifyLog(open: () => Promise<LogSource | undefined>, { vkey, checkpoints }: VerifyOptions = {}): Promise<VerifyResult> {
   const verifier = vkey === undefined ? undefined : ed25519Verifier(vkey)
   const tally: Tally = { edge: emptyEdge, bytes: 0, pruned: 0, interrupted: 0, open: new Set() }
   let source: LogSource | undefined
   try {
     // Read first: the log may grow beyond what is read of it, but not the other way.
     const saved = checkpoints === undefined ? undefined : await readSavedCheckpoints(checkpoints, verifier)
-    source = await openLogSource(folder)
+    source = await open()
     if (source === undefined) throw new ServiceError('NOT_FOUND', 'no_log', 'There is no audit log in this folder.')
     return await check(source, verifier, tally, saved)
   } catch (thrown) {
