@@ -11,6 +11,7 @@ import type { GatewayMetrics } from './metrics.ts'
 import { createRecords, type Records } from './records.ts'
 import { createRefusals, type Refusals } from './refusals.ts'
 import { settingsFingerprints } from './settings-fingerprints.ts'
+import { createUnrecorded } from './unrecorded.ts'
 
 export interface ToLedgerOptions {
   audit: LaneClient
@@ -71,6 +72,7 @@ export function createToLedger({ audit, config, directory, version, metrics, log
     }
   }
 
+  const unrecorded = createUnrecorded({ audit, events, attached: () => records.attached, log })
   const records = createRecords({
     audit,
     instance,
@@ -82,7 +84,7 @@ export function createToLedger({ audit, config, directory, version, metrics, log
     },
     onUnrecorded: config.audit.onFailure === 'allow' ? (value) => {
       metrics.unrecorded.inc()
-      events.add({ $case: 'requestUnrecorded', value })
+      unrecorded.note(value)
     } : undefined,
   })
 
@@ -102,11 +104,12 @@ export function createToLedger({ audit, config, directory, version, metrics, log
     leave() {
       refusals.flush()
       serviceChanged({ service: ServiceKind.GATEWAY, instance, event: ServiceEvent.STOPPING, version })
-      return events.flush(leaveMs)
+      return Promise.all([events.flush(leaveMs), unrecorded.flush()]).then(() => undefined)
     },
     close() {
       closing.abort()
       directoryChanges.close()
+      unrecorded.close()
       events.close()
       records.close()
     },
