@@ -1,4 +1,5 @@
-import { mkdir } from 'node:fs/promises'
+import { writeFileSync } from 'node:fs'
+import { mkdir, readFile, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Config } from '../shared/config/schema.ts'
 import { describeError, type Logger } from '../shared/log.ts'
@@ -20,6 +21,8 @@ export interface Backend {
   openStore(): Promise<LogStore>
   /** The index of the log; the same each time. `store` is the log's. */
   indexOf(store: LogStore): LogIndex
+  /** The process ends because the store was lost: noted down for the next one, which may find it back again. At once. */
+  noteLost(): void
   /** What is to be recorded of the time in which the store was away while this process waited. */
   gap(): EntryOf<'log.gap'> | undefined
   /** After the store and the index. */
@@ -51,6 +54,7 @@ function folderBackend({ folder, appendTimeoutSeconds }: Audit, log: Logger): Ba
         },
       }),
     indexOf: (store) => (index ??= openLogIndex({ file: indexFile(folder), store, log })),
+    noteLost: () => undefined,
     gap: () => undefined,
     close: () => Promise.resolve(),
   }
@@ -60,12 +64,14 @@ function postgresBackend({ folder, keyFolder, keyFile, origin }: Audit, { settin
   let reader: Awaited<ReturnType<typeof openPostgresReader>> | undefined
   let index: LogIndex | undefined
   let stopFollowing: (() => Promise<void>) | undefined
-  /** Since when the database is away, as far as this process has seen. */
+  /** Since when the database is away, as far as this process, or the one before it, has seen. */
   let awaySince: Date | undefined
+  const lostFile = join(folder, 'lost-at')
 
   return {
     async openStore() {
       await mkdir(folder, { recursive: true, mode: 0o700 })
+      awaySince = await readTime(lostFile)
       const following = (reader = await openPostgresReader(settings, timing))
       const refused = new AbortController()
       let refusal: SignerError | undefined
@@ -98,13 +104,27 @@ function postgresBackend({ folder, keyFolder, keyFile, origin }: Audit, { settin
         throw refusal ?? thrown
       } finally {
         await stopFollowing?.()
+        await rm(lostFile, { force: true })
       }
     },
     // On connections of its own, as before the store was opened.
     indexOf: (store) => (index ??= openLogIndex({ file: indexFile(folder), store: reader ?? store, log })),
+    noteLost() {
+      try {
+        writeFileSync(lostFile, `${new Date().toISOString()}\n`, { mode: 0o600 })
+      } catch (thrown) {
+        log.warn({ err: describeError(thrown) }, 'it can not be noted down that the database was lost')
+      }
+    },
     gap: () => awaySince && { type: 'log.gap', from: awaySince.toISOString(), reason: 'store_down', refused: 0, unrecorded: 0 },
     close: async () => await reader?.close(),
   }
+}
+
+/** Undefined when there is none. */
+async function readTime(file: string): Promise<Date | undefined> {
+  const ms = Date.parse((await readFile(file, 'utf8').catch(() => '')).trim())
+  return Number.isNaN(ms) ? undefined : new Date(Math.min(ms, Date.now()))
 }
 
 function indexFile(folder: string): string {

@@ -109,10 +109,12 @@ async function start({ config, log: logger, registry, identity, serverCalls }: S
         onRecord: requests.replay,
         gap: backend.gap,
         // What is stored is not known any more, or somebody else writes. The next process reads it and knows. Thrown as a crash, so that the log is flushed.
-        onFailed: (cause) =>
+        onFailed(cause) {
+          if (cause instanceof StoreError) backend.noteLost()
           setImmediate(() => {
             throw cause instanceof StoreError ? new StartAgainError(cause.message) : new Error('the audit log can not go on in this process')
-          }),
+          })
+        },
       })
     } catch (thrown) {
       if (thrown instanceof LogUnusableError) throw new FatalStartError(thrown.message, exitStatus.badData)

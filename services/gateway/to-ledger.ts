@@ -53,17 +53,18 @@ export function createToLedger({ audit, config, directory, version, metrics, log
       return () => clearTimeout(timer)
     },
   })
-  const configureId = randomUUID()
-  let configured = false
+  let attachments = 0
 
-  /** Once, by the ledger's key, which it tells when it is there. */
+  /** At each attachment, by the ledger's key, which it tells when it is there: another audit service may have taken over, which remembers other settings, or none. */
   async function configure(key: Uint8Array): Promise<void> {
-    while (!configured && records.attached && !closing.signal.aborted) {
+    const own = (attachments += 1)
+    const id = randomUUID()
+    while (own === attachments && records.attached && !closing.signal.aborted) {
       try {
-        const request = { id: configureId, service: ServiceKind.GATEWAY, instance, fingerprints: settingsFingerprints(config, key) }
+        const request = { id, service: ServiceKind.GATEWAY, instance, fingerprints: settingsFingerprints(config, key) }
         // oxlint-disable-next-line no-await-in-loop -- until it has worked
-        await audit.unary(AuditService.configure, request, { requestId: configureId, signal: closing.signal, timeoutMs: callTimeoutMs })
-        configured = true
+        await audit.unary(AuditService.configure, request, { requestId: id, signal: closing.signal, timeoutMs: callTimeoutMs })
+        return
       } catch (thrown) {
         log.warn({ err: describeError(asServiceError(thrown)) }, 'the ledger could not compare the settings yet')
         // oxlint-disable-next-line no-await-in-loop -- until it has worked

@@ -118,6 +118,9 @@ test('kill -9 of the one that writes: the standby takes over in seconds, and bac
     await both.kill('audit')
     expect(await resumed(under)).toBeLessThan(8000)
     expect(await readyz('standby')).toBe(200)
+    // So that a setting that is changed from now on is noticed here, too.
+    const settings = async () => (JSON.parse(await readFile(join(both.home, 'standby-key/settings.json'), 'utf8').catch(() => '{"services":{}}')) as { services: object }).services
+    await until(async () => Object.keys(await settings()).length === 1, 'the settings of the gateway to be told')
     await both.restart('audit')
     await until(async () => (await readyz('audit')) === 503, 'the first to stand by')
     await both.kill('standby')
@@ -181,12 +184,14 @@ test('one that is told to end while it stands by or waits ends at once; it waits
     alone.child.kill('SIGTERM')
     expect(await alone.ended).toBe(0)
     alone = await startAudit({ home, env: { INTRAMUROS_AUDIT_POSTGRES_URL: urlOf() } })
-    await alone.live()
+    const { output } = alone
+    await until(() => output().includes('waits for PostgreSQL'), 'the service to wait')
   } finally {
     await server.start()
   }
   const { readyz: state } = alone
   await until(async () => (await state()) === 200, 'the service to be ready')
+  await until(async () => (await records()).length >= 2, 'the first records')
   expect((await records()).map(({ type }) => type).slice(0, 2)).toEqual(['log.gap', 'log.opened'])
 }, timeout)
 
