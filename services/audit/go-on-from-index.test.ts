@@ -82,15 +82,16 @@ test('an index that follows the log is asked; one that can not be opened means t
   try {
     await index.reached(3, AbortSignal.timeout(20_000))
     const requests = createRequests()
-    expect(await goOnFromIndex(index, requests, silent)).toBe(3)
+    expect(await goOnFromIndex({ index, size: 3, requests, log: silent })).toBe(3)
     expect([...requests.open.keys()]).toEqual(['b'])
+    await expect(goOnFromIndex({ index, size: 2, requests: createRequests(), log: silent })).rejects.toThrow('is made anew')
   } finally {
     await index.close()
   }
   const unusable = openLogIndex({ file: join(folder, 'no/such/folder/index.db'), store, log: silent, retryMs: 10 })
   try {
     const requests = createRequests()
-    expect(await goOnFromIndex(unusable, requests, silent)).toBe(0)
+    expect(await goOnFromIndex({ index: unusable, size: 3, requests, log: silent })).toBe(0)
     expect(requests.open.size).toBe(0)
   } finally {
     await unusable.close()

@@ -105,7 +105,7 @@ async function start({ config, log: logger, registry, identity, serverCalls }: S
         clock: Date.now,
         log: logger,
         metrics,
-        goOn: (store) => goOnFromIndex(backend.indexOf(store), requests, logger),
+        goOn: (store, size) => goOnFromIndex({ index: backend.indexOf(store), size, requests, log: logger }),
         onRecord: requests.replay,
         gap: backend.gap,
         // What is stored is not known any more, or somebody else writes. The next process reads it and knows. Thrown as a crash, so that the log is flushed.

@@ -29,9 +29,9 @@ export interface OpenLogOptions {
   metrics: LogMetrics
   /**
    * Tells of the first entries from what is kept of them elsewhere, so that they need not be read again, and how many these are. Undefined:
-   * of none.
+   * of none. `size` is the log's.
    */
-  goOn?: (store: LogStore) => Promise<number>
+  goOn?: (store: LogStore, size: number) => Promise<number>
   /** Called for each record that is in the log already, behind those, and was not pruned, in their order, before openLog resolves. */
   onRecord: (index: number, record: LogRecord) => void
   /** What is to be recorded before anything else: that nothing could be, for a while. */
@@ -88,7 +88,7 @@ async function start(store: LogStore, options: OpenLogOptions): Promise<OpenLog>
   const isNew = end.edge.size === 0 && (await store.checkpoint()) === undefined
   const signer = await openSigner({ folder: keyFolder, keyFile, origin, isNew })
   await checkSigned(signer, store)
-  await replay(store, { from: (await options.goOn?.(store)) ?? 0, to: end.edge.size, onRecord, log })
+  await replay(store, { from: (await options.goOn?.(store, end.edge.size)) ?? 0, to: end.edge.size, onRecord, log })
 
   const listeners: ((first: number, entries: readonly Uint8Array[]) => void)[] = []
   const sequencer: AuditLog = createSequencer({

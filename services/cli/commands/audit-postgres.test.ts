@@ -5,12 +5,12 @@ import { PassThrough } from 'node:stream'
 import { Command, CommanderError } from 'commander'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { type PostgresServer, startPostgres } from '../../../test/support/postgres.ts'
-import { registerAudit } from '../../cli/commands/audit.ts'
-import { openPostgresStore } from '../store/postgres/open-postgres-store.ts'
-import type { PostgresSettings } from '../store/postgres/connection.ts'
-import { openTestLog, refusal } from '../test-support/open-test-log.ts'
-import { openPostgresSource } from './postgres-source.ts'
-import { verifyLog } from './verify-folder.ts'
+import { registerAudit } from './audit.ts'
+import { openPostgresStore } from '../../audit/store/postgres/open-postgres-store.ts'
+import type { PostgresSettings } from '../../audit/store/postgres/connection.ts'
+import { openTestLog, refusal } from '../../audit/test-support/open-test-log.ts'
+import { openPostgresSource } from '../../audit/verify/postgres-source.ts'
+import { verifyLog } from '../../audit/verify/verify-folder.ts'
 
 let server: PostgresServer
 let home: string
