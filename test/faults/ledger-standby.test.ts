@@ -156,6 +156,27 @@ test('connections that are cut: the writer ends with status 75, the other takes 
   await expectAllRecorded(under.answered)
 }, timeout)
 
+test('one that hangs is replaced once the server has ended its session, and writes no more when it goes on', async () => {
+  const both = await startBoth()
+  const under = load(both)
+  const hung = both.process('audit')
+  try {
+    await until(() => under.answered.length > 10, 'answers')
+    hung.kill('SIGSTOP')
+    await until(async () => (await readyz('standby')) === 200, 'the standby to take over', 30_000)
+    await resumed(under)
+    hung.kill('SIGCONT')
+    await until(() => hung.exitCode !== null, 'the one that hung to end')
+    expect(hung.exitCode).toBe(exitStatus.again)
+    await resumed(under)
+  } finally {
+    hung.kill('SIGCONT')
+    await under.stop()
+  }
+  expect(under.slowest).toBeLessThan(30_000)
+  await expectAllRecorded(under.answered)
+}, timeout)
+
 test('PostgreSQL stops and starts: 503 within bounded time, answers again by itself, and the gap is a record', async () => {
   const both = await startBoth()
   const under = load(both)
