@@ -34,7 +34,7 @@ async function createService(): Promise<AuditService> {
     timers += 1
     return () => (timers -= 1)
   }
-  const ledger = createLedger({ log, requests: createRequests(), orphanMs: 1000, schedule, logger, onOpen: () => undefined })
+  const ledger = createLedger({ log, requests: createRequests(), findForgotten: () => Promise.resolve(undefined), orphanMs: 1000, schedule, logger, onOpen: () => undefined })
   const settings = await openSettingsMemory(join(folder, 'settings.json'))
   const receipts = { receiptOf: (requestId: string, team: string) => Promise.resolve(`receipt of ${requestId} for ${team}`) }
   const content = { keep: () => Promise.resolve(undefined), keyDestroyed: (...key: string[]) => Promise.resolve(void erased.push(key)) }

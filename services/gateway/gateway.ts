@@ -12,6 +12,7 @@ import { createAdmission } from './admission.ts'
 import { createDataKeys } from './content/data-keys.ts'
 import { createKeepContent } from './content/keep-content.ts'
 import { startHttp } from './http/server.ts'
+import { connectOneOf } from './connect-one-of.ts'
 import { createMetrics } from './metrics.ts'
 import { createModelDescriptions } from './model-descriptions.ts'
 import type { Gateway } from './recorded.ts'
@@ -41,7 +42,7 @@ export async function startGateway(context: ServiceContext, { directory, httpsId
 
   const admission = createAdmission({ maxConcurrent: settings.maxConcurrent, maxQueued: settings.maxQueued, queueTimeoutMs: settings.queueTimeoutSeconds * 1000 })
   const metrics = createMetrics(registry, admission)
-  const audit = connect(AuditService, 'audit', settings.audit)
+  const audit = connectOneOf(settings.audit, (address, onStateChange) => connect(AuditService, 'audit', address, onStateChange))
   const version = packageVersion()
   const ledger = createToLedger({ audit, config, directory, version, metrics, log })
   const { records, refusals, receipts } = ledger

@@ -36,6 +36,10 @@ test('with both, requests are answered while the ledger is away, counted, said a
     const ids = (await unrecorded()).map((record) => String(record['requestId']))
     expect(new Set(ids)).toEqual(new Set(replies.map(({ headers }) => headers['x-request-id'])))
     expect(await unrecorded()).toMatchObject([1, 2, 3].map(() => ({ team: 'default', model: platform.model, outcome: 'completed', outputTokens: 9 })))
+    const gaps = async () => (await auditRecords(platform.home)).filter(({ type, reason }) => type === 'log.gap' && reason === 'not_reached')
+    const counted = async () => (await gaps()).reduce((sum, { unrecorded: count }) => sum + Number(count), 0)
+    await until(async () => (await counted()) >= 3, 'the gap to be recorded')
+    expect(await counted()).toBe(3)
     await until(async () => !(await text('/readyz')).includes('IT CAN NOT'), 'the ledger to be back')
     expect((await send(platform, chatBody(platform))).headers).toHaveProperty('x-intramuros-record')
   } finally {

@@ -5,13 +5,14 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { ensureCertificates } from '../../deploy/local/certificates.ts'
 import { openDirectory } from '../../services/shared/directory/directory.ts'
-import type { FromService } from '../../services/shared/supervision.ts'
+import { exitStatus, type FromService } from '../../services/shared/supervision.ts'
+import { freePort } from './free-port.ts'
 
 const root = join(import.meta.dirname, '../..')
 const model = 'smollm2-135m-instruct'
 const embeddingModel = 'all-minilm-l6-v2'
 
-export type Role = 'audit' | 'tokenizer' | 'gateway' | `worker-${number}` | 'worker-embedding'
+export type Role = 'audit' | 'standby' | 'tokenizer' | 'gateway' | `worker-${number}` | 'worker-embedding'
 const embeddingRole: Role = 'worker-embedding'
 
 export interface PlatformOptions {
@@ -27,6 +28,8 @@ export interface PlatformOptions {
   modelPath?: string
   /** Called with the state folder before anything is started. */
   prepare?: (home: string) => Promise<void>
+  /** A second audit service, on the same log in PostgreSQL, which `env` names. Either is started again when it ends with status 75. */
+  standby?: boolean
   /** An embedding model to serve too, by a real worker of its own. */
   embeddingModelPath?: string
 }
@@ -89,7 +92,9 @@ export async function startPlatform(options: PlatformOptions = {}): Promise<Plat
   const behaviours = options.workers ?? [{}]
   const scripted = behaviours.map((_, index): Role => `worker-${index}`)
   const workers = options.embeddingModelPath === undefined ? scripted : [...scripted, embeddingRole]
+  const audits: Role[] = options.standby === true ? ['audit', 'standby'] : ['audit']
   let output = ''
+  let stopped = false
 
   async function start(role: Role, listen: Record<string, number>, extra: Record<string, string> = {}): Promise<void> {
     const script = scriptOf(role)
@@ -101,6 +106,14 @@ export async function startPlatform(options: PlatformOptions = {}): Promise<Plat
     children.push(child)
     child.stdout?.on('data', (chunk: Buffer) => (output += chunk.toString()))
     child.stderr?.on('data', (chunk: Buffer) => (output += chunk.toString()))
+    if (options.standby === true && isAudit(role)) {
+      child.once('exit', (code) => {
+        if (code === exitStatus.again && !stopped) void start(role, listen)
+      })
+      // It listens once it writes the log.
+      running.set(role, { child, ports: listen })
+      return
+    }
     const ports = await new Promise<Record<string, number>>((resolve, reject) => {
       child.once('exit', (code, signal) => reject(new Error(`${role} ended with ${code ?? signal} before it listened:\n${output}`)))
       child.on('message', (message: FromService) => message.type === 'listening' && resolve(message.ports))
@@ -109,6 +122,7 @@ export async function startPlatform(options: PlatformOptions = {}): Promise<Plat
   }
 
   function scriptOf(role: Role): string {
+    if (isAudit(role)) return 'services/audit/main.ts'
     if (!role.startsWith('worker-')) return `services/${role}/main.ts`
     return options.realModel === true || role === embeddingRole ? 'services/inference-worker/main.ts' : 'test/support/scripted-worker.ts'
   }
@@ -125,13 +139,21 @@ export async function startPlatform(options: PlatformOptions = {}): Promise<Plat
     switch (role) {
       case 'audit':
         return { INTRAMUROS_AUDIT_LISTEN: grpc, INTRAMUROS_AUDIT_METRICS_PORT: metrics }
+      case 'standby':
+        return {
+          INTRAMUROS_AUDIT_LISTEN: grpc,
+          INTRAMUROS_AUDIT_METRICS_PORT: metrics,
+          INTRAMUROS_AUDIT_FOLDER: join(home, 'standby'),
+          INTRAMUROS_AUDIT_KEY_FOLDER: join(home, 'standby-key'),
+          INTRAMUROS_AUDIT_KEY_FILE: join(home, 'audit-key/log.key'),
+        }
       case 'tokenizer':
         return { INTRAMUROS_TOKENIZER_LISTEN: grpc, INTRAMUROS_TOKENIZER_METRICS_PORT: metrics }
       case 'gateway':
         return {
           INTRAMUROS_GATEWAY_PORT: String(listen['https'] ?? 0),
           INTRAMUROS_GATEWAY_METRICS_PORT: metrics,
-          INTRAMUROS_GATEWAY_AUDIT: `127.0.0.1:${get('audit').ports['grpc']}`,
+          INTRAMUROS_GATEWAY_AUDIT: audits.map((audit) => `127.0.0.1:${get(audit).ports['grpc']}`).join(','),
           INTRAMUROS_GATEWAY_TOKENIZER: `127.0.0.1:${get('tokenizer').ports['grpc']}`,
           INTRAMUROS_GATEWAY_WORKERS: workers.map((worker) => `127.0.0.1:${get(worker).ports['grpc']}`).join(','),
         }
@@ -185,13 +207,18 @@ export async function startPlatform(options: PlatformOptions = {}): Promise<Plat
       return code
     },
     async stop() {
+      stopped = true
       await Promise.all(children.map(end))
       await rm(home, { recursive: true, force: true })
     },
   }
   try {
     const peers: Role[] = ['audit', 'tokenizer', ...workers]
-    await Promise.all(peers.map((role) => start(role, {})))
+    await Promise.all(peers.map(async (role) => await start(role, isAudit(role) && options.standby === true ? await freePorts() : {})))
+    if (options.standby === true) {
+      await ready('audit')
+      await start('standby', await freePorts())
+    }
     await start('gateway', {})
     await ready('gateway')
     return platform
@@ -218,6 +245,14 @@ function configurationOf({ modelPath = process.env['INTRAMUROS_TEST_MODEL'] ?? '
 function environment(home: string): NodeJS.ProcessEnv {
   const inherited = Object.entries(process.env).filter(([name]) => !name.startsWith('INTRAMUROS_') && !name.startsWith('OTEL_'))
   return { ...Object.fromEntries(inherited), INTRAMUROS_HOME: home }
+}
+
+function isAudit(role: Role): boolean {
+  return role === 'audit' || role === 'standby'
+}
+
+async function freePorts(): Promise<Record<string, number>> {
+  return { grpc: await freePort(), metrics: await freePort() }
 }
 
 /** Polls until a condition holds. For conditions outside this process, where there is no event to wait for. */

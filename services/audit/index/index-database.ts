@@ -21,6 +21,19 @@ export interface Progress {
   lastLeaf: string
 }
 
+/** Where requests and the directory stand after so many entries of the log. */
+export interface Standing {
+  size: number
+  open: RequestRow[]
+  /** Requests that have ended, of the last that began. */
+  ended: RequestRow[]
+  /** The record of the last change of the directory; undefined when there is none. */
+  directoryChange: Uint8Array | undefined
+}
+
+/** Of `Standing.ended`. */
+const mostEnded = 4096
+
 /** Everything that the index can be asked, each with one argument and one answer, so that it can be asked over a thread's port. */
 export interface IndexOperations {
   progress(nothing: undefined): Progress
@@ -28,6 +41,8 @@ export interface IndexOperations {
   apply(batch: { first: number; count: number; bundle: Uint8Array }): Applied
   find(requestId: string): RequestRow | undefined
   open(nothing: undefined): RequestRow[]
+  /** What a ledger goes on from, all of one moment. */
+  standing(nothing: undefined): Standing
   requests(query: RequestQuery): RequestPage
   events(query: EventQuery): EventPage
   /** Log indexes that surround all entries of a time: `from` up to, not with, `to`; up to 255 others at both ends. Milliseconds since 1970. */
@@ -67,6 +82,12 @@ export function openIndexDatabase(file: string): IndexDatabase {
       return n === undefined ? undefined : requests.at(n)
     },
     open: () => requests.open(),
+    standing: () => ({
+      size: state.size,
+      open: requests.open(),
+      ended: requests.page({ where: {}, order: 'newest', limit: mostEnded }).rows.filter(({ end }) => end !== undefined),
+      directoryChange: events({ type: 'directory.changed', order: 'newest', limit: 1 }).rows[0]?.record,
+    }),
     requests: requests.page,
     events,
     range({ fromMs, toMs }) {

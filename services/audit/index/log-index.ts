@@ -66,6 +66,8 @@ export function openLogIndex(options: LogIndexOptions): LogIndex {
   let look = true
   let wake: (() => void) | undefined
   let thread: Promise<Thread> | undefined
+  /** It was told that it fails. */
+  let troubled = false
 
   const following = follow()
 
@@ -84,7 +86,8 @@ export function openLogIndex(options: LogIndexOptions): LogIndex {
         }
       } catch (thrown) {
         if (closing.signal.aborted) return
-        log.warn({ err: describeError(thrown) }, 'the index of the audit log failed, and is opened again')
+        if (!troubled) log.warn({ err: describeError(thrown) }, 'the index of the audit log failed, and is opened again until it works')
+        troubled = true
         const failed = await thread?.catch(() => undefined)
         thread = undefined
         await failed?.close()
@@ -115,6 +118,7 @@ export function openLogIndex(options: LogIndexOptions): LogIndex {
     const bytes = new Uint8Array(bundle)
     const applied: Applied = await opened.call('apply', { first: size, count: entries.length, bundle: bytes }, [bytes.buffer])
     size = applied.size
+    troubled = false
     for (const waiter of waiters) {
       if (waiter.size > size) continue
       waiters.delete(waiter)

@@ -137,13 +137,13 @@ const fields = {
   /** The ledger itself: opened after a clean close or not, paused because it could not write, resumed. */
   'log.opened': { instance: InstanceName, version, clean: Type.Boolean() },
   'log.closed': { instance: InstanceName },
-  /** Between `from` and this record nothing could be written. */
+  /** Between `from` and this record nothing could be written; or, with the reason `not_reached`, a gateway could not have it written. */
   'log.gap': {
     from: time,
-    reason: Type.Enum(['disk_full', 'read_only', 'io_error', 'slow', 'store_down', 'clock_behind', 'unknown']),
+    reason: Type.Enum(['disk_full', 'read_only', 'io_error', 'slow', 'store_down', 'clock_behind', 'not_reached', 'unknown']),
     /** Requests that were refused meanwhile, as far as the ledger knows. */
     refused: count,
-    /** Requests that were answered without a record, where the operator allows that (audit.onFailure). */
+    /** Requests that a gateway answered meanwhile without a record, where the operator allows that (audit.onFailure): all of them, also those that no request.unrecorded tells of. Only with `not_reached`. */
     unrecorded: count,
   },
   /** A request that was answered while the log could not be written, recorded later (audit.onFailure: allow). */

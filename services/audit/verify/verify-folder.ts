@@ -56,17 +56,22 @@ export interface VerifyOptions {
  * signed and of this tree. The service may be running; a copy of what it serves will do, too. Entries that were pruned are taken by their
  * hashes, where the log says that they would go. Throws NOT_FOUND no_log when there is none, MalformedError for a key that is none.
  */
-export async function verifyFolder(folder: string, { vkey, checkpoints }: VerifyOptions = {}): Promise<VerifyResult> {
+export function verifyFolder(folder: string, options: VerifyOptions = {}): Promise<VerifyResult> {
+  return verifyLog(() => openLogSource(folder), options)
+}
+
+/** The same of a log that is opened somewhere else. */
+export async function verifyLog(open: () => Promise<LogSource | undefined>, { vkey, checkpoints }: VerifyOptions = {}): Promise<VerifyResult> {
   const verifier = vkey === undefined ? undefined : ed25519Verifier(vkey)
   const tally: Tally = { edge: emptyEdge, bytes: 0, pruned: 0, interrupted: 0, open: new Set(), explained: createExplained() }
   let source: LogSource | undefined
   try {
     // Read first: the log may grow beyond what is read of it, but not the other way.
     const saved = checkpoints === undefined ? undefined : await readSavedCheckpoints(checkpoints, verifier)
-    source = await openLogSource(folder)
+    source = await open()
     if (source === undefined) throw new ServiceError('NOT_FOUND', 'no_log', 'There is no audit log in this folder.')
     const verified = await check(source, verifier, tally, saved)
-    await checkGone(folder, tally)
+    await checkGone(open, tally)
     return verified
   } catch (thrown) {
     const fault = faultOf(thrown)
@@ -88,9 +93,9 @@ interface Tally {
 }
 
 /** That the log says of each record that is gone that it would go. The service may have said so while the others were read. */
-async function checkGone(folder: string, { explained, edge }: Tally): Promise<void> {
+async function checkGone(open: () => Promise<LogSource | undefined>, { explained, edge }: Tally): Promise<void> {
   if (explained.missing() === undefined) return
-  const source = await openLogSource(folder)
+  const source = await open()
   try {
     const size = source?.head?.size ?? 0
     for (let index = Math.floor(edge.size / fullWidth); source !== undefined && index * fullWidth < size; index += 1) {

@@ -85,6 +85,7 @@ export function loadConfig({ env, file: namedFile, overrides = {}, service }: Lo
       keyFolder: folder(settings.audit.keyFolder, join(home, 'audit-key'), env),
       // Processes that share a database need a folder that they share, too: nobody but the operator knows one.
       contentFolder: folder(settings.audit.contentFolder, settings.audit.postgres.url === '' ? join(home, 'content') : '', env),
+      keyFile: folder(settings.audit.keyFile, '', env),
       postgres: {
         ...settings.audit.postgres,
         passwordFile: folder(settings.audit.postgres.passwordFile, '', env),

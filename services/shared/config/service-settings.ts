@@ -91,10 +91,10 @@ export const gateway = {
       description: 'Where the tokenizer serves gRPC. The local launcher fills it in.',
     },
     audit: {
-      type: 'string',
-      format: 'host:port',
-      default: '',
-      description: 'Where the audit service serves gRPC. The local launcher fills it in.',
+      type: 'array',
+      items: { type: 'string', format: 'host:port' },
+      default: [],
+      description: 'Where the audit service serves gRPC; several where others stand by: the one that answers writes the log. The local launcher fills it in.',
     },
     contentKeyFolder: {
       type: 'string',
@@ -304,6 +304,13 @@ export const audit = {
       default: '',
       description:
         "Folder of the key that signs the log's checkpoints, made at first start, and of what it signed last; empty: audit-key/ in the state folder. Keep it, and its backups, apart from those of the log.",
+    },
+    keyFile: {
+      type: 'string',
+      format: 'file',
+      default: '',
+      description:
+        'File of that key where it is not log.key in audit.keyFolder, for example of a Kubernetes Secret; it is only read. For audit services that share a log in PostgreSQL: they need the same key, and an audit.folder and audit.keyFolder each of their own.',
     },
     origin: {
       type: 'string',

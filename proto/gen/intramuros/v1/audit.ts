@@ -217,7 +217,16 @@ export interface RecordRequest {
     | { $case: "serviceChanged"; value: ServiceChanged }
     | { $case: "directoryChanged"; value: DirectoryChanged }
     | { $case: "requestUnrecorded"; value: RequestUnrecorded }
+    | { $case: "gap"; value: UnrecordedGap }
     | undefined;
+}
+
+/** A time in which requests were answered without a record. */
+export interface UnrecordedGap {
+  /** When the first of them began, as the gateway's clock has it: ISO 8601. */
+  from: string;
+  /** How many they were, whether a RequestUnrecorded tells of them or not. */
+  unrecorded: number;
 }
 
 export interface RecordResponse {
@@ -1128,6 +1137,9 @@ export const RecordRequest: MessageFns<RecordRequest> = {
       case "requestUnrecorded":
         RequestUnrecorded.encode(message.event.value, writer.uint32(42).fork()).join();
         break;
+      case "gap":
+        UnrecordedGap.encode(message.event.value, writer.uint32(50).fork()).join();
+        break;
     }
     return writer;
   },
@@ -1183,6 +1195,71 @@ export const RecordRequest: MessageFns<RecordRequest> = {
             }
 
             message.event = { $case: "requestUnrecorded", value: RequestUnrecorded.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.event = { $case: "gap", value: UnrecordedGap.decode(reader, reader.uint32()) };
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseUnrecordedGap(): UnrecordedGap {
+  return { from: "", unrecorded: 0 };
+}
+
+export const UnrecordedGap: MessageFns<UnrecordedGap> = {
+  encode(message: UnrecordedGap, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.from !== "") {
+      writer.uint32(10).string(message.from);
+    }
+    if (message.unrecorded !== 0) {
+      writer.uint32(16).uint32(message.unrecorded);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): UnrecordedGap {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseUnrecordedGap();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.from = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.unrecorded = reader.uint32();
             continue;
           }
         }
