@@ -4,6 +4,7 @@ import { AuditService } from '../../proto/gen/intramuros/v1/audit.ts'
 import { type RunningService, runService, type ServiceContext } from '../shared/lifecycle.ts'
 import { exitStatus, FatalStartError, packageVersion } from '../shared/supervision.ts'
 import { serveRpc } from '../shared/rpc/serve.ts'
+import { AnchorSettingsError, type Outside, startOutside } from './anchors/start.ts'
 import { createLedger } from './ledger.ts'
 import { createMetrics } from './metrics.ts'
 import { hasFormerLog, LogUnusableError, openLog, type OpenLog } from './open-log.ts'
@@ -40,13 +41,15 @@ async function start({ config, log: logger, registry, identity, serverCalls }: S
     onOpen: (count) => metrics.openRequests.set(count),
   })
   log.onCommitted(ledger.committed)
+  const outside = await watchedFromOutside(log)
   const reading = startReading({ store: log.store, folder, vkey: log.signer.vkey, append: (entry) => log.append([entry]), log: logger, clock: Date.now })
   log.onCommitted(reading.index.committed)
   const receipts = createReceipts({
     // The ledger knows the last ones at once, the index all.
     findRequest: async (requestId) => ledger.find(requestId) ?? (await reading.find(requestId)),
     store: log.store,
-    checkpointOf: log.checkpointOf,
+    // One that witnesses have cosigned tells more than a newer one that none has.
+    checkpointOf: async (size) => outside.cosignedOf(size) ?? (await log.checkpointOf(size)),
   })
   const server = await serveRpc({
     service: AuditService,
@@ -67,9 +70,21 @@ async function start({ config, log: logger, registry, identity, serverCalls }: S
       await server.close(limitMs)
     },
     async close() {
+      await outside.close()
       await reading.close()
       await log.close()
     },
+  }
+
+  async function watchedFromOutside(opened: OpenLog): Promise<Outside> {
+    const { store, signer, publishCosigned } = opened
+    try {
+      return await startOutside({ settings: config.audit, store, vkey: signer.vkey, publishCosigned, registry, log: logger })
+    } catch (thrown) {
+      await opened.close()
+      if (thrown instanceof AnchorSettingsError) throw new FatalStartError(thrown.message, exitStatus.configuration)
+      throw thrown
+    }
   }
 
   async function open(): Promise<OpenLog> {

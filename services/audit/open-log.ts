@@ -38,6 +38,7 @@ export interface OpenLog {
   readonly usable: boolean
   readonly size: number
   checkpointOf: Publisher['checkpointOf']
+  publishCosigned: Publisher['publishCosigned']
   readonly store: LogStore
   readonly signer: Signer
   /** Tells of what is committed from now on, in order. */
@@ -121,6 +122,7 @@ async function start(store: LogStore, options: OpenLogOptions): Promise<OpenLog>
       return sequencer.head().size
     },
     checkpointOf: (size) => opened.checkpointOf(size),
+    publishCosigned: (cosigned) => opened.publishCosigned(cosigned),
     store,
     signer,
     onCommitted: (listener) => void listeners.push(listener),

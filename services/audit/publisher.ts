@@ -1,6 +1,7 @@
 import { ServiceError } from '../shared/errors.ts'
 import { describeError, type Logger } from '../shared/log.ts'
 import { type Signer, SignerError } from './signer.ts'
+import { parseNote } from './tlog/note.ts'
 import { HeadMovedError, type LogStore, StoreError, type TreeHead } from './store/store.ts'
 
 export interface PublisherOptions {
@@ -21,6 +22,8 @@ export interface Publisher {
   grown(): void
   /** The note of a checkpoint of at least so many records, which are committed. Throws UNAVAILABLE audit_unavailable. */
   checkpointOf(size: number): Promise<string>
+  /** Puts a note with more signatures in the place of the published one, if that is still the same checkpoint. Throws StoreError. */
+  publishCosigned(cosigned: string): Promise<void>
   /** Publishes what is not yet, once. */
   close(): Promise<void>
 }
@@ -52,6 +55,21 @@ export async function openPublisher({ store, signer, head, log, intervalMs, onFo
       troubled = false
     } catch (thrown) {
       if (thrown instanceof HeadMovedError || thrown instanceof SignerError) onForked(thrown)
+      throw thrown
+    }
+  }
+
+  async function publishCosigned(cosigned: string): Promise<void> {
+    // Not between a checkpoint and the next one: they replace the note that they know.
+    while (publishing !== undefined) await publishing.catch(() => undefined)
+    if (closed || note === undefined || parseNote(note).text !== parseNote(cosigned).text) return
+    publishing = replace(cosigned)
+      .then(() => void (note = cosigned))
+      .finally(() => (publishing = undefined))
+    try {
+      await publishing
+    } catch (thrown) {
+      if (thrown instanceof HeadMovedError) onForked(thrown)
       throw thrown
     }
   }
@@ -99,6 +117,7 @@ export async function openPublisher({ store, signer, head, log, intervalMs, onFo
   return {
     grown,
     checkpointOf,
+    publishCosigned,
     async close() {
       closed = true
       clearTimeout(timer)

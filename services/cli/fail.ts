@@ -1,12 +1,12 @@
 import { CommanderError } from 'commander'
 import { StartError } from '../../deploy/local/start-error.ts'
 import { ConfigError } from '../shared/config/config-error.ts'
-import { exitStatus } from '../shared/supervision.ts'
+import { exitStatus, FatalStartError } from '../shared/supervision.ts'
 import { ModelUnavailable } from '../shared/models/failures.ts'
 import { exitStatusOf } from './commands/context.ts'
 
 /** Errors whose messages are written for the person at the terminal. */
-const forPeople = new Set(['StartError', 'ConfigError', 'ModelUnavailable', 'LocalFailure', 'EncryptedModelError', 'DirectoryError', 'ServiceError'])
+const forPeople = new Set(['StartError', 'ConfigError', 'ModelUnavailable', 'LocalFailure', 'FatalStartError', 'EncryptedModelError', 'DirectoryError', 'ServiceError'])
 
 /** Tells why a command failed and sets the exit status: 1 refused, 2 used wrongly, 66 no model file, 78 wrong settings, or that of a service that could not start. */
 export function fail(thrown: unknown): void {
@@ -22,7 +22,7 @@ export function fail(thrown: unknown): void {
 }
 
 function statusOf(thrown: unknown): number {
-  if (thrown instanceof StartError) return thrown.status
+  if (thrown instanceof StartError || thrown instanceof FatalStartError) return thrown.status
   if (thrown instanceof ConfigError) return exitStatus.configuration
   return thrown instanceof ModelUnavailable && thrown.local ? exitStatus.missingFile : 1
 }

@@ -91,13 +91,14 @@ export function createSlots({ count, spare, maxQueued, queueTimeoutMs, leastKept
   }
 
   const isSpare = (index: number): boolean => index >= count
+  const isBusy = (index: number): boolean => index >= 0 && index < count + spare && !free.has(index)
 
   function choose({ team, tokens }: SlotRequest, share: TeamShare): SlotChoice | undefined {
     const maySpare = !share.batch && (runningOf.get(share) ?? 0) === 0
     const candidates = [...free].filter(([index]) => !isSpare(index)).map(([index, held]) => ({ index, held }))
     // The spare one keeps what it holds for its team's next request, too, but stays free while any other will do.
     const spares = maySpare ? [...free].filter(([index, held]) => isSpare(index) && (candidates.length === 0 || held?.team === team)) : []
-    return chooseSlot([...candidates, ...spares.map(([index, held]) => ({ index, held }))], { team, tokens, now: now(), leastKept, keepable })
+    return chooseSlot([...candidates, ...spares.map(([index, held]) => ({ index, held }))], { team, tokens, now: now(), leastKept, keepable, isBusy })
   }
 
   function take({ index, keep }: SlotChoice, share: TeamShare, team: string): Slot {

@@ -16,6 +16,8 @@ import { emptyRoot, leafHashes } from '../../services/audit/tlog/merkle.ts'
 import { ed25519Signer, ed25519Verifier, type NoteVerifier } from '../../services/audit/tlog/note.ts'
 import { makeNoteKey } from '../../services/audit/tlog/note-key.ts'
 import { proveConsistency } from '../../services/audit/tlog/proofs.ts'
+import { createWitness, type Witness } from '../../services/audit/anchors/ask-witness.ts'
+import { createHttpServer } from '../../services/audit/anchors/http-call.ts'
 import { addCheckpointPath, type AddCheckpoint, addSignatures, formatAddCheckpoint, readAnswer, type WitnessAnswer } from '../../services/audit/tlog/witness.ts'
 import { type OutsideTools, outsideTools } from '../support/outside-tools.ts'
 
@@ -114,4 +116,17 @@ test('a witness of others cosigns our log as it grows, and nothing that does not
   const other = leafHashes(Array.from({ length: 200 }, (_, index) => Buffer.from(`another record ${index}`)))
   expect((await ask(199, 199, { checkpoint: checkpointOf(199, other) })).answer).not.toMatchObject({ kind: 'cosigned' })
   expect((await ask(199, 200)).answer).toMatchObject({ kind: 'cosigned' })
+})
+
+test("the service's own client asks it for what it has seen, goes on from there, and knows a log that was set back or forked", async () => {
+  const client = (hashes: Buffer): Witness =>
+    createWitness({ name: witness.name, keys: [witness], server: createHttpServer({ url, ca: undefined, timeoutMs: 10_000, maxAnswerBytes: 65_536 }), prefix: '', readTile: async (_level, _index, width) => hashes.subarray(0, width * 32) })
+  const { signal } = new AbortController()
+  const ours = client(leaves)
+  for (const size of [200, 200]) expect(await ours.cosign(checkpointOf(size), signal)).toMatchObject([{ name: 'witness.example/w1' }])
+  await expect(client(leaves).cosign(checkpointOf(150), signal)).rejects.toMatchObject({ kind: 'log_behind' })
+  const other = leafHashes(Array.from({ length: 250 }, (_, index) => Buffer.from(`another record ${index}`)))
+  await expect(client(other).cosign(checkpointOf(200, other), signal)).rejects.toMatchObject({ kind: 'other_log' })
+  await expect(client(other).cosign(checkpointOf(220, other), signal)).rejects.toMatchObject({ kind: 'other_log' })
+  ours.close()
 })

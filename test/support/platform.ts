@@ -17,6 +17,8 @@ const embeddingRole: Role = 'worker-embedding'
 export interface PlatformOptions {
   /** Settings for every service, as environment variables. */
   env?: Record<string, string>
+  /** Sections of the configuration file, for what no variable can set. */
+  sections?: Record<string, unknown>
   /** How the scripted workers behave, one entry a worker; see scripted-worker.ts. Default: one that answers eight tokens. */
   workers?: ScriptedBehaviour[]
   /** Workers are the real ones, with the real model. */
@@ -197,7 +199,7 @@ export async function startPlatform(options: PlatformOptions = {}): Promise<Plat
 }
 
 /** The default model under its id, but from the file that the tests have, whose digest they have checked already. */
-function configurationOf({ modelPath = process.env['INTRAMUROS_TEST_MODEL'] ?? '', embeddingModelPath }: PlatformOptions): string {
+function configurationOf({ modelPath = process.env['INTRAMUROS_TEST_MODEL'] ?? '', embeddingModelPath, sections }: PlatformOptions): string {
   const entries = [{ id: model, contextLength: 8192, from: { path: modelPath } }]
   if (embeddingModelPath !== undefined) entries.push({ id: embeddingModel, contextLength: 512, from: { path: embeddingModelPath } })
   const models = entries.map((entry) => ({
@@ -206,7 +208,7 @@ function configurationOf({ modelPath = process.env['INTRAMUROS_TEST_MODEL'] ?? '
     licence: 'Apache-2.0',
     openness: { weights: true, code: true, data: true, paper: true },
   }))
-  return JSON.stringify({ models, serve: entries.map(({ id }) => id) })
+  return JSON.stringify({ ...sections, models, serve: entries.map(({ id }) => id) })
 }
 
 /** The caller's environment without its settings of an Intramuros of its own. */

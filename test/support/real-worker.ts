@@ -63,12 +63,12 @@ export const plainDecode: DecodeRequest = {
 
 const forever = new AbortController().signal
 
-export async function startRealWorker(more: Partial<InferenceOptions> = {}): Promise<RealWorker> {
+export async function startRealWorker({ batchSize = realOptions.batchSize, ...more }: Partial<InferenceOptions> & { batchSize?: number } = {}): Promise<RealWorker> {
   const lines: string[] = []
   const log = pino({ base: null }, { write: (line: string) => void lines.push(line) })
   const llama = await getLlama({ gpu: false, build: 'never', skipDownload: true, maxThreads: 1, logLevel: LlamaLogLevel.disabled })
   const vocabulary = await llama.loadModel({ modelPath: realOptions.path, vocabOnly: true })
-  const engine = await createLlamaEngine(realOptions, log)
+  const engine = await createLlamaEngine({ ...realOptions, batchSize }, log)
   if (engine.kind !== 'generating') throw new TypeError('not a model that generates')
   const service = createInferenceService({
     engine,

@@ -9,7 +9,9 @@ import { hashBytes, hashLeaf, perfectRoot } from '../tlog/merkle.ts'
 import { checkpointPath, fullWidth, partialTiles, type TilePlace, tilePath, widthAt } from '../tlog/tile-path.ts'
 import { type Fault, FaultFound, found } from './fault.ts'
 import { type LogSource, openLogSource } from './log-source.ts'
+import type { TreeHead } from '../store/store.ts'
 import { type Published, readPublished } from './read-published.ts'
+import { readSavedCheckpoints, type SavedCheckpoint } from './saved-checkpoints.ts'
 
 export type VerifyResult = Verified | Tampered
 
@@ -27,6 +29,8 @@ export interface Verified {
   signed?: number
   /** Name of the log, as its checkpoint has it. */
   origin?: string
+  /** Checkpoints that were kept elsewhere and whose trees the log contains; undefined when none were asked for. */
+  heldAgainst?: number
   /** The checkpoint was signed by the key that was given. Without a key only its form was checked. */
   keyChecked: boolean
   /** Root of the whole tree, base64. */
@@ -42,6 +46,8 @@ export interface Tampered extends Fault {
 export interface VerifyOptions {
   /** The public key of the log, as in log.pub. Without it anybody could have signed the checkpoint. */
   vkey?: string
+  /** A checkpoint that was kept elsewhere, or a folder of them: the log must contain the tree of each. */
+  checkpoints?: string
 }
 
 /**
@@ -49,14 +55,16 @@ export interface VerifyOptions {
  * signed and of this tree. The service may be running; a copy of what it serves will do, too. Entries that were pruned are taken by their
  * hashes. Throws NOT_FOUND no_log when there is none, MalformedError for a key that is none.
  */
-export async function verifyFolder(folder: string, { vkey }: VerifyOptions = {}): Promise<VerifyResult> {
+export async function verifyFolder(folder: string, { vkey, checkpoints }: VerifyOptions = {}): Promise<VerifyResult> {
   const verifier = vkey === undefined ? undefined : ed25519Verifier(vkey)
   const tally: Tally = { edge: emptyEdge, bytes: 0, pruned: 0, interrupted: 0, open: new Set() }
   let source: LogSource | undefined
   try {
+    // Read first: the log may grow beyond what is read of it, but not the other way.
+    const saved = checkpoints === undefined ? undefined : await readSavedCheckpoints(checkpoints, verifier)
     source = await openLogSource(folder)
     if (source === undefined) throw new ServiceError('NOT_FOUND', 'no_log', 'There is no audit log in this folder.')
-    return await check(source, verifier, tally)
+    return await check(source, verifier, tally, saved)
   } catch (thrown) {
     const fault = faultOf(thrown)
     if (fault === undefined) throw thrown
@@ -75,9 +83,14 @@ interface Tally {
   open: Set<string>
 }
 
-async function check(source: LogSource, verifier: NoteVerifier | undefined, tally: Tally): Promise<Verified> {
+async function check(source: LogSource, verifier: NoteVerifier | undefined, tally: Tally, saved: readonly SavedCheckpoint[] | undefined): Promise<Verified> {
   const { served, stored } = readPublished(source, verifier)
   const size = source.head?.size ?? served?.size ?? 0
+  for (const one of saved ?? []) {
+    if (one.size > size) throw found('wrong_checkpoint', `${one.file} was signed of ${one.size} records, and the log has ${size}: records were removed from its end, or it was restored from an old copy.`, { index: size, path: one.file })
+    if (one.size === 0 && !edgeRoot(emptyEdge).equals(one.root)) throw otherTree(0, one.file)
+  }
+  let nextSaved = saved?.findIndex((one) => one.size > 0) ?? -1
   for (const published of [served, stored]) if (published?.size === 0 && !edgeRoot(emptyEdge).equals(published.root)) throw otherTree(0)
   for (let index = 0; index * fullWidth < size; index += 1) {
     const width = widthAt(size, 0, index)
@@ -88,12 +101,16 @@ async function check(source: LogSource, verifier: NoteVerifier | undefined, tall
     const before = tally.edge
     const { edge, full } = extendEdge(before, hashes)
     for (const tile of full) if (tile.level > 0) await checkStored(source, { ...tile, width: fullWidth }, tile.hashes)
-    const edgeAt = (published: Published | undefined): Edge | undefined =>
+    const edgeAt = (published: TreeHead | undefined): Edge | undefined =>
       published === undefined || published.size <= before.size || published.size > edge.size ? undefined : extendEdge(before, hashes.subarray(0, (published.size - before.size) * hashBytes)).edge
     const edgeServed = edgeAt(served)
     if (served !== undefined && edgeServed !== undefined) await checkServed(source, { edge: edgeServed, served, entries })
     const edgeStored = edgeAt(stored)
     if (stored !== undefined && edgeStored !== undefined && !edgeRoot(edgeStored).equals(stored.root)) throw otherTree(stored.size)
+    for (let one = saved?.[nextSaved]; one !== undefined && one.size <= edge.size; one = saved?.[nextSaved]) {
+      if (!edgeRoot(edgeAt(one) ?? before).equals(one.root)) throw otherTree(one.size, one.file)
+      nextSaved += 1
+    }
     tally.edge = edge
   }
   const root = edgeRoot(tally.edge)
@@ -110,6 +127,7 @@ async function check(source: LogSource, verifier: NoteVerifier | undefined, tall
     interrupted: tally.interrupted,
     pruned: tally.pruned,
     ...(newest === undefined ? {} : { signed: newest.size, origin: newest.origin }),
+    ...(saved === undefined ? {} : { heldAgainst: saved.length }),
     keyChecked: newest !== undefined && verifier !== undefined,
     root: root.toString('base64'),
   }
@@ -250,8 +268,8 @@ function takeRecord(tally: Tally, index: number, entry: Uint8Array | undefined):
   if (record.outcome === 'interrupted') tally.interrupted += 1
 }
 
-function otherTree(size: number): FaultFound {
-  return found('wrong_checkpoint', `The tree of the first ${size} records is not the one that the checkpoint says: records were changed, removed or added, and all hashes with them.`, { path: checkpointPath })
+function otherTree(size: number, path = checkpointPath): FaultFound {
+  return found('wrong_checkpoint', `The tree of the first ${size} records is not the one that ${path === checkpointPath ? 'the checkpoint' : path} says: records were changed, removed or added, and all hashes with them.`, { path })
 }
 
 function firstDifference(a: Uint8Array, b: Uint8Array): number | undefined {

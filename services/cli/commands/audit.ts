@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises'
 import { type Command, CommanderError } from 'commander'
 import { MalformedError } from '../../audit/tlog/malformed.ts'
-import { type Verified, verifyFolder, type VerifyResult } from '../../audit/verify/verify-folder.ts'
+import { type Verified, verifyFolder, type VerifyOptions, type VerifyResult } from '../../audit/verify/verify-folder.ts'
 import { ServiceError } from '../../shared/errors.ts'
 import { type CommandContext, misused } from './context.ts'
 
@@ -16,8 +16,9 @@ export function registerAudit(program: Command, { auditFolder, auditKeyFile, out
     .option('--archive <folder>', 'check what "audit export" wrote instead')
     .option('--receipt <file>', 'check what GET /v1/receipts/ answered instead')
     .option('--key <vkey>', 'the key that its checkpoint must be signed with, or a file that holds it (default for the configured log and for receipts: log.pub of its key folder)')
+    .option('--checkpoint <file>', 'a checkpoint that was kept elsewhere, or a folder of them: the log must contain what was signed in each')
     .option('--json', 'print JSON')
-    .action(async (options: { folder?: string; archive?: string; receipt?: string; key?: string; json?: true }, command: Command) => {
+    .action(async (options: { folder?: string; archive?: string; receipt?: string; key?: string; checkpoint?: string; json?: true }, command: Command) => {
       if (options.receipt !== undefined) {
         const { verifyReceiptFile } = await import('./audit-verify-receipt.ts')
         verifyReceiptFile(command, options.receipt, (await namedKey(command, options.key)) ?? (await configuredKey(await auditKeyFile())), options, out)
@@ -29,7 +30,7 @@ export function registerAudit(program: Command, { auditFolder, auditKeyFile, out
       }
       const folder = options.folder ?? (await auditFolder())
       const vkey = options.key === undefined && options.folder === undefined ? await configuredKey(await auditKeyFile()) : await namedKey(command, options.key)
-      const result = await verify(command, folder, vkey)
+      const result = await verify(command, folder, { ...(vkey === undefined ? {} : { vkey }), ...(options.checkpoint === undefined ? {} : { checkpoints: options.checkpoint }) })
       out.write(options.json ? `${JSON.stringify({ folder, ...result })}\n` : verdict(folder, result))
       if (!result.ok) throw new CommanderError(1, 'intramuros.tampered', result.message)
     })
@@ -66,24 +67,31 @@ async function configuredKey(file: string): Promise<string | undefined> {
   }
 }
 
-async function verify(command: Command, folder: string, vkey: string | undefined): Promise<VerifyResult> {
+async function verify(command: Command, folder: string, options: VerifyOptions): Promise<VerifyResult> {
   try {
-    return await verifyFolder(folder, vkey === undefined ? {} : { vkey })
+    return await verifyFolder(folder, options)
   } catch (thrown) {
     if (thrown instanceof ServiceError) misused(command, `${thrown.message} (${folder})`)
     if (thrown instanceof MalformedError) misused(command, `the key is none: ${thrown.message}`)
     if (!(thrown instanceof Error && 'code' in thrown)) throw thrown
-    return misused(command, `the log in ${folder} cannot be read: ${String(thrown.code)}`)
+    const what = 'path' in thrown && typeof thrown.path === 'string' ? thrown.path : `the log in ${folder}`
+    return misused(command, `${what} cannot be read: ${String(thrown.code)}`)
   }
 }
 
 function verdict(folder: string, result: VerifyResult): string {
-  if (result.ok) return `The audit log in ${folder} is intact: ${details(result).join(', ')}.\n${trust(result)}`
+  if (result.ok) return `The audit log in ${folder} is intact: ${details(result).join(', ')}.\n${trust(result)}${kept(result)}`
   return `The audit log in ${folder} was tampered with.\n${result.message}\n`
 }
 
 function details({ records, bytes, open, interrupted, pruned }: Verified): string[] {
   return [`${records} records in ${bytes} bytes`, `${open} requests open`, `${interrupted} interrupted`, ...(pruned === 0 ? [] : [`${pruned} pruned, checked by their hashes`])]
+}
+
+function kept({ heldAgainst }: Verified): string {
+  if (heldAgainst === undefined) return ''
+  if (heldAgainst === 0) return 'There was no checkpoint to hold it against.\n'
+  return heldAgainst === 1 ? 'It contains what was signed in the checkpoint that was kept.\n' : `It contains what was signed in each of ${heldAgainst} checkpoints that were kept.\n`
 }
 
 function trust({ signed, records, origin, keyChecked }: Verified): string {

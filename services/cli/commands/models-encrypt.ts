@@ -4,6 +4,7 @@ import type { Command } from 'commander'
 import { AgeError } from '../../shared/age/age-error.ts'
 import type { ModelEntry } from '../../shared/models/catalogue.ts'
 import { EncryptedModelError } from '../../shared/models/encryption-error.ts'
+import { isInParts } from '../../shared/models/parts.ts'
 import { createProgress } from '../../shared/models/progress.ts'
 import { encryptedSuffix, isEncrypted, objection, placesOf, plainPlacesOf } from '../../shared/models/store.ts'
 import type { ProgramContext } from '../context.ts'
@@ -34,6 +35,9 @@ export function registerEncrypt(group: Command, context: ProgramContext): void {
     .action(async (id: string, flags: EncryptFlags, command: Command) => {
       const config = context.config()
       const entry = knownEntry(command, config, id)
+      if (isInParts(entry)) {
+        throw new EncryptedModelError(`${entry.id} is a model in parts, which is served plain only. Merge the parts (llama-gguf-split --merge), name the merged file in its entry, then encrypt that.`)
+      }
       const from = await plainFile(entry, config.home)
       const to = flags.output === undefined ? from + encryptedSuffix : resolve(flags.output)
       if (flags.removePlaintext === true && !placesOf(entry, config.home).includes(to)) {

@@ -1,5 +1,6 @@
 import { statSync } from 'node:fs'
 import type { Command } from 'commander'
+import { partsAfter } from '../../shared/gguf/part-names.ts'
 import { catalogueOf, type ModelEntry } from '../../shared/models/catalogue.ts'
 import { placesOf } from '../../shared/models/store.ts'
 import { sizeText } from '../../shared/fit/budget.ts'
@@ -39,11 +40,15 @@ export function registerModelsList(models: Command, { config, out }: ModelsConte
     })
 }
 
-/** Where its file is and how large, if it is as large as the catalogue says; that it is the right one is checked when it is used. */
+/** Where its file is and how large, with all its parts, if they are as large as the catalogue says; that they are the right ones is checked when they are used. */
 function present(entry: ModelEntry, home: string): { path: string | null; size: number | null } {
+  const pinned = [entry.size, ...(entry.parts ?? []).map(({ size }) => size)]
   for (const path of placesOf(entry, home)) {
-    const found = statSync(path, { throwIfNoEntry: false })
-    if (found?.isFile() === true && (entry.size === undefined || found.size === entry.size)) return { path, size: found.size }
+    const sizes = [path, ...partsAfter(path)].map((file, index) => {
+      const found = statSync(file, { throwIfNoEntry: false })
+      return found?.isFile() === true && (pinned[index] ?? found.size) === found.size ? found.size : undefined
+    })
+    if (sizes.every((size) => size !== undefined)) return { path, size: sizes.reduce((sum, size) => sum + size, 0) }
   }
-  return { path: null, size: entry.size ?? null }
+  return { path: null, size: pinned.every((size) => size !== undefined) ? pinned.reduce((sum, size) => sum + size, 0) : null }
 }

@@ -60,6 +60,8 @@ async function describe(named: NamedModel, { digest }: Flags, context: ModelsCon
     chatTemplate: textOf(metadata?.get('tokenizer.chat_template')) ?? null,
     /** What the catalogue pins. */
     pinnedDigest: entry?.sha256 === undefined ? null : `sha256:${entry.sha256}`,
+    /** The same of the parts after the first, in their order. */
+    pinnedParts: entry?.parts?.map(({ sha256 }) => `sha256:${sha256}`) ?? null,
     /** Of each file, when it was asked for. */
     digests: digest === true && found !== undefined && path !== undefined && !isEncrypted(path) ? await digestsOf(found.file.files) : null,
   }
@@ -92,6 +94,7 @@ function lines(facts: Facts): string {
     ['openness', openness === null ? facts.grade : `${facts.grade} (published: ${opennessParts(openness)})`],
     ['chat template', files.length === 0 ? undefined : chatTemplate === null ? 'none' : `${chatTemplate.length} characters; --template prints it`],
     ['digest', facts.pinnedDigest === null ? 'none is pinned' : `${facts.pinnedDigest}, as the catalogue pins it`],
+    ...(facts.pinnedParts ?? []).map((digest, index): [string, string] => ['', `${digest}, part ${index + 2}`]),
     ...(digests ?? []).map((digest, index): [string, string] => ['', `${digest}, of ${files[index]?.path}`]),
   ]
   return rows.flatMap(([title, text]) => (text === undefined ? [] : [`${title.padEnd(14)}${text}\n`])).join('')

@@ -25,7 +25,7 @@ export function registerVerify(group: Command, context: ProgramContext): void {
       const results: VerifiedFile[] = []
       for (const entry of entries) {
         const found = await verifyModel(entry, { home: config.home, readKey, onBytes, signal: new AbortController().signal })
-        results.push(...found.filter(({ status }) => status !== 'missing' || ids.length > 0))
+        results.push(...found.filter(({ status, path }) => status !== 'missing' || path !== undefined || ids.length > 0))
       }
       progress?.done()
       out.write(json === true ? `${JSON.stringify(results)}\n` : described(results))

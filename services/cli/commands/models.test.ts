@@ -8,6 +8,7 @@ import { Command, CommanderError } from 'commander'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { loadConfig } from '../../shared/config/load.ts'
 import { type FileServer, startFileServer } from '../../shared/models/test-support/file-server.ts'
+import { splitModel, writeSplitModel } from '../../shared/models/test-support/split-model.ts'
 import type { VerifiedFile } from '../../shared/models/verify.ts'
 import { exitStatusOf } from './context.ts'
 import { registerModels } from './models.ts'
@@ -70,7 +71,7 @@ async function run(args: string[], settings: NodeJS.ProcessEnv = {}): Promise<Ra
     await program.parseAsync(['models', ...args], { from: 'user' })
   } catch (thrown) {
     if (thrown instanceof CommanderError) status = exitStatusOf(thrown)
-    else if (thrown instanceof Error && ['EncryptedModelError', 'ModelUnavailable'].includes(thrown.name)) {
+    else if (thrown instanceof Error && ['EncryptedModelError', 'ModelUnavailable', 'FatalStartError'].includes(thrown.name)) {
       status = 1
       err.write(thrown.message)
     } else throw thrown
@@ -124,6 +125,25 @@ test('a configuration that can not be changed safely is left as it is, and the l
   expect(status).toBe(1)
   expect(err).toContain(`sha256: "${sha256}"\n  size: ${model.length}`)
   expect(await readFile(file, 'utf8')).toBe(braces)
+})
+
+test('a model in parts: list, show and verify tell of each, pull without digests and encrypt are refused', async () => {
+  const { entry, contents } = splitModel()
+  const paths = await writeSplitModel(join(home, 'own'), { contents })
+  const text = (more: object): string => JSON.stringify({ models: [{ ...entry, from: { path: paths[0] }, ...more }] })
+  await writeFile(file, text({}))
+  const size = contents.reduce((sum, { length }) => sum + length, 0)
+  const listed = JSON.parse((await run(['list', '--json'])).out) as { id: string }[]
+  expect(listed.find(({ id }) => id === 'm')).toMatchObject({ path: paths[0], size })
+  const verified = JSON.parse((await run(['verify', 'm', '--json'])).out) as VerifiedFile[]
+  expect(verified.map(({ path, status }) => [path, status])).toEqual(paths.map((path) => [path, 'ok']))
+  await rm(paths[2] ?? '')
+  // Not asked for by name, but begun.
+  expect(await run(['verify'])).toMatchObject({ status: 1, out: expect.stringContaining(`m: ${paths[2]}: it is a part of the model, and not here`) as unknown })
+  expect(await run(['encrypt', 'm', '--new-key', join(home, 'key')])).toMatchObject({ status: 1, err: expect.stringContaining('llama-gguf-split --merge') as unknown })
+  expect(existsSync(join(home, 'key'))).toBe(false)
+  await writeFile(file, text({ sha256: undefined, parts: undefined, from: { hub: { repo: 'owner/m', revision: 'main', file: entry.file } } }))
+  expect(await run(['pull', 'm'])).toMatchObject({ status: 1, err: expect.stringContaining('write sha256 (of the first) and parts') as unknown })
 })
 
 test('encrypt, verify, and delete the plain file', async () => {

@@ -16,7 +16,7 @@ export const Model = Type.Object({
   embedding_length: Type.Union([Type.Integer(), Type.Null()]),
   licence: Type.String({ description: 'SPDX identifier.' }),
   openness: Type.Object({ weights: Type.Boolean(), code: Type.Boolean(), data: Type.Boolean(), paper: Type.Boolean() }, { description: 'What of it is published.' }),
-  digest: Type.Union([Type.String(), Type.Null()], { description: '"sha256:…" of the file, as the catalogue pins it; null where it does not.' }),
+  digest: Type.Union([Type.String(), Type.Null()], { description: '"sha256:…" of the file (of a model in parts, of the first one), as the catalogue pins it; null where it does not.' }),
 })
 
 export const ModelList = Type.Object({ object: Type.Literal('list'), data: Type.Array(Model) })

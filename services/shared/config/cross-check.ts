@@ -1,5 +1,6 @@
 import { isAbsolute } from 'node:path'
 import { builtinModels, catalogueProblems } from '../models/catalogue.ts'
+import { anchorProblems } from './audit-anchors.ts'
 import type { Problem } from './config-error.ts'
 import type { Settings } from './schema.ts'
 import { suggest } from './suggest.ts'
@@ -19,7 +20,7 @@ export interface CrossCheckOptions {
 
 /** What the schema can't tell, because it is about several settings together. */
 export function crossCheck(options: CrossCheckOptions): Problem[] {
-  return [...checkModels(options), ...checkEngine(options), ...checkPorts(options), ...checkLifetimes(options), ...checkCacheType(options), ...checkModelKey(options)]
+  return [...checkModels(options), ...checkEngine(options), ...checkPorts(options), ...checkLifetimes(options), ...checkCacheType(options), ...checkModelKey(options), ...checkAnchors(options)]
 }
 
 function checkModels({ settings, originOf, isSound }: CrossCheckOptions): Problem[] {
@@ -56,6 +57,11 @@ function checkEngine({ settings, originOf, isSound }: CrossCheckOptions): Proble
   if (engine !== 'openai' || openai.url !== '' || !isSound('inferenceWorker.openai.url')) return []
   const found = `nothing, and inferenceWorker.engine is openai (${originOf('inferenceWorker.engine')})`
   return [{ path: 'inferenceWorker.openai.url', source: originOf('inferenceWorker.openai.url'), found, allowed: 'the address of the server, for example http://127.0.0.1:8000' }]
+}
+
+function checkAnchors({ settings, originOf, isSound }: CrossCheckOptions): Problem[] {
+  const { anchors, witnesses } = settings.audit
+  return anchorProblems({ anchors: isSound('audit.anchors') ? anchors : [], witnesses: isSound('audit.witnesses') ? witnesses : [] }, originOf)
 }
 
 interface Listener {

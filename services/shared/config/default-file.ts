@@ -13,7 +13,8 @@ const head = `# yaml-language-server: $schema=./intramuros.schema.json
 ## A mistake is told at the next start, all of them at once, with line and column.
 `
 
-const modelExample = `##   - id: my-model
+const examples: Readonly<Record<string, string>> = {
+  models: `##   - id: my-model
 ##     file: my-model.Q4_K_M.gguf
 ##     size: 123456789
 ##     sha256: 64 hexadecimal digits
@@ -22,22 +23,30 @@ const modelExample = `##   - id: my-model
 ##     openness: { weights: true, code: false, data: false, paper: false }
 ##     from:
 ##       path: /srv/models/my-model.Q4_K_M.gguf # or hub: { repo, revision, file }, or package: { name, version, member }
-`
+`,
+  'audit.witnesses': `##   - vkey: witness.example/w1+01234567+BHB1YmxpYyBrZXk=
+##     url: https://witness.example
+`,
+  'audit.anchors': `##   - name: worm
+##     kind: folder # or s3, or syslog
+##     folder: /mnt/worm/intramuros
+`,
+}
 
 /**
  * The configuration file that the first start writes: every setting at its default, commented out. Sections stay as they are,
  * so that removing the # of one line is enough. The schema that its first line names, for editors, belongs beside it.
  */
 export function defaultConfigFile(): string {
-  return head + settingsBelow(configSchema, '')
+  return head + settingsBelow(configSchema, '', '')
 }
 
-function settingsBelow(section: SchemaNode, indent: string): string {
+function settingsBelow(section: SchemaNode, above: string, indent: string): string {
   return Object.entries(section.properties ?? {})
     .map(([key, schema]) => {
       if (isSection(schema))
-        return `\n${prose(schema.description ?? '', indent)}${indent}${key}:\n${settingsBelow(schema, `${indent}  `)}`
-      const example = schema.items?.type === 'object' ? modelExample : ''
+        return `\n${prose(schema.description ?? '', indent)}${indent}${key}:\n${settingsBelow(schema, `${above}${key}.`, `${indent}  `)}`
+      const example = (examples[`${above}${key}`] ?? '').replaceAll(/^(?=.)/gm, indent)
       return `${indent === '' ? '\n' : ''}${prose(about(schema), indent)}${example}${indent}# ${key}: ${yamlOf(schema.default)}\n`
     })
     .join('')

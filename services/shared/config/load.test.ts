@@ -70,7 +70,7 @@ describe('where settings come from', () => {
 
   test('every setting but lists of maps has a variable of its own that sets it', () => {
     const fields = fieldsOf(configSchema)
-    expect(fields.filter(({ variable }) => variable === undefined).map(({ path }) => path)).toEqual(['models', 'prices.models'])
+    expect(fields.filter(({ variable }) => variable === undefined).map(({ path }) => path)).toEqual(['models', 'prices.models', 'audit.witnesses', 'audit.anchors'])
     const named = fields.flatMap(({ variable }) => variable ?? [])
     expect(new Set(named).size).toBe(named.length)
     const env = Object.fromEntries(

@@ -87,6 +87,8 @@ export function loadConfig({ env, file: namedFile, overrides = {}, service }: Lo
         passwordFile: folder(settings.audit.postgres.passwordFile, '', env),
         caFile: folder(settings.audit.postgres.caFile, '', env),
       },
+      witnesses: settings.audit.witnesses.map((witness) => withPaths(witness, ['caFile'], env)),
+      anchors: settings.audit.anchors.map((anchor) => withPaths(anchor, ['folder', 's3AccessKeyFile', 's3SecretKeyFile', 'caFile'], env)),
     },
   })
 }
@@ -112,6 +114,12 @@ function absolute(path: string, env: Environment): string {
 
 function folder(path: string, whenEmpty: string, env: Environment): string {
   return path === '' ? whenEmpty : absolute(path, env)
+}
+
+/** An entry of a list, with those of its fields that are paths absolute. */
+function withPaths<T extends object>(entry: T, names: readonly (keyof T)[], env: Environment): T {
+  const paths = names.flatMap((name) => (typeof entry[name] === 'string' ? [[name, folder(entry[name], '', env)] as const] : []))
+  return Object.assign({ ...entry }, Object.fromEntries<string>(paths))
 }
 
 function checkSetting({ field, value, originOf }: Setting): Problem[] {

@@ -40,8 +40,9 @@ export function configReference(): string {
   const tables = [
     `\n## Top level\n\n${settingsTable(topLevel, [])}`,
     ...sections.map(([key, schema]) => `\n## ${key}\n\n${schema.description}\n\n${settingsTable(schema, [key])}`),
-    `\n## An entry of models\n\nOnly in the configuration file.\n\n${entryTable(configSchema.properties.models.items)}`,
-    `\n## An entry of prices.models\n\nOnly in the configuration file.\n\n${entryTable(configSchema.properties.prices.properties.models.items)}`,
+    ...fieldsOf(configSchema).flatMap(({ path, schema: { items } }) =>
+      items?.type === 'object' ? [`\n## An entry of ${path}\n\nOnly in the configuration file.\n\n${entryTable(items)}`] : [],
+    ),
   ]
   return head + tables.join('')
 }
@@ -69,6 +70,7 @@ function entryTable(entry: SchemaNode): string {
       const path = `${above}${key}`
       const isNeeded = needed && node.required?.includes(key) === true
       if (isSection(schema)) return rows(schema, `${path}.`, isNeeded)
+      if (schema.items?.type === 'object') return [[code(path), isNeeded ? 'yes' : '', schema.description ?? '', 'a list of entries, whose fields follow'], ...rows(schema.items, `${path}[].`, false)]
       return [
         [
           code(path),

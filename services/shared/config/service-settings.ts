@@ -1,3 +1,4 @@
+import { auditAnchors, auditWitnesses, auditWitnessSeconds } from './audit-anchors.ts'
 import { auditPostgres } from './audit-postgres.ts'
 
 /** The sections of the four services in the configuration's schema; see schema.ts. */
@@ -343,6 +344,9 @@ export const audit = {
       unit: 'seconds',
       description: 'Longest wait for the end record of an answer to be on disk; after it the answer ends with an error.',
     },
+    witnesses: auditWitnesses,
+    witnessSeconds: auditWitnessSeconds,
+    anchors: auditAnchors,
     onFailure: {
       type: 'string',
       enum: ['refuse', 'allow'],

@@ -1,7 +1,8 @@
 import { open } from 'node:fs/promises'
-import { basename, dirname, join } from 'node:path'
+import { basename } from 'node:path'
 import { GgufError } from './gguf-error.ts'
 import { type GgufHeader, type MetadataValue, parseGgufHeader, type Tensor } from './gguf-header.ts'
+import { partName, partsAfter } from './part-names.ts'
 
 /** What the headers of a model's file, or of all its parts, say. */
 export interface ModelFile {
@@ -35,6 +36,12 @@ export async function readModelFile(path: string): Promise<ModelFile> {
     metadata,
     tensors: parts.flatMap(({ header }) => header.tensors),
   }
+}
+
+/** Paths of the parts that follow the first one, by its header, whether they are there or not. Throws GgufError. */
+export async function readPartsAfter(first: string): Promise<string[]> {
+  const { header } = await readPart(first)
+  return otherParts(first, header.metadata)
 }
 
 /** Whether it has texts for its tokens. llama.cpp's bindings end the process over a model that says of itself that it has none. */
@@ -88,14 +95,15 @@ function otherParts(path: string, metadata: ReadonlyMap<string, MetadataValue>):
   const count = metadata.get('split.count') ?? 0
   if (typeof count !== 'number' || count <= 1) return []
   if (count % 1 !== 0 || count > mostParts) throw new GgufError('file_damaged', `${path} is damaged: it says that the model has ${count} parts.`)
-  const [, stem, number, total] = /^(.*)-(\d{5})-of-(\d{5})\.gguf$/.exec(basename(path)) ?? []
+  const named = partName(path)
   const ending = String(count).padStart(5, '0')
-  const named = `${stem ?? '<name>'}-00001-of-${ending}.gguf`
-  if (metadata.get('split.no') !== 0 || (number !== undefined && Number(number) !== 1)) {
-    throw new GgufError('part_missing', `${path} is one of the ${count} parts of a model, and not the first: name ${named}.`)
+  const stem = named === undefined ? '<name>' : basename(path).replace(/-\d{5}-of-\d{5}\.gguf$/, '')
+  const first = `${stem}-00001-of-${ending}.gguf`
+  if (metadata.get('split.no') !== 0 || (named !== undefined && named.number !== 1)) {
+    throw new GgufError('part_missing', `${path} is one of the ${count} parts of a model, and not the first: name ${first}.`)
   }
-  if (stem === undefined || Number(total) !== count) {
-    throw new GgufError('part_missing', `${path} is the first of the ${count} parts of a model, which find each other by their names: call them ${named} and so on.`)
+  if (named?.total !== count) {
+    throw new GgufError('part_missing', `${path} is the first of the ${count} parts of a model, which find each other by their names: call them ${first} and so on.`)
   }
-  return Array.from({ length: count - 1 }, (_, index) => join(dirname(path), `${stem}-${String(index + 2).padStart(5, '0')}-of-${ending}.gguf`))
+  return partsAfter(path)
 }

@@ -23,6 +23,8 @@ describe('the schema refuses', () => {
   test.each([
     ['a file outside its folder', { file: '../own.gguf' }],
     ['a digest in capitals', { sha256: 'A'.repeat(64) }],
+    ['no parts in a list of them', { parts: [] }],
+    ['a part without a digest', { parts: [{ size: 5 }] }],
     ['a size of nothing', { size: 0 }],
     ['a key it does not know', { sha265: 'a'.repeat(64) }],
     ['a hub file with ..', { from: { hub: { repo: 'owner/name', revision: 'main', file: '/own.gguf' } } }],
@@ -47,8 +49,9 @@ describe('the catalogue', () => {
       { ...unpinned, id: 'b' },
       { ...unpinned, id: 'c', from: {} },
       { ...own, id: 'd', from: { path: 'here' } },
+      { ...unpinned, id: 'e', parts: [{ sha256: 'b'.repeat(64) }] },
     ])
-    expect(problems.map(({ path }) => path)).toEqual(['1.id', '3.sha256', '4.from.path'])
+    expect(problems.map(({ path }) => path)).toEqual(['1.id', '3.sha256', '4.from.path', '5.sha256'])
     expect(() => catalogueOf([own, own])).toThrow("models.1.id: found 'own', as in entry 0; allowed: an id of its own")
   })
 

@@ -14,13 +14,28 @@ export const ModelEntry = Type.Object(
       pattern: '^[A-Za-z0-9][A-Za-z0-9._+-]{0,199}$',
       description: "The file's own name, without folders.",
     }),
-    size: Type.Optional(Type.Integer({ minimum: 1, description: 'Size of the file in bytes.' })),
+    size: Type.Optional(Type.Integer({ minimum: 1, description: 'Size of the file in bytes; of a model in parts, of the first one.' })),
     sha256: Type.Optional(
       Type.String({
         pattern: '^[0-9a-f]{64}$',
         description:
-          'SHA-256 of the file, in lower-case hexadecimal; of an encrypted one, of what is in it. A model from elsewhere is served only with it: "intramuros models pull" shows and pins it.',
+          'SHA-256 of the file, in lower-case hexadecimal; of an encrypted one, of what is in it; of a model in parts (…-00001-of-00003.gguf), of the first one. A model from elsewhere is served only with it: "intramuros models pull" shows and pins it.',
       }),
+    ),
+    parts: Type.Optional(
+      Type.Array(
+        Type.Object(
+          {
+            sha256: Type.String({ pattern: '^[0-9a-f]{64}$', description: 'SHA-256 of the part, in lower-case hexadecimal.' }),
+            size: Type.Optional(Type.Integer({ minimum: 1, description: 'Size of the part in bytes.' })),
+          },
+          { additionalProperties: false },
+        ),
+        {
+          minItems: 1,
+          description: 'Of a model in parts that has a sha256: those after the first, in their order. It is served only if all are there and have their SHA-256.',
+        },
+      ),
     ),
     licence: Type.String({ minLength: 1, maxLength: 128, description: 'SPDX identifier of the licence, or LicenseRef-….' }),
     contextLength: Type.Integer({
@@ -81,7 +96,8 @@ export const ModelEntry = Type.Object(
   { additionalProperties: false, title: 'ModelEntry' },
 )
 
-export type ModelEntry = Static<typeof ModelEntry>
+type Entry = Static<typeof ModelEntry>
+export type ModelEntry = Omit<Entry, 'parts'> & { parts?: readonly Readonly<NonNullable<Entry['parts']>[number]>[] }
 
 export const builtinModels: ModelEntry[] = [
   {
@@ -110,7 +126,7 @@ export interface CatalogueProblem {
   allowed: string
 }
 
-/** What the schema of one entry can't tell: ids given twice, and digests missing where a file would come from elsewhere. */
+/** What the schema of one entry can't tell: ids given twice, and digests missing where a file would come from elsewhere, or beside those of further parts. */
 export function catalogueProblems(own: readonly ModelEntry[]): CatalogueProblem[] {
   const problems: CatalogueProblem[] = []
   const firstAt = new Map<string, number>()
@@ -126,6 +142,9 @@ export function catalogueProblems(own: readonly ModelEntry[]): CatalogueProblem[
         found: 'nothing',
         allowed: 'the SHA-256 of the file; without it, some place in from must be given',
       })
+    }
+    if (entry.parts !== undefined && entry.sha256 === undefined) {
+      problems.push({ path: `${index}.sha256`, found: 'nothing, beside parts', allowed: 'the SHA-256 of the first part' })
     }
     if (entry.from.path !== undefined && !isAbsolutePath(entry.from.path)) {
       problems.push({ path: `${index}.from.path`, found: 'a relative path', allowed: 'an absolute path' })

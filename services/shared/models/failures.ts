@@ -59,6 +59,7 @@ function byHand(entry: ModelEntry, place: string | undefined): string[] {
     `or set from.path, in an entry with this id under 'models' in the configuration file, to where it lies. It must be ${entry.file} with`,
     `  size     ${entry.size === undefined ? 'not stated' : `${entry.size} bytes`}`,
     `  SHA-256  ${entry.sha256 ?? 'not stated'}`,
+    ...(entry.parts === undefined ? [] : [`and the other ${entry.parts.length} of its parts must lie beside it, as its entry pins them.`]),
   ]
 }
 

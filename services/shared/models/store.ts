@@ -1,12 +1,15 @@
 import { createHash } from 'node:crypto'
 import { mkdir, open, readFile, rename, rm, stat, writeFile } from 'node:fs/promises'
-import { dirname, join, resolve } from 'node:path'
+import { basename, dirname, join, resolve } from 'node:path'
 import Type, { type Static } from 'typebox'
 import { Value } from 'typebox/value'
 import { AgeError } from '../age/age-error.ts'
 import { readLayout } from '../age/layout.ts'
+import { GgufError } from '../gguf/gguf-error.ts'
+import { readPartsAfter } from '../gguf/model-file.ts'
 import { isUnpinned, type ModelEntry } from './catalogue.ts'
 import { sha256OfFile } from './digest.ts'
+import { isInParts, partsProblem, type Pinned } from './parts.ts'
 
 /** Where a fetched or hand-placed file of this model lies. The digest in the name keeps two files of one name apart. */
 export function storedPath(home: string, entry: ModelEntry & { sha256: string }): string {
@@ -38,6 +41,9 @@ export interface FileDigest {
   /** Lower-case hexadecimal. */
   sha256: string
 }
+
+/** llama.cpp finds further parts by their names in a folder, and what is decrypted has none. */
+export const notEncryptedInParts = 'is encrypted, and models in parts are served plain only: merge the parts (llama-gguf-split --merge), then encrypt that file'
 
 /** The most usual objection. */
 export const notThere = 'is not there'
@@ -75,14 +81,23 @@ function markerPath(path: string, home: string): string {
 }
 
 /**
- * Where this model's file lies, if one of the right size and digest is here: in the store, else at from.path. Nothing is
- * fetched.
+ * Where this model's file lies, the first of one in parts, if one of the right size and digest is here, with all its parts: in the
+ * store, else at from.path. Nothing is fetched.
  */
 export async function presentPath(entry: ModelEntry, home: string, signal?: AbortSignal): Promise<string | undefined> {
+  return (await lookFor(entry, home, signal)).path
+}
+
+/** The same, or what stands against each place, to be printed. Nobody said that an encrypted file would be beside a plain one: of none nothing is told. */
+export async function lookFor(entry: ModelEntry, home: string, signal?: AbortSignal): Promise<{ path: string } | { path: undefined; reasons: string[] }> {
+  const reasons: string[] = []
+  const named = plainPlacesOf(entry, home)
   for (const path of placesOf(entry, home)) {
-    if ((await objection(entry, path, home, signal)) === undefined) return path
+    const reason = await objection(entry, path, home, signal)
+    if (reason === undefined) return { path }
+    if (reason !== notThere || named.includes(path)) reasons.push(`${path} ${reason}`)
   }
-  return undefined
+  return { path: undefined, reasons }
 }
 
 /** The places where a file of this model may lie, best first. Beside each, one that was encrypted is preferred. */
@@ -99,8 +114,9 @@ export function plainPlacesOf(entry: ModelEntry, home: string): string[] {
 }
 
 /**
- * Why the file at `path` can't be used for this model, in plain words; undefined when it can. Of an encrypted file only the size
- * and shape are looked at: its digest is checked by whoever decrypts it.
+ * Why the file at `path` can't be used for this model, in plain words; undefined when it can. The further parts of a model in parts lie
+ * beside it, and must be as the entry says, too. Of an encrypted file only the size and shape are looked at: its digest is checked by
+ * whoever decrypts it.
  */
 export async function objection(
   entry: ModelEntry,
@@ -109,13 +125,43 @@ export async function objection(
   signal?: AbortSignal,
 ): Promise<string | undefined> {
   if (isUnpinned(entry)) return 'has no SHA-256 in the catalogue to be checked by'
-  let found: FileDigest
+  const ofFirst = isEncrypted(path) ? await readable(path, signal, async () => await objectionToEncrypted(entry, path)) : await objectionToFile(entry, path, home, signal)
+  if (ofFirst !== undefined) return ofFirst
+  const problem = partsProblem(entry)
+  if (problem !== undefined) return `can't be used: the entry ${problem}`
+  return entry.parts === undefined ? undefined : await objectionToParts(entry.parts, path, home, signal)
+}
+
+async function objectionToParts(parts: readonly Pinned[], first: string, home: string, signal: AbortSignal | undefined): Promise<string | undefined> {
+  let paths: string[]
   try {
-    const { size } = await describe(path)
-    if (isEncrypted(path)) return await objectionToEncrypted(entry, path)
-    if (entry.size !== undefined && Number(size) !== entry.size) return `has ${size} bytes instead of ${entry.size}`
-    if (entry.sha256 === undefined) return undefined
-    found = await digestOf(path, home, signal)
+    paths = await readPartsAfter(first)
+  } catch (thrown) {
+    if (thrown instanceof GgufError) return `can't be used: ${thrown.message}`
+    throw thrown
+  }
+  if (paths.length !== parts.length) return `is not the first of ${parts.length + 1} parts, as which the entry names it: it has no others`
+  for (const [index, path] of paths.entries()) {
+    const reason = await objectionToFile(parts[index] ?? {}, path, home, signal)
+    if (reason !== undefined) return `is the first of ${parts.length + 1} parts, of which ${basename(path)} ${reason}`
+  }
+  return undefined
+}
+
+/** The same of one plain file alone. */
+export async function objectionToFile(pinned: Partial<Pinned>, path: string, home: string, signal?: AbortSignal): Promise<string | undefined> {
+  return await readable(path, signal, async (size) => {
+    if (pinned.size !== undefined && size !== pinned.size) return `has ${size} bytes instead of ${pinned.size}`
+    if (pinned.sha256 === undefined) return undefined
+    const { sha256 } = await digestOf(path, home, signal)
+    return sha256 === pinned.sha256 ? undefined : `has the SHA-256 ${sha256} instead of ${pinned.sha256}`
+  })
+}
+
+/** What `check` says of a file of so many bytes, or why it can't be read. */
+async function readable(path: string, signal: AbortSignal | undefined, check: (size: number) => Promise<string | undefined>): Promise<string | undefined> {
+  try {
+    return await check(Number((await describe(path)).size))
   } catch (error) {
     signal?.throwIfAborted()
     const code = error instanceof Error && 'code' in error ? error.code : undefined
@@ -124,10 +170,10 @@ export async function objection(
     if (code === 'EISDIR') return 'is not a file'
     throw error
   }
-  return found.sha256 === entry.sha256 ? undefined : `has the SHA-256 ${found.sha256} instead of ${entry.sha256}`
 }
 
 async function objectionToEncrypted(entry: ModelEntry, path: string): Promise<string | undefined> {
+  if (isInParts(entry)) return notEncryptedInParts
   const file = await open(path, 'r')
   try {
     const { plain } = await readLayout(file)

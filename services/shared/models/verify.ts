@@ -1,21 +1,25 @@
 import { createReadStream } from 'node:fs'
 import { createHash } from 'node:crypto'
 import { stat } from 'node:fs/promises'
+import { GgufError } from '../gguf/gguf-error.ts'
+import { readPartsAfter } from '../gguf/model-file.ts'
+import { partsAfter } from '../gguf/part-names.ts'
 import { isUnpinned, type ModelEntry } from './catalogue.ts'
 import { decryptFile } from './decrypt.ts'
 import { EncryptedModelError } from './encryption-error.ts'
-import { isEncrypted, placesOf } from './store.ts'
+import { isInParts, partsProblem } from './parts.ts'
+import { isEncrypted, notEncryptedInParts, placesOf } from './store.ts'
 
 /**
  * ok: has the catalogue's digest. unpinned: the catalogue has none to compare with. mismatch: another file. unreadable: it can't
- * be read or decrypted. missing: no file of this model is here.
+ * be read or decrypted. missing: no file of this model is here, or one of its parts is not.
  */
 export type VerifyStatus = 'ok' | 'unpinned' | 'mismatch' | 'unreadable' | 'missing'
 
 export interface VerifiedFile {
   id: string
   status: VerifyStatus
-  /** Undefined when missing. */
+  /** Undefined when no file of the model is here. */
   path?: string
   encrypted?: boolean
   /** Of the plaintext, in bytes. */
@@ -44,9 +48,38 @@ export async function verifyModel(entry: ModelEntry, options: VerifyOptions): Pr
   const found: VerifiedFile[] = []
   for (const path of placesOf(entry, options.home)) {
     const size = await sizeOf(path)
-    if (size !== undefined) found.push(await verifyFile(entry, path, size, options))
+    if (size !== undefined) found.push(...(await verifyPlace(entry, path, size, options)))
   }
   return found.length > 0 ? found : [{ id: entry.id, status: 'missing', message: 'no file of this model is here' }]
+}
+
+/** The file and, of a model in parts, all others beside it: each is told of, so that one knows which to replace. */
+async function verifyPlace(entry: ModelEntry, path: string, size: number, options: VerifyOptions): Promise<VerifiedFile[]> {
+  if (isEncrypted(path) && isInParts(entry)) return [{ id: entry.id, status: 'unreadable', path, encrypted: true, message: `it ${notEncryptedInParts}` }]
+  const first = await verifyFile(entry, path, size, options)
+  const problem = partsProblem(entry)
+  if (problem !== undefined) return [{ ...first, status: 'mismatch', message: `its entry ${problem}` }]
+  const found = [first]
+  for (const [index, part] of partsAfter(path).entries()) {
+    const { sha256, size: pinnedSize } = entry.parts?.[index] ?? {}
+    const { sha256: _, size: __, ...rest } = entry
+    const asEntry = { ...rest, ...(sha256 === undefined ? {} : { sha256 }), ...(pinnedSize === undefined ? {} : { size: pinnedSize }) }
+    const partSize = await sizeOf(part)
+    const missing: VerifiedFile = { id: entry.id, status: 'missing', path: part, message: 'it is a part of the model, and not here' }
+    found.push(partSize === undefined ? missing : await verifyFile(asEntry, part, partSize, options))
+  }
+  return [{ ...first, ...(await headerProblem(entry, first)) }, ...found.slice(1)]
+}
+
+/** What is wrong when the first part's own header says of the parts something else than its entry. */
+async function headerProblem({ parts }: ModelEntry, { path, status }: VerifiedFile): Promise<Pick<VerifiedFile, 'status' | 'message'> | undefined> {
+  if (parts === undefined || path === undefined || status !== 'ok') return undefined
+  try {
+    return (await readPartsAfter(path)).length === parts.length ? undefined : { status: 'mismatch', message: `it is not the first of ${parts.length + 1} parts, as which the entry names it: it has no others` }
+  } catch (thrown) {
+    if (thrown instanceof GgufError) return { status: 'unreadable', message: thrown.message }
+    throw thrown
+  }
 }
 
 async function verifyFile(entry: ModelEntry, path: string, fileSize: number, options: VerifyOptions): Promise<VerifiedFile> {
