@@ -1,5 +1,5 @@
 import { ServiceError } from '../../shared/errors.ts'
-import { decodeRecord } from '../records/record.ts'
+import { glanceAt } from '../records/record.ts'
 import { databaseName, DatabaseUnusableError } from '../store/folder/database.ts'
 import { decodeBundle } from '../tlog/bundle.ts'
 import { type Edge, edgeRoot, edgeTile, emptyEdge, extendEdge } from '../tlog/edge.ts'
@@ -259,9 +259,10 @@ function takeRecord(tally: Tally, index: number, entry: Uint8Array | undefined):
     tally.pruned += 1
     return
   }
-  const record = decodeRecord(entry)
+  const record = glanceAt(entry)
   if (record === undefined) throw found('malformed', `Entry ${index} is no record of this version.`, { index, path: tilePath({ level: 'entries', index: Math.floor(index / fullWidth), width: fullWidth }) })
   tally.bytes += entry.length
+  if (record.requestId === undefined) return
   if (record.type === 'request.begin') tally.open.add(record.requestId)
   if (record.type !== 'request.end') return
   tally.open.delete(record.requestId)
