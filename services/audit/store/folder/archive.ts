@@ -23,6 +23,8 @@ export interface Archive {
   /** The same of the one that is published, at start. */
   serveAnew(): void
   prune(indexes: readonly number[]): void
+  /** Copies SQLite's WAL to the database, as far as is possible beside those who write and read. */
+  fold(): void
 }
 
 /** Bundles that one call moves. */
@@ -146,6 +148,8 @@ export function createArchive(folder: string, database: DatabaseSync): Archive {
     dropPartials('entries', Math.floor(readHead().size / fullWidth))
     const { checkpoint } = readHead()
     if (checkpoint !== undefined) serve(checkpoint)
+    // What was pruned is still in free pages of the database, and in those that the WAL has from before.
+    database.exec('VACUUM')
     database.exec('PRAGMA wal_checkpoint(TRUNCATE)')
   }
 
@@ -157,7 +161,7 @@ export function createArchive(folder: string, database: DatabaseSync): Archive {
     if (checkpoint !== undefined) serve(checkpoint)
   }
 
-  return { bundle, tile, checkpoint: () => readHead().checkpoint, moveOut, serve, prune, serveAnew }
+  return { bundle, tile, checkpoint: () => readHead().checkpoint, moveOut, serve, prune, serveAnew, fold: () => database.exec('PRAGMA wal_checkpoint(PASSIVE)') }
 }
 
 /** Where a full tile or bundle is. */

@@ -58,6 +58,11 @@ export async function openUnlocked(options: FolderStoreOptions, release: () => v
   return startStore({ writer, archive, lost: lost.signal, onTrouble, release })
 }
 
+/** Entries that are moved to files without waiting for a checkpoint to be published, which moves all. */
+const moveEntries = 32 * fullWidth
+/** Bytes of entries behind which SQLite's WAL is copied to the database, beside the commits: each then finds room at the WAL's front again. */
+const foldBytes = 4 * 1024 * 1024
+
 interface Parts {
   writer: ThreadCalls<'writer'>
   archive: ThreadCalls<'archive'>
@@ -69,8 +74,11 @@ interface Parts {
 function startStore({ writer, archive, lost, onTrouble, release }: Parts): LogStore {
   /** Entries that are in files, so that the next append may drop their rows. */
   let moved = 0
-  /** Bundles that are full and in no file yet, as far as is known. */
+  /** Enough bundles are full and in no file yet, or may be. */
   let movable = true
+  /** Entries behind those that were last moved, and bytes written since the database was last tidied. */
+  let unmoved = 0
+  let unfolded = 0
   let unserved: string | undefined
   let tidying: Promise<void> | undefined
   let closed = false
@@ -90,9 +98,14 @@ function startStore({ writer, archive, lost, onTrouble, release }: Parts): LogSt
           await archive.call('serve', checkpoint)
           if (unserved === checkpoint) unserved = undefined
         }
+        unmoved = 0
         const done = await archive.call('moveOut', undefined)
         moved = Math.max(moved, done.moved)
         movable ||= done.more
+        if (unfolded >= foldBytes) {
+          unfolded = 0
+          await archive.call('fold', undefined)
+        }
       }
     } catch (thrown) {
       // The next append or checkpoint tries again.
@@ -103,9 +116,13 @@ function startStore({ writer, archive, lost, onTrouble, release }: Parts): LogSt
 
   async function append({ from, to, entries, tiles }: Batch): Promise<void> {
     const bundle = new Uint8Array(encodeBundle(entries))
+    const bytes = bundle.length
     const outcome = await writer.call('append', { from, to, count: entries.length, bundle, tiles, moved }, [bundle.buffer])
     if (outcome === 'moved') throw new HeadMovedError('The log has grown by another writer.')
-    if (tiles.length === 0 && !movable) return
+    unmoved += entries.length
+    unfolded += bytes
+    // The rest is moved with the next checkpoint: many files at once cost far less than each by itself.
+    if (unmoved < moveEntries && unfolded < foldBytes && !movable) return
     movable = true
     void tidy()
   }
