@@ -7,6 +7,8 @@ import { MalformedError } from '../tlog/malformed.ts'
 import { ed25519Verifier, type NoteVerifier } from '../tlog/note.ts'
 import { hashBytes, hashLeaf, perfectRoot } from '../tlog/merkle.ts'
 import { checkpointPath, fullWidth, partialTiles, type TilePlace, tilePath, widthAt } from '../tlog/tile-path.ts'
+import { type AheadChecks, checkAhead } from './check-ahead.ts'
+import type { GoodBundle } from './check-bundle.ts'
 import { type Fault, FaultFound, found } from './fault.ts'
 import { type LogSource, openLogSource } from './log-source.ts'
 import type { TreeHead } from '../store/store.ts'
@@ -59,17 +61,21 @@ export async function verifyFolder(folder: string, { vkey, checkpoints }: Verify
   const verifier = vkey === undefined ? undefined : ed25519Verifier(vkey)
   const tally: Tally = { edge: emptyEdge, bytes: 0, pruned: 0, interrupted: 0, open: new Set() }
   let source: LogSource | undefined
+  let ahead: AheadChecks | undefined
   try {
     // Read first: the log may grow beyond what is read of it, but not the other way.
     const saved = checkpoints === undefined ? undefined : await readSavedCheckpoints(checkpoints, verifier)
     source = await openLogSource(folder)
     if (source === undefined) throw new ServiceError('NOT_FOUND', 'no_log', 'There is no audit log in this folder.')
-    return await check(source, verifier, tally, saved)
+    const { served, stored } = readPublished(source, verifier)
+    ahead = checkAhead(folder, Math.floor((source.head?.moved ?? served?.size ?? 0) / fullWidth))
+    return await check({ source, ahead, verifier, tally, saved, served, stored })
   } catch (thrown) {
     const fault = faultOf(thrown)
     if (fault === undefined) throw thrown
     return { ok: false, ...fault, goodRecords: tally.edge.size }
   } finally {
+    await ahead?.close()
     source?.close()
   }
 }
@@ -83,8 +89,17 @@ interface Tally {
   open: Set<string>
 }
 
-async function check(source: LogSource, verifier: NoteVerifier | undefined, tally: Tally, saved: readonly SavedCheckpoint[] | undefined): Promise<Verified> {
-  const { served, stored } = readPublished(source, verifier)
+interface Check {
+  source: LogSource
+  ahead: AheadChecks | undefined
+  verifier: NoteVerifier | undefined
+  tally: Tally
+  saved: readonly SavedCheckpoint[] | undefined
+  served: Published | undefined
+  stored: Published | undefined
+}
+
+async function check({ source, ahead, verifier, tally, saved, served, stored }: Check): Promise<Verified> {
   const size = source.head?.size ?? served?.size ?? 0
   for (const one of saved ?? []) {
     if (one.size > size) throw found('wrong_checkpoint', `${one.file} was signed of ${one.size} records, and the log has ${size}: records were removed from its end, or it was restored from an old copy.`, { index: size, path: one.file })
@@ -94,13 +109,20 @@ async function check(source: LogSource, verifier: NoteVerifier | undefined, tall
   for (const published of [served, stored]) if (published?.size === 0 && !edgeRoot(emptyEdge).equals(published.root)) throw otherTree(0)
   for (let index = 0; index * fullWidth < size; index += 1) {
     const width = widthAt(size, 0, index)
+    // Where a checkpoint's tree ends, more is looked at than the bundle.
+    const endsHere = [served, stored, saved?.[nextSaved]].some((one) => one !== undefined && one.size > index * fullWidth && one.size <= (index + 1) * fullWidth)
+    const checked = await ahead?.take(index)
+    if (checked !== undefined && !endsHere) {
+      takeBundle(tally, checked.good)
+      tally.edge = await extendChecked(source, tally.edge, checked.hashes)
+      continue
+    }
     const entries = await readBundle(source, index, width)
     const hashes = await leafHashesOf(source, index, entries)
     if (width === fullWidth) await checkFullTile(source, { index, hashes, entries, served })
     entries.forEach((entry, at) => takeRecord(tally, index * fullWidth + at, entry))
     const before = tally.edge
-    const { edge, full } = extendEdge(before, hashes)
-    for (const tile of full) if (tile.level > 0) await checkStored(source, { ...tile, width: fullWidth }, tile.hashes)
+    const edge = await extendChecked(source, before, hashes)
     const edgeAt = (published: TreeHead | undefined): Edge | undefined =>
       published === undefined || published.size <= before.size || published.size > edge.size ? undefined : extendEdge(before, hashes.subarray(0, (published.size - before.size) * hashBytes)).edge
     const edgeServed = edgeAt(served)
@@ -131,6 +153,20 @@ async function check(source: LogSource, verifier: NoteVerifier | undefined, tall
     keyChecked: newest !== undefined && verifier !== undefined,
     root: root.toString('base64'),
   }
+}
+
+/** The tree with more leaves. The tiles above the leaves that they make full are held against what is stored. */
+async function extendChecked(source: LogSource, before: Edge, hashes: Uint8Array): Promise<Edge> {
+  const { edge, full } = extendEdge(before, hashes)
+  for (const tile of full) if (tile.level > 0) await checkStored(source, { ...tile, width: fullWidth }, tile.hashes)
+  return edge
+}
+
+function takeBundle(tally: Tally, { bytes, interrupted, begun, ended }: GoodBundle): void {
+  tally.bytes += bytes
+  tally.interrupted += interrupted
+  for (const id of ended) tally.open.delete(id)
+  for (const id of begun) tally.open.add(id)
 }
 
 async function readBundle(source: LogSource, index: number, width: number): Promise<(Uint8Array | undefined)[]> {

@@ -60,6 +60,7 @@ export async function openUnlocked(options: FolderStoreOptions, release: () => v
 
 /** Entries that are moved to files without waiting for a checkpoint to be published, which moves all. */
 const moveEntries = 32 * fullWidth
+const mostUnmoved = 256 * fullWidth
 /** Bytes of entries behind which SQLite's WAL is copied to the database, beside the commits: each then finds room at the WAL's front again. */
 const foldBytes = 4 * 1024 * 1024
 
@@ -79,6 +80,7 @@ function startStore({ writer, archive, lost, onTrouble, release }: Parts): LogSt
   /** Entries behind those that were last moved, and bytes written since the database was last tidied. */
   let unmoved = 0
   let unfolded = 0
+  let moving: Promise<{ moved: number; more: boolean }> | undefined
   let unserved: string | undefined
   let tidying: Promise<void> | undefined
   let closed = false
@@ -99,7 +101,8 @@ function startStore({ writer, archive, lost, onTrouble, release }: Parts): LogSt
           if (unserved === checkpoint) unserved = undefined
         }
         unmoved = 0
-        const done = await archive.call('moveOut', undefined)
+        moving = archive.call('moveOut', undefined)
+        const done = await moving
         moved = Math.max(moved, done.moved)
         movable ||= done.more
         if (unfolded >= foldBytes) {
@@ -111,10 +114,14 @@ function startStore({ writer, archive, lost, onTrouble, release }: Parts): LogSt
       // The next append or checkpoint tries again.
       movable = true
       onTrouble(thrown)
+    } finally {
+      moving = undefined
     }
   }
 
   async function append({ from, to, entries, tiles }: Batch): Promise<void> {
+    // Files take longer to write than rows: who appends without end waits for them, so that the database stays small.
+    if (from.size - moved > mostUnmoved) await moving?.catch(() => undefined)
     const bundle = new Uint8Array(encodeBundle(entries))
     const bytes = bundle.length
     const outcome = await writer.call('append', { from, to, count: entries.length, bundle, tiles, moved }, [bundle.buffer])
