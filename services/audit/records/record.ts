@@ -234,7 +234,8 @@ function encodeCommon(record: LogRecord): string | undefined {
     if (member === undefined) continue
     if (typeof member === 'string') text += `${prefix}"${member}"`
     else if (typeof member === 'number' || typeof member === 'boolean') text += `${prefix}${member}`
-    else text += `${prefix}${canonicalJson(member)}`
+    else if (typeof member === 'object') text += `${prefix}${canonicalJson(member)}`
+    else return undefined
     count += 1
   }
   if (count !== Object.keys(members).length) return undefined

@@ -7,6 +7,8 @@ import type { CheckedRange, Range } from './check-thread.ts'
 
 /** Looks at bundles before their turn comes, on all cores. */
 export interface AheadChecks {
+  /** Resolves once a thread has started; until then nothing is found good. False when all died. */
+  readonly working: Promise<boolean>
   /** The bundle and the hashes of its records, when it was found good; undefined when it has to be looked at here. In ascending order. */
   take(index: number): Promise<{ good: GoodBundle; hashes: Uint8Array } | undefined>
   close(): Promise<void>
@@ -21,17 +23,17 @@ const mostThreads = 8
 const fewestBundles = 128
 
 /** Undefined where it is not worth it. `bundles`: those from the first on that are files. */
-export function checkAhead(folder: string, bundles: number): AheadChecks | undefined {
-  if (bundles < fewestBundles) return undefined
+export function checkAhead(folder: string, bundles: number, fewest = fewestBundles): AheadChecks | undefined {
+  if (bundles < fewest) return undefined
   const threads = Array.from({ length: Math.min(mostThreads, availableParallelism()) }, () => startThread(folder))
   const ranges = new Map<number, Promise<CheckedRange>>()
   let current: CheckedRange | undefined
   /** The first range that nobody was asked for; undefined while the threads start, which takes as long as many ranges. */
   let next: number | undefined
   let started = false
-  void Promise.any(threads.map((thread) => thread.started)).then(
+  const working = Promise.any(threads.map((thread) => thread.started)).then(
     () => (started = true),
-    () => undefined,
+    () => false,
   )
 
   function ask(upTo: number): void {
@@ -46,6 +48,7 @@ export function checkAhead(folder: string, bundles: number): AheadChecks | undef
   }
 
   return {
+    working,
     async take(index) {
       if (index >= bundles) return undefined
       const number = Math.floor(index / rangeBundles)
@@ -67,7 +70,7 @@ export function checkAhead(folder: string, bundles: number): AheadChecks | undef
 }
 
 interface CheckThread {
-  started: Promise<void>
+  readonly started: Promise<void>
   /** Answers come in the order of the questions. Rejects when the thread has died. */
   check(range: Range): Promise<CheckedRange>
   close(): Promise<void>

@@ -8,10 +8,10 @@ export interface GoodBundle {
   /** Of the records, without what tlog-tiles puts around them. */
   bytes: number
   interrupted: number
+  /** Requests that end here, whether they are open before or not: behind the bundle they are not, unless they begin here again. */
+  ended: string[]
   /** Requests that begin here, and don't end here afterwards. */
   begun: string[]
-  /** Requests that end here and did not begin here before. */
-  ended: string[]
 }
 
 /**
@@ -30,7 +30,8 @@ export function checkBundle(bundle: Uint8Array, tile: Uint8Array): GoodBundle | 
     if (record.requestId === undefined) continue
     if (record.type === 'request.begin') begun.add(record.requestId)
     if (record.type !== 'request.end') continue
-    if (!begun.delete(record.requestId)) good.ended.push(record.requestId)
+    begun.delete(record.requestId)
+    good.ended.push(record.requestId)
     if (record.outcome === 'interrupted') good.interrupted += 1
   }
   good.begun = [...begun]

@@ -57,18 +57,18 @@ export interface VerifyOptions {
  * signed and of this tree. The service may be running; a copy of what it serves will do, too. Entries that were pruned are taken by their
  * hashes. Throws NOT_FOUND no_log when there is none, MalformedError for a key that is none.
  */
-export async function verifyFolder(folder: string, { vkey, checkpoints }: VerifyOptions = {}): Promise<VerifyResult> {
+export async function verifyFolder(folder: string, { vkey, checkpoints }: VerifyOptions = {}, lookAhead: (folder: string, bundles: number) => Pick<AheadChecks, 'take' | 'close'> | undefined = checkAhead): Promise<VerifyResult> {
   const verifier = vkey === undefined ? undefined : ed25519Verifier(vkey)
   const tally: Tally = { edge: emptyEdge, bytes: 0, pruned: 0, interrupted: 0, open: new Set() }
   let source: LogSource | undefined
-  let ahead: AheadChecks | undefined
+  let ahead: Pick<AheadChecks, 'take' | 'close'> | undefined
   try {
     // Read first: the log may grow beyond what is read of it, but not the other way.
     const saved = checkpoints === undefined ? undefined : await readSavedCheckpoints(checkpoints, verifier)
     source = await openLogSource(folder)
     if (source === undefined) throw new ServiceError('NOT_FOUND', 'no_log', 'There is no audit log in this folder.')
     const { served, stored } = readPublished(source, verifier)
-    ahead = checkAhead(folder, Math.floor((source.head?.moved ?? served?.size ?? 0) / fullWidth))
+    ahead = lookAhead(folder, Math.floor((source.head?.moved ?? served?.size ?? 0) / fullWidth))
     return await check({ source, ahead, verifier, tally, saved, served, stored })
   } catch (thrown) {
     const fault = faultOf(thrown)
@@ -91,7 +91,7 @@ interface Tally {
 
 interface Check {
   source: LogSource
-  ahead: AheadChecks | undefined
+  ahead: Pick<AheadChecks, 'take'> | undefined
   verifier: NoteVerifier | undefined
   tally: Tally
   saved: readonly SavedCheckpoint[] | undefined
