@@ -6,7 +6,7 @@ import { join } from 'node:path'
  * a whole log, and pages of its index. `--quick`: a small run of each, which says that they work; its figures say little.
  */
 const quick = process.argv.includes('--quick')
-const parts = [['audit-folder.ts'], ['audit-verify.ts'], ['audit-postgres.ts'], ['audit-index.ts', '--millions', '10']]
+const parts = [['audit-folder.ts'], ['audit-verify.ts'], ['audit-postgres.ts'], ['audit-large.ts', '--millions', '10']]
 for (const [script = '', ...options] of parts) {
   process.stdout.write(`\n== ${script}\n`)
   const { status } = spawnSync(process.execPath, [join(import.meta.dirname, script), ...options, ...(quick ? ['--quick'] : [])], { stdio: 'inherit' })
