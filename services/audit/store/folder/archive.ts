@@ -148,7 +148,7 @@ export function createArchive(folder: string, database: DatabaseSync): Archive {
     dropPartials('entries', Math.floor(readHead().size / fullWidth))
     const { checkpoint } = readHead()
     if (checkpoint !== undefined) serve(checkpoint)
-    // What was pruned is still in free pages of the database, and in those that the WAL has from before.
+    // What was pruned is still in free pages of the database, and in those that the WAL has from before. Who prunes does it again when this is not reached.
     database.exec('VACUUM')
     database.exec('PRAGMA wal_checkpoint(TRUNCATE)')
   }
