@@ -11,7 +11,7 @@ const schemaVersion = 1
 /** SQLite's number for FULL: a commit is on the disk when it returns. */
 const synchronousFull = 2
 /** Bytes of a page: a group of records takes some; larger ones make a single record dear. */
-const pageBytes = 8192
+export const pageBytes = 8192
 /**
  * Pages in the WAL from which on a commit copies them to the database itself, and makes its caller wait for that: 32 MB. The archive's thread
  * does it long before; this starts the WAL again at its front.

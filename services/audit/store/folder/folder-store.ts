@@ -2,6 +2,7 @@ import { chmod, mkdir } from 'node:fs/promises'
 import { decodeBundle, encodeBundle } from '../../tlog/bundle.ts'
 import { fullWidth } from '../../tlog/tile-path.ts'
 import { type Batch, HeadMovedError, type LogStore, StoreError } from '../store.ts'
+import { pageBytes } from './database.ts'
 import { lockFolder } from './lock.ts'
 import { dropTemporaryFiles, syncFolder } from './place-file.ts'
 import { startThread, type ThreadCalls } from './thread-calls.ts'
@@ -60,9 +61,14 @@ export async function openUnlocked(options: FolderStoreOptions, release: () => v
 
 /** Entries that are moved to files without waiting for a checkpoint to be published, which moves all. */
 const moveEntries = 32 * fullWidth
+/** Entries that wait to be moved, from which on who appends waits, too. */
 const mostUnmoved = 256 * fullWidth
-/** Bytes of entries behind which SQLite's WAL is copied to the database, beside the commits: each then finds room at the WAL's front again. */
-const foldBytes = 4 * 1024 * 1024
+/**
+ * Bytes in SQLite's WAL, about, from which on it is copied to the database beside the commits, which would have to wait for that otherwise.
+ * A commit writes some pages besides its entries.
+ */
+const foldBytes = 8 * 1024 * 1024
+const pagesOfCommit = 3 * pageBytes
 
 interface Parts {
   writer: ThreadCalls<'writer'>
@@ -77,7 +83,7 @@ function startStore({ writer, archive, lost, onTrouble, release }: Parts): LogSt
   let moved = 0
   /** Enough bundles are full and in no file yet, or may be. */
   let movable = true
-  /** Entries behind those that were last moved, and bytes written since the database was last tidied. */
+  /** Entries since the last were moved, and bytes of the WAL since it was last copied. */
   let unmoved = 0
   let unfolded = 0
   let moving: Promise<{ moved: number; more: boolean }> | undefined
@@ -127,7 +133,7 @@ function startStore({ writer, archive, lost, onTrouble, release }: Parts): LogSt
     const outcome = await writer.call('append', { from, to, count: entries.length, bundle, tiles, moved }, [bundle.buffer])
     if (outcome === 'moved') throw new HeadMovedError('The log has grown by another writer.')
     unmoved += entries.length
-    unfolded += bytes
+    unfolded += bytes + pagesOfCommit
     // The rest is moved with the next checkpoint: many files at once cost far less than each by itself.
     if (unmoved < moveEntries && unfolded < foldBytes && !movable) return
     movable = true
