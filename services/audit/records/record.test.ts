@@ -69,6 +69,8 @@ describe('a record', () => {
     ['a member too few', { ...beginOf('r'), team: undefined }],
     ['another member within one', { ...beginOf('r'), parameters: { prompt: 'hello' } }],
     ['a text with a quotation mark', beginOf('r', { team: 'a","stream":false,"x":"' })],
+    ['a text that stands in for a member that is missing', { ...beginOf('r","stream":true,"subject":"eve'), stream: undefined, subject: undefined }],
+    ['the same, of a member that is not there at all', Object.fromEntries(Object.entries(beginOf('r","stream":true,"subject":"eve')).filter(([key]) => key !== 'stream' && key !== 'subject'))],
     ['a text that is too long', beginOf('r', { team: 'a'.repeat(129) })],
     ['an empty one that must not be', beginOf('r', { team: '' })],
     ['a choice that is none', { ...beginOf('r'), priority: 'urgent' }],
