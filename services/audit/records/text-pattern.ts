@@ -24,7 +24,7 @@ interface Described {
  * Throws TypeError for a schema that is made of other things than records are. Patterns of texts must not allow quotation marks.
  */
 export function textPattern(schema: TSchema, captured: readonly string[] = []): RegExp {
-  return new RegExp(`^${patternOf(schema as Described, new Set(captured))}$`)
+  return new RegExp(`^${patternOf(schema, new Set(captured))}$`)
 }
 
 function patternOf(schema: Described, captured: ReadonlySet<string> = new Set()): string {

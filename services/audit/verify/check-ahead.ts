@@ -99,7 +99,7 @@ function startThread(folder: string): CheckThread {
       if (failure !== undefined) return Promise.reject(failure)
       const answer = Promise.withResolvers<CheckedRange>()
       waiting.push(answer)
-      worker.postMessage(range)
+      worker.postMessage(range, [])
       return answer.promise
     },
     async close() {
