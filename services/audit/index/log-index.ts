@@ -53,7 +53,7 @@ const mostWaiting = 65_536
 
 /** Opens the index and starts to follow the log. Resolves at once: how far it is, `reached` tells. */
 export function openLogIndex(options: LogIndexOptions): LogIndex {
-  const { file, store, log, batchEntries = 4096, retryMs = 1000 } = options
+  const { file, store, log, batchEntries = 8192, retryMs = 1000 } = options
   const closing = new AbortController()
   const listeners = new Set<(used: readonly TeamUsage[], size: number) => void>()
   const waiters = new Set<{ size: number; resolve: () => void }>()

@@ -49,8 +49,7 @@ export function createPruner(database: DatabaseSync, names: Names, state: State)
   const forgetRequest = database.prepare('DELETE FROM requests WHERE n = ? RETURNING request_id')
   const forgetId = database.prepare('DELETE FROM request_ids WHERE generation = ? AND hash = ? AND n = ?')
   const oldest = database.prepare('SELECT min(n) AS n FROM requests')
-  const nextTerm = database.prepare('SELECT min(term) AS term FROM postings WHERE term > ?')
-  const forgetPostings = database.prepare('DELETE FROM postings WHERE term = ? AND block < ?')
+  const forgetPostings = database.prepare('DELETE FROM postings WHERE block < ?')
   const byIndex = lowerBound(database, 'requests', 'n', 'begin_index')
   const usageOf = createRangeUsage(database, names, state)
 
@@ -66,8 +65,7 @@ export function createPruner(database: DatabaseSync, names: Names, state: State)
   /** Of blocks that no request is left of. */
   function dropPostings(): void {
     const left = oldest.get()?.['n'] ?? null
-    const block = Math.floor((left === null ? state.requests : Number(left)) / blockSize)
-    for (let term = nextTerm.get(-1)?.['term'] ?? null; term !== null; term = nextTerm.get(term)?.['term'] ?? null) forgetPostings.run(term, block)
+    forgetPostings.run(Math.floor((left === null ? state.requests : Number(left)) / blockSize))
   }
 
   return {

@@ -5,7 +5,8 @@ import { DatabaseSync } from 'node:sqlite'
 const schemaVersion = 2
 
 // Texts that come again and again are numbers into `names`. `requests.n` counts requests in the order in which they began, which is that of
-// time; `postings.term` is a dimension and a name (dimensions.ts), its bits are positions within a block (posting.ts).
+// time; `postings.term` is a dimension and a name (dimensions.ts), its bits are positions within a block (posting.ts). They
+// lie block by block, so that what is written lies together: by term, each batch would change a page for each of thousands of names.
 const schema = `
 CREATE TABLE state (key TEXT PRIMARY KEY, value ANY NOT NULL) STRICT, WITHOUT ROWID;
 CREATE TABLE names (id INTEGER PRIMARY KEY, text TEXT NOT NULL UNIQUE) STRICT;
@@ -36,7 +37,7 @@ CREATE TABLE requests (
 ) STRICT;
 CREATE INDEX open_requests ON requests (n) WHERE end_index IS NULL;
 CREATE TABLE request_ids (generation INTEGER NOT NULL, hash INTEGER NOT NULL, n INTEGER NOT NULL, PRIMARY KEY (generation, hash, n)) STRICT, WITHOUT ROWID;
-CREATE TABLE postings (term INTEGER NOT NULL, block INTEGER NOT NULL, bits BLOB NOT NULL, PRIMARY KEY (term, block)) STRICT, WITHOUT ROWID;
+CREATE TABLE postings (term INTEGER NOT NULL, block INTEGER NOT NULL, bits BLOB NOT NULL, PRIMARY KEY (block, term)) STRICT, WITHOUT ROWID;
 CREATE TABLE events (log_index INTEGER PRIMARY KEY, at_ms INTEGER NOT NULL, type INTEGER NOT NULL, team INTEGER NOT NULL, record BLOB NOT NULL) STRICT;
 CREATE INDEX events_by_type ON events (type, log_index);
 CREATE INDEX events_by_team ON events (team, type, log_index);

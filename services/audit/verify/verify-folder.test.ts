@@ -8,6 +8,10 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { openTestLog, refusal } from '../test-support/open-test-log.ts'
 import { decodeBundle, encodeBundle } from '../tlog/bundle.ts'
 import { hashBytes, leafHash } from '../tlog/merkle.ts'
+import { readIfThere } from '../store/folder/place-file.ts'
+import { fullWidth, tilePath } from '../tlog/tile-path.ts'
+import type { AheadChecks } from './check-ahead.ts'
+import { checkBundle } from './check-bundle.ts'
 import { verifyFolder } from './verify-folder.ts'
 
 let home: string
@@ -49,11 +53,34 @@ function served(): string {
   return folder
 }
 
+/** As check-ahead.ts, here and now. */
+function lookAhead(folder: string, bundles: number): { take: AheadChecks['take']; close: AheadChecks['close']; taken: () => number } {
+  let taken = 0
+  return {
+    async take(index) {
+      const [tile, bundle] = ([0, 'entries'] as const).map((level) => readIfThere(join(folder, tilePath(level === 0 ? { level, index, width: fullWidth } : { level, index, width: fullWidth }))))
+      const good = index < bundles && tile !== undefined && bundle !== undefined ? checkBundle(bundle, tile) : undefined
+      if (tile === undefined || good === undefined) return undefined
+      taken += 1
+      return { good, hashes: tile }
+    },
+    close: () => Promise.resolve(),
+    taken: () => taken,
+  }
+}
+
 describe('a log that nobody touched', () => {
   test('verifies, with its key and without', async () => {
     const all = { ok: true, records: 1000, signed: 1000, pruned: 2, open: 0, interrupted: 0 }
     expect(await verifyFolder(copy(), { vkey })).toMatchObject({ ...all, keyChecked: true })
     expect(await verifyFolder(copy())).toMatchObject({ ...all, keyChecked: false })
+  })
+
+  test('verifies the same when bundles were looked at ahead', async () => {
+    let ahead: ReturnType<typeof lookAhead> | undefined
+    const result = await verifyFolder(copy(), { vkey }, (...about) => (ahead = lookAhead(...about)))
+    expect(result).toEqual(await verifyFolder(copy(), { vkey }))
+    expect(ahead?.taken()).toBe(2) // the third has a pruned record
   })
 
   test('verifies as it is served, without the database of its writer', async () => {
@@ -95,6 +122,7 @@ describe('finds', () => {
           writeFileSync(file, spoilt)
           try {
             const result = await verifyFolder(folder, { vkey })
+            expect(await verifyFolder(folder, { vkey }, lookAhead), 'looked at ahead').toEqual(result)
             // Partial files of checkpoints before the newest are no part of the log any more.
             const superseded = /\.p\//.test(path) && !/\/(001|003)\.p\/(3|232)$|tile\/1\/000\.p\/3$/.test(path)
             if (superseded) return

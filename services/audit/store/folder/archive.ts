@@ -22,6 +22,8 @@ export interface Archive {
   /** The same of the one that is published, at start. */
   serveAnew(): void
   prune(indexes: readonly number[]): void
+  /** Copies SQLite's WAL to the database, as far as is possible beside those who write and read. */
+  fold(): void
 }
 
 /** Bundles that one call moves. */
@@ -31,6 +33,7 @@ const walWaitMs = 20
 
 export function createArchive(folder: string, database: DatabaseSync): Archive {
   const readHead = headReader(database)
+  const freePages = database.prepare('PRAGMA freelist_count')
   const tail = createTail(database)
   const files = createFilePlacer(folder)
   /** By level from 1, the hashes known of the last tile: each is that of a full tile below, so that none ever changes. */
@@ -153,6 +156,8 @@ export function createArchive(folder: string, database: DatabaseSync): Archive {
     tail.prune(indexes)
     for (const [index, gone] of Map.groupBy(indexes.filter((at) => at >= moved), (at) => Math.floor(at / fullWidth))) prunePartials(index, new Set(gone))
     files.sync()
+    // What was pruned is still in free pages, and in those that the WAL has from before. Who prunes does it again when this is not reached.
+    if (Number(freePages.get()?.['freelist_count'] ?? 0) > 0) database.exec('VACUUM')
     emptyWal()
   }
 
@@ -185,7 +190,7 @@ export function createArchive(folder: string, database: DatabaseSync): Archive {
     if (checkpoint !== undefined) serve(checkpoint)
   }
 
-  return { bundle, tile, checkpoint: () => readHead().checkpoint, moveOut, serve, prune, serveAnew }
+  return { bundle, tile, checkpoint: () => readHead().checkpoint, moveOut, serve, prune, serveAnew, fold: () => database.exec('PRAGMA wal_checkpoint(PASSIVE)') }
 }
 
 /** Where a full tile or bundle is. */
