@@ -15,10 +15,11 @@ export interface Appender {
   ended: Promise<number | NodeJS.Signals>
 }
 
-/** Starts append-audit.ts, behind `prefix` on the command line. */
-export function appendTo(home: string, { prefix = [], limitMs = 1000, most = Infinity }: { prefix?: string[]; limitMs?: number; most?: number } = {}): Appender {
+/** Starts append-audit.ts, behind `prefix` on the command line, with modules of this folder loaded first. */
+export function appendTo(home: string, { prefix = [], preload = [], limitMs = 1000, most = Infinity }: { prefix?: string[]; preload?: string[]; limitMs?: number; most?: number } = {}): Appender {
   const script = join(import.meta.dirname, 'append-audit.ts')
-  const [command, ...args] = [...prefix, process.execPath, script, home, String(limitMs), String(most)]
+  const imports = preload.flatMap((name) => ['--import', join(import.meta.dirname, name)])
+  const [command, ...args] = [...prefix, process.execPath, ...imports, script, home, String(limitMs), String(most)]
   const child = spawn(command, args, { stdio: ['pipe', 'pipe', 'ignore'] })
   const said: string[] = []
   const waiting: { what: (said: string[]) => boolean; resolve: () => void }[] = []
@@ -45,10 +46,14 @@ export function appendTo(home: string, { prefix = [], limitMs = 1000, most = Inf
 export function acknowledgedBy(said: readonly string[]): Map<number, string> {
   const acknowledged = new Map<number, string>()
   for (const line of said) {
-    const [index, name] = line.split(' ')
-    if (name !== undefined) acknowledged.set(Number(index), name)
+    const [, index, name = ''] = /^(\d+) (.+)$/.exec(line) ?? []
+    if (index !== undefined) acknowledged.set(Number(index), name)
   }
   return acknowledged
+}
+
+export function refusedBy(said: readonly string[]): string[] {
+  return said.flatMap((line) => /^refused (.+)$/.exec(line)?.[1] ?? [])
 }
 
 /** Checks the whole log, and that each acknowledged record stands where it was said to. */

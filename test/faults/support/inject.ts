@@ -1,0 +1,40 @@
+import { execFileSync } from 'node:child_process'
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+
+/** Calls of a kind: one system call on some of the log's files. Paths are relative to the state folder. */
+export interface CallKind {
+  call: string
+  paths: readonly string[]
+}
+
+export type Fault = 'EIO' | 'ENOSPC' | 'SIGKILL'
+
+/** The names of temporary files of the log's folder, in their order, in a process that fixed-names.ts is loaded into. */
+export const temporaryFiles: readonly string[] = Array.from({ length: 64 }, (_, serial) => `audit/tmp/00000000-0000-4000-8000-000000000000-${serial}`)
+
+export const hasStrace = ((): boolean => {
+  try {
+    execFileSync('strace', ['-V'], { stdio: 'ignore' })
+    return true
+  } catch {
+    return false
+  }
+})()
+
+/**
+ * What stands before node on the command line: the `when`-th call of that kind fails, or the process is killed in it. strace counts calls by
+ * thread, so libuv's pool has one. What it has seen goes to `trace`.
+ */
+export function injecting({ call, paths }: CallKind, fault: Fault, when: number | `${number}+`, { home, trace }: { home: string; trace: string }): string[] {
+  const how = fault === 'SIGKILL' ? 'signal=SIGKILL' : `error=${fault}`
+  const only = paths.flatMap((path) => ['-P', join(home, path)])
+  return ['env', 'UV_THREADPOOL_SIZE=1', 'strace', '-f', '--seccomp-bpf', '-e', 'quiet=attach,personality,path-resolution', '-y', '-o', trace, '-e', `trace=${call}`, '-e', `inject=${call}:${how}:when=${when}`, ...only]
+}
+
+/** How many calls of a run failed, or had the process killed, because strace made them. */
+export function firedIn(trace: string): number {
+  const lines = readFileSync(trace, 'latin1').split('\n')
+  const failed = lines.filter((line) => line.includes('(INJECTED)')).length
+  return failed > 0 ? failed : Number(lines.some((line) => line.includes('+++ killed by SIGKILL +++')))
+}
