@@ -35,7 +35,7 @@ const kinds: readonly Kind[] = [
   { name: 'removal of its folder', call: 'rmdir', paths: ['audit/tile/0/000.p', 'audit/tile/entries/000.p'], at: [1], errors: ['EIO'] },
   { name: 'write of what was signed', call: 'write', paths: ['audit-key/.signed.json.new'], at: [1, 2], errors: ['ENOSPC'] },
   { name: 'sync of what was signed', call: 'fsync', paths: ['audit-key/.signed.json.new', 'audit-key'], at: [1, 2], errors: ['EIO'] },
-  { name: 'rename of what was signed', call: 'rename', paths: ['audit-key/signed.json'], at: [1, 2], errors: ['EIO'] },
+  { name: 'rename of what was signed', call: 'rename', paths: ['audit-key/.signed.json.new'], at: [1, 2], errors: ['EIO'] },
   { name: 'making of the database and the lock', call: 'openat', paths: ['audit/log.sqlite', 'audit/lock', 'audit/log.sqlite-wal', 'audit/log.sqlite-shm'], at: [1, 2], atFirst: true, errors: ['EIO'] },
   { name: "write of the first database or a journal", call: 'pwrite64', paths: ['audit/lock-journal', 'audit/log.sqlite-journal', 'audit/log.sqlite'], at: [1, 2, 3], atFirst: true, errors: ['ENOSPC'] },
   { name: 'sync of a journal', call: 'fsync', paths: ['audit/lock-journal', 'audit/log.sqlite-journal'], at: [1, 2], atFirst: true, errors: ['EIO'] },
@@ -74,8 +74,8 @@ async function endOf(appender: Appender, what: string): Promise<number | NodeJS.
   return await Promise.race([appender.ended, late]).finally(() => clearTimeout(timer))
 }
 
-async function expectWholeAndGoingOn(acknowledged: ReadonlyMap<number, string>): Promise<void> {
-  await expectWhole(home, acknowledged)
+/** In the next process. */
+async function expectGoesOn(acknowledged: ReadonlyMap<number, string>): Promise<void> {
   const log = await openTestLog(home, { lockWaitMs: 5000 })
   const index = await log.append([refusal('after')])
   await log.close()
@@ -94,14 +94,17 @@ describe.runIf(hasStrace)('a system call on the log that fails, or in which the 
         if (!atFirst) await (await openTestLog(home)).close()
         const appender = start(kind, fault, when, most)
         const status = await endOf(appender, what)
-        expect(firedIn(trace), what).toBe(1)
+        // Each thread has a first, a second …
+        expect(firedIn(trace), what).toBeGreaterThanOrEqual(1)
         fired += 1
         if (fault === 'SIGKILL') expect(status, what).toBe('SIGKILL')
         // What could not even start, or not trust what it read, says so; the next process goes on.
         else if (status !== 0) expect(appender.said.includes('failed') || !appender.said.includes('open'), `${what}: ${status}`).toBe(true)
         const acknowledged = acknowledgedBy(appender.said)
         if (status === 0) expect(acknowledged.size, what).toBeGreaterThanOrEqual(most)
-        await expectWholeAndGoingOn(acknowledged)
+        // Before the first record there may be no log to check.
+        if (!atFirst || acknowledged.size > 0) await expectWhole(home, acknowledged)
+        await expectGoesOn(acknowledged)
       }
     }
     expect(fired).toBe(faults.length * at.length)
@@ -130,6 +133,7 @@ describe.runIf(hasStrace)('a system call on the log that fails, or in which the 
     const acknowledged = acknowledgedBy(appender.said)
     expect(acknowledged.size).toBeGreaterThan(0)
     // The next process goes on behind what it finds.
-    await expectWholeAndGoingOn(acknowledged)
+    await expectWhole(home, acknowledged)
+    await expectGoesOn(acknowledged)
   })
 })

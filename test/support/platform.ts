@@ -17,6 +17,10 @@ const embeddingRole: Role = 'worker-embedding'
 export interface PlatformOptions {
   /** Settings for every service, as environment variables. */
   env?: Record<string, string>
+  /** The same for one service alone. */
+  envOf?: Partial<Record<Role, Record<string, string>>>
+  /** Called with the state folder before any service starts. */
+  prepare?: (home: string) => void
   /** Sections of the configuration file, for what no variable can set. */
   sections?: Record<string, unknown>
   /** How the scripted workers behave, one entry a worker; see scripted-worker.ts. Default: one that answers eight tokens. */
@@ -80,6 +84,7 @@ export async function startPlatform(options: PlatformOptions = {}): Promise<Plat
   directory.addTeam('default', [])
   const key = directory.createKey('default').secret
   directory.close()
+  options.prepare?.(home)
 
   const running = new Map<Role, Running>()
   const children: ChildProcess[] = []
@@ -93,7 +98,7 @@ export async function startPlatform(options: PlatformOptions = {}): Promise<Plat
     const child = spawn(process.execPath, [script], {
       cwd: root,
       stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
-      env: { ...environment(home), ...options.env, ...settings(role, listen), ...extra },
+      env: { ...environment(home), ...options.env, ...settings(role, listen), ...options.envOf?.[role], ...extra },
     })
     children.push(child)
     child.stdout?.on('data', (chunk: Buffer) => (output += chunk.toString()))

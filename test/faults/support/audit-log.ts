@@ -60,7 +60,7 @@ export function refusedBy(said: readonly string[]): string[] {
 export async function expectWhole(home: string, acknowledged: ReadonlyMap<number, string>): Promise<number> {
   const vkey = await readFile(join(home, 'audit-key/log.pub'), 'utf8').then((text) => text.trim(), () => undefined)
   const result = await verifyFolder(join(home, 'audit'), vkey === undefined ? {} : { vkey })
-  expect(result).toMatchObject({ ok: true })
+  expect(result, result.ok ? '' : result.message).toMatchObject({ ok: true })
   const records = await recordsIn(join(home, 'audit'))
   for (const [index, name] of acknowledged) expect(records[index]?.['instance'], `record ${index}`).toBe(name)
   return records.length

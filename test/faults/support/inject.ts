@@ -1,6 +1,8 @@
-import { execFileSync } from 'node:child_process'
+import { execFileSync, spawn } from 'node:child_process'
+import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { createInterface } from 'node:readline'
 
 /** Calls of a kind: one system call on some of the log's files. Paths are relative to the state folder. */
 export interface CallKind {
@@ -28,8 +30,10 @@ export const hasStrace = ((): boolean => {
  */
 export function injecting({ call, paths }: CallKind, fault: Fault, when: number | `${number}+`, { home, trace }: { home: string; trace: string }): string[] {
   const how = fault === 'SIGKILL' ? 'signal=SIGKILL' : `error=${fault}`
+  // With it strace stops fewer calls, but its signals do not arrive.
+  const faster = fault === 'SIGKILL' ? [] : ['--seccomp-bpf']
   const only = paths.flatMap((path) => ['-P', join(home, path)])
-  return ['env', 'UV_THREADPOOL_SIZE=1', 'strace', '-f', '--seccomp-bpf', '-e', 'quiet=attach,personality,path-resolution', '-y', '-o', trace, '-e', `trace=${call}`, '-e', `inject=${call}:${how}:when=${when}`, ...only]
+  return ['env', 'UV_THREADPOOL_SIZE=1', 'strace', '-f', ...faster, '-e', 'quiet=attach,personality,path-resolution', '-y', '-o', trace, '-e', `trace=${call}`, '-e', `inject=${call}:${how}:when=${when}`, ...only]
 }
 
 /** How many calls of a run failed, or had the process killed, because strace made them. */
@@ -37,4 +41,26 @@ export function firedIn(trace: string): number {
   const lines = readFileSync(trace, 'latin1').split('\n')
   const failed = lines.filter((line) => line.includes('(INJECTED)')).length
   return failed > 0 ? failed : Number(lines.some((line) => line.includes('+++ killed by SIGKILL +++')))
+}
+
+/**
+ * From now on, until `end`, calls of that kind go wrong in a process that runs: `how` as in strace's inject=…, for example "error=EIO" or
+ * "delay_enter=60s". Resolves once strace holds it; the paths must be there.
+ */
+export async function disturb(pid: number | undefined, call: string, how: string, path: string): Promise<{ end(): Promise<void> }> {
+  const strace = spawn('strace', ['-f', '-p', String(pid), '-o', '/dev/null', '-e', `trace=${call}`, '-e', `inject=${call}:${how}`, '-P', path], { stdio: ['ignore', 'ignore', 'pipe'] })
+  const ended = once(strace, 'exit')
+  let said = ''
+  for await (const line of createInterface(strace.stderr)) {
+    said += `${line}\n`
+    if (/ attached/.test(line)) break
+  }
+  if (!/ attached/.test(said)) throw new Error(`strace did not attach:\n${said}`)
+  strace.stderr.resume()
+  return {
+    async end() {
+      strace.kill('SIGTERM')
+      await ended
+    },
+  }
 }

@@ -7,7 +7,7 @@ import { hashBytes, perfectRoot } from '../../tlog/merkle.ts'
 import { parseNote } from '../../tlog/note.ts'
 import { checkpointPath, fullWidth, highestLevel, partialTiles, tilePath, widthAt } from '../../tlog/tile-path.ts'
 import { headReader } from './database.ts'
-import { createFilePlacer, readIfThere } from './place-file.ts'
+import { createFilePlacer, listIfThere, readIfThere } from './place-file.ts'
 import { createTail } from './tail.ts'
 
 /** The files of a log's folder, beside the thread that commits: reads, moves out what is full, and serves what was published. */
@@ -82,6 +82,11 @@ export function createArchive(folder: string, database: DatabaseSync): Archive {
     rmSync(join(folder, `${fullPath(level, index)}.p`), { recursive: true, force: true })
   }
 
+  function dropOtherPartials(level: number | 'entries', index: number, width: number): void {
+    const partials = `${fullPath(level, index)}.p`
+    for (const name of listIfThere(join(folder, partials))) if (name !== String(width)) rmSync(join(folder, partials, name), { force: true })
+  }
+
   function moveOut(): { moved: number; more: boolean } {
     const { size } = readHead()
     const from = moved
@@ -143,18 +148,18 @@ export function createArchive(folder: string, database: DatabaseSync): Archive {
     files.sync()
     // Rows of what was moved may still be there.
     tail.prune(indexes)
-    dropPartials('entries', Math.floor(readHead().size / fullWidth))
-    const { checkpoint } = readHead()
-    if (checkpoint !== undefined) serve(checkpoint)
+    serveAnew()
     database.exec('PRAGMA wal_checkpoint(TRUNCATE)')
   }
 
-  /** Those that a crash left half done are made again. */
+  /** Narrower copies go last: what the file of the checkpoint speaks of is there at any moment, also where this is cut off or the disk is full. */
   function serveAnew(): void {
     const { size, checkpoint } = readHead()
-    for (const { level, index } of partialTiles(size)) dropPartials(level, index)
-    dropPartials('entries', Math.floor(size / fullWidth))
     if (checkpoint !== undefined) serve(checkpoint)
+    const served = checkpoint === undefined ? 0 : sizeOf(checkpoint)
+    for (const { level, index } of partialTiles(size)) dropOtherPartials(level, index, widthAt(served, level, index))
+    const last = Math.floor(size / fullWidth)
+    dropOtherPartials('entries', last, widthAt(served, 0, last))
   }
 
   return { bundle, tile, checkpoint: () => readHead().checkpoint, moveOut, serve, prune, serveAnew }
