@@ -33,7 +33,7 @@ export function injecting({ call, paths }: CallKind, fault: Fault, when: number 
   // With it strace stops fewer calls, but its signals do not arrive.
   const faster = fault === 'SIGKILL' ? [] : ['--seccomp-bpf']
   const only = paths.flatMap((path) => ['-P', join(home, path)])
-  return ['env', 'UV_THREADPOOL_SIZE=1', 'strace', '-f', ...faster, '-e', 'quiet=attach,personality,path-resolution', '-y', '-o', trace, '-e', `trace=${call}`, '-e', `inject=${call}:${how}:when=${when}`, ...only]
+  return ['env', 'UV_THREADPOOL_SIZE=1', 'strace', '-f', '-I2', ...faster, '-e', 'quiet=attach,personality,path-resolution', '-y', '-o', trace, '-e', `trace=${call}`, '-e', `inject=${call}:${how}:when=${when}`, ...only]
 }
 
 /** How many calls of a run failed, or had the process killed, because strace made them. */
