@@ -61,8 +61,8 @@ afterEach(async () => {
   await rm(join(home, '..'), { recursive: true, force: true })
 })
 
-function start(kind: CallKind, fault: Fault, when: Parameters<typeof injecting>[2], most: number): Appender {
-  const appender = appendTo(home, { prefix: injecting(kind, fault, when, { home, trace }), preload: ['fixed-names.ts'], limitMs: 5000, most })
+function start(kind: CallKind, fault: Fault, when: Parameters<typeof injecting>[2], most: number, limitMs = 5000): Appender {
+  const appender = appendTo(home, { prefix: injecting(kind, fault, when, { home, trace }), preload: ['fixed-names.ts'], limitMs, most })
   running.push(appender)
   return appender
 }
@@ -122,9 +122,23 @@ describe.runIf(hasStrace)('a system call on the log that fails, or in which the 
     expect(refusedBy(appender.said).filter((name) => there.has(name))).toEqual([])
   })
 
-  test('failed, but stored: what a sync refused may be found in the log, which is whole', async () => {
+  test('failed, but stored: what was refused because a sync took too long is found in the log, and nothing behind it is lost', async () => {
     await (await openTestLog(home)).close()
-    // From the twentieth on, so that nothing overwrites what the first of them left.
+    const appender = start({ call: 'fsync', paths: ['audit/log.sqlite-wal'] }, 'slow', 12, 600, 400)
+    expect(await endOf(appender, 'a slow sync')).toBe(0)
+    expect(firedIn(trace)).toBeGreaterThan(0)
+    const acknowledged = acknowledgedBy(appender.said)
+    expect(acknowledged.size).toBeGreaterThanOrEqual(600)
+    await expectWhole(home, acknowledged)
+    const records = await recordsIn(join(home, 'audit'))
+    const there = new Set(records.map((record) => record['instance']))
+    expect(refusedBy(appender.said).filter((name) => there.has(name)).length).toBeGreaterThan(0)
+    expect(records.filter((record) => record['type'] === 'log.gap')[0]).toMatchObject({ reason: 'slow' })
+    await expectGoesOn(acknowledged)
+  })
+
+  test('a disk that syncs nothing any more, then a crash: nothing acknowledged is lost', async () => {
+    await (await openTestLog(home)).close()
     const appender = start({ call: 'fsync', paths: ['audit/log.sqlite-wal'] }, 'EIO', '20+', 600)
     await appender.says((said) => refusedBy(said).length > 40)
     appender.process.kill('SIGTERM')
@@ -132,7 +146,6 @@ describe.runIf(hasStrace)('a system call on the log that fails, or in which the 
     expect(firedIn(trace)).toBeGreaterThan(0)
     const acknowledged = acknowledgedBy(appender.said)
     expect(acknowledged.size).toBeGreaterThan(0)
-    // The next process goes on behind what it finds.
     await expectWhole(home, acknowledged)
     await expectGoesOn(acknowledged)
   })

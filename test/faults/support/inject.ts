@@ -10,7 +10,8 @@ export interface CallKind {
   paths: readonly string[]
 }
 
-export type Fault = 'EIO' | 'ENOSPC' | 'SIGKILL'
+/** 'slow': the call takes a second and a half, and succeeds. */
+export type Fault = 'EIO' | 'ENOSPC' | 'SIGKILL' | 'slow'
 
 /** The names of temporary files of the log's folder, in their order, in a process that fixed-names.ts is loaded into. */
 export const temporaryFiles: readonly string[] = Array.from({ length: 64 }, (_, serial) => `audit/tmp/00000000-0000-4000-8000-000000000000-${serial}`)
@@ -29,7 +30,7 @@ export const hasStrace = ((): boolean => {
  * thread, so libuv's pool has one. What it has seen goes to `trace`.
  */
 export function injecting({ call, paths }: CallKind, fault: Fault, when: number | `${number}+`, { home, trace }: { home: string; trace: string }): string[] {
-  const how = fault === 'SIGKILL' ? 'signal=SIGKILL' : `error=${fault}`
+  const how = fault === 'SIGKILL' ? 'signal=SIGKILL' : fault === 'slow' ? 'delay_enter=1500ms' : `error=${fault}`
   // With it strace stops fewer calls, but its signals do not arrive.
   const faster = fault === 'SIGKILL' ? [] : ['--seccomp-bpf']
   const only = paths.flatMap((path) => ['-P', join(home, path)])
@@ -39,7 +40,7 @@ export function injecting({ call, paths }: CallKind, fault: Fault, when: number 
 /** How many calls of a run failed, or had the process killed, because strace made them. */
 export function firedIn(trace: string): number {
   const lines = readFileSync(trace, 'latin1').split('\n')
-  const failed = lines.filter((line) => line.includes('(INJECTED)')).length
+  const failed = lines.filter((line) => /\((INJECTED|DELAYED)\)/.test(line)).length
   return failed > 0 ? failed : Number(lines.some((line) => line.includes('+++ killed by SIGKILL +++')))
 }
 
