@@ -15,6 +15,7 @@ import { createAuditService } from './service.ts'
 import { openSettingsMemory } from './settings-memory.ts'
 import { openFolderStore } from './store/folder/folder-store.ts'
 import { describeError } from '../shared/log.ts'
+import { watchStalls } from './watch-stalls.ts'
 
 /** How long a predecessor that is ending may take to let go of the log. */
 const lockWaitMs = 10_000
@@ -44,6 +45,7 @@ async function start({ config, log: logger, registry, identity, serverCalls }: S
   const outside = await watchedFromOutside(log)
   const reading = startReading({ store: log.store, folder, vkey: log.signer.vkey, append: (entry) => log.append([entry]), log: logger, clock: Date.now })
   log.onCommitted(reading.index.committed)
+  const endWatch = watchStalls({ append: (entries) => log.append(entries), limitMs: appendTimeoutSeconds * 1000, monotonic: () => performance.now(), clock: Date.now, log: logger })
   const receipts = createReceipts({
     // The ledger knows the last ones at once, the index all.
     findRequest: async (requestId) => ledger.find(requestId) ?? (await reading.find(requestId)),
@@ -70,6 +72,7 @@ async function start({ config, log: logger, registry, identity, serverCalls }: S
       await server.close(limitMs)
     },
     async close() {
+      endWatch()
       await outside.close()
       await reading.close()
       await log.close()

@@ -155,10 +155,11 @@ test('a clock that is set back by an hour', async () => {
 })
 
 test('an audit service that is stopped', { timeout: 120_000 }, async () => {
-  await goThrough({
+  const gaps = await goThrough({
     begin: async () => platform.process('audit').kill('SIGSTOP'),
     end: async () => platform.process('audit').kill('SIGCONT'),
   })
+  expect(gaps).toContainEqual(expect.objectContaining({ reason: 'slow' }))
 })
 
 /** The audit service by itself over a state folder. */

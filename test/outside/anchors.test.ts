@@ -86,8 +86,10 @@ describe('a bucket with object lock', () => {
     await writeFile(join(folder, 'secret'), keys.secretKey)
     server = createHttpServer({ url: `https://localhost:${port}`, ca: await readFile(certificate, 'utf8'), timeoutMs: 10_000, maxAnswerBytes: 1_000_000 })
     await until(async () => (await call('GET', '/').catch(() => undefined))?.status === 200, 'the S3 server', 30_000)
-    for (const bucket of ['ledger', 'other']) expect((await call('PUT', `/${bucket}`, { headers: { 'x-amz-bucket-object-lock-enabled': 'true' } })).status).toBe(200)
-    expect((await call('PUT', '/unlocked')).status).toBe(200)
+    for (const [bucket, locked] of [['ledger', 'true'], ['other', 'true'], ['unlocked', 'false']] as const) {
+      const { status } = await call('PUT', `/${bucket}`, { headers: { 'x-amz-bucket-object-lock-enabled': locked } })
+      if (status !== 200) throw new Error(`the bucket ${bucket} could not be made: ${status}`)
+    }
   })
   afterAll(() => server.close())
 
