@@ -116,7 +116,7 @@ describe.runIf(hasStrace)('a system call on the log that fails, or in which the 
     await appender.says((said) => refusedBy(said).length > 40)
     appender.process.kill('SIGTERM')
     await appender.ended
-    expect(firedIn(trace)).toBeGreaterThan(1)
+    expect(firedIn(trace)).toBeGreaterThan(0)
     await expectWhole(home, acknowledgedBy(appender.said))
     const there = new Set((await recordsIn(join(home, 'audit'))).map((record) => record['instance']))
     expect(refusedBy(appender.said).filter((name) => there.has(name))).toEqual([])
