@@ -19,6 +19,7 @@ import { createAuditService } from './service.ts'
 import { openSettingsMemory } from './settings-memory.ts'
 import { PostgresError } from './store/postgres/postgres-error.ts'
 import { StoreError } from './store/store.ts'
+import { watchStalls } from './watch-stalls.ts'
 
 /** How often content is looked for that is older than audit.contentDays. */
 const cleanMs = 3_600_000
@@ -52,6 +53,7 @@ async function start({ config, log: logger, registry, identity, serverCalls }: S
   const reading = startReading({ store: log.store, index: backend.indexOf(log.store), content, vkey: log.signer.vkey, append: (entry) => log.append([entry]), log: logger, clock: Date.now })
   log.onCommitted(reading.index.committed)
   const retention = startRetention({ log, store: log.store, index: reading.index, retention: config.audit.retention, clock: Date.now, schedule, logger, metrics })
+  const endWatch = watchStalls({ append: (entries) => log.append(entries), limitMs: appendTimeoutSeconds * 1000, monotonic: () => performance.now(), clock: Date.now, log: logger })
   const receipts = createReceipts({
     // The ledger knows the last ones at once, the index all.
     findRequest: async (requestId) => ledger.find(requestId) ?? (await reading.find(requestId)),
@@ -79,6 +81,7 @@ async function start({ config, log: logger, registry, identity, serverCalls }: S
     },
     async close() {
       clearInterval(cleaning)
+      endWatch()
       await outside.close()
       await retention.close()
       await reading.close()

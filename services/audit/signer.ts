@@ -1,8 +1,9 @@
-import { chmod, link, mkdir, open, readFile, rename, rm } from 'node:fs/promises'
+import { link, open, readFile, rename, rm } from 'node:fs/promises'
 import { randomUUID } from 'node:crypto'
 import { join } from 'node:path'
 import Type from 'typebox'
 import { Compile } from 'typebox/compile'
+import { makeFolder } from './make-folder.ts'
 import type { LogStore, TreeHead } from './store/store.ts'
 import { openCheckpoint, signCheckpoint } from './tlog/checkpoint.ts'
 import { formatVkey, makeNoteKey, readSkey } from './tlog/note-key.ts'
@@ -51,8 +52,7 @@ const Memory = Compile(
  * and has no checkpoint; else a missing key is a SignerError.
  */
 export async function openSigner({ folder, keyFile = '', origin, isNew }: { folder: string; keyFile?: string; origin: string; isNew: boolean }): Promise<Signer> {
-  await mkdir(folder, { recursive: true, mode: 0o700 })
-  await chmod(folder, 0o700)
+  await makeFolder(folder)
   const path = keyFile === '' ? join(folder, keyName) : keyFile
   let skey = await readText(path)
   if (skey === undefined) {

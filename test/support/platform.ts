@@ -18,6 +18,8 @@ const embeddingRole: Role = 'worker-embedding'
 export interface PlatformOptions {
   /** Settings for every service, as environment variables. */
   env?: Record<string, string>
+  /** The same for one service alone. */
+  envOf?: Partial<Record<Role, Record<string, string>>>
   /** Sections of the configuration file, for what no variable can set. */
   sections?: Record<string, unknown>
   /** How the scripted workers behave, one entry a worker; see scripted-worker.ts. Default: one that answers eight tokens. */
@@ -27,7 +29,7 @@ export interface PlatformOptions {
   /** Another file of the chat model, for its chat template. Default: the one that the tests have. */
   modelPath?: string
   /** Called with the state folder before anything is started. */
-  prepare?: (home: string) => Promise<void>
+  prepare?: (home: string) => void | Promise<void>
   /** A second audit service, on the same log in PostgreSQL, which `env` names. Either is started again when it ends with status 75. */
   standby?: boolean
   /** An embedding model to serve too, by a real worker of its own. */
@@ -101,7 +103,7 @@ export async function startPlatform(options: PlatformOptions = {}): Promise<Plat
     const child = spawn(process.execPath, [script], {
       cwd: root,
       stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
-      env: { ...environment(home), ...options.env, ...settings(role, listen), ...extra },
+      env: { ...environment(home), ...options.env, ...settings(role, listen), ...options.envOf?.[role], ...extra },
     })
     children.push(child)
     child.stdout?.on('data', (chunk: Buffer) => (output += chunk.toString()))

@@ -1,3 +1,4 @@
+import { rmSync } from 'node:fs'
 import { join } from 'node:path'
 import type { DatabaseSync } from 'node:sqlite'
 import { decodeBundle, encodeBundle } from '../../tlog/bundle.ts'
@@ -86,6 +87,11 @@ export function createArchive(folder: string, database: DatabaseSync): Archive {
   /** Once a tile is full, nobody needs the narrower ones any more. */
   function dropPartials(level: number | 'entries', index: number): void {
     files.removeFolder(`${fullPath(level, index)}.p`)
+  }
+
+  function dropOtherPartials(level: number | 'entries', index: number, width: number): void {
+    const partials = `${fullPath(level, index)}.p`
+    for (const name of listIfThere(join(folder, partials))) if (name !== String(width)) rmSync(join(folder, partials, name), { force: true })
   }
 
   function moveOut(): { moved: number; more: boolean } {
@@ -180,14 +186,16 @@ export function createArchive(folder: string, database: DatabaseSync): Archive {
     database.exec(`PRAGMA busy_timeout = ${busyMs}`)
   }
 
-  /** Those that a crash left half done are made again. */
+  /** Narrower copies go last: what the file of the checkpoint speaks of is there at any moment, also where this is cut off or the disk is full. */
   function serveAnew(): void {
     const { size, checkpoint } = readHead()
-    for (const { level, index } of partialTiles(size)) dropPartials(level, index)
-    dropPartials('entries', Math.floor(size / fullWidth))
     // As it may have left undone, too.
     walFull = true
     if (checkpoint !== undefined) serve(checkpoint)
+    const served = checkpoint === undefined ? 0 : sizeOf(checkpoint)
+    for (const { level, index } of partialTiles(size)) dropOtherPartials(level, index, widthAt(served, level, index))
+    const last = Math.floor(size / fullWidth)
+    dropOtherPartials('entries', last, widthAt(served, 0, last))
   }
 
   return { bundle, tile, checkpoint: () => readHead().checkpoint, moveOut, serve, prune, serveAnew, fold: () => database.exec('PRAGMA wal_checkpoint(PASSIVE)') }

@@ -1,4 +1,4 @@
-import { chmod, mkdir } from 'node:fs/promises'
+import { makeFolder } from '../../make-folder.ts'
 import { decodeBundle, encodeBundle } from '../../tlog/bundle.ts'
 import { fullWidth } from '../../tlog/tile-path.ts'
 import { type Batch, HeadMovedError, type LogStore, StoreError } from '../store.ts'
@@ -29,8 +29,7 @@ export class FolderLockedError extends Error {
  */
 export async function openFolderStore(options: FolderStoreOptions): Promise<LogStore> {
   const { folder, lockWaitMs } = options
-  await mkdir(folder, { recursive: true, mode: 0o700 })
-  await chmod(folder, 0o700)
+  await makeFolder(folder)
   const lock = await lockFolder(folder, lockWaitMs)
   if (lock === undefined) throw new FolderLockedError(`The audit log in ${folder} is being written by another process. Stop that one first.`)
   try {
