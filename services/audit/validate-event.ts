@@ -5,7 +5,7 @@ import { type Entry, type EntryOf, fieldsOf, RequestId } from './records/record.
 import { invalid } from './validate.ts'
 
 /** The edge of the ledger for what is no request's begin or end; see validate.ts. */
-type EventType = 'request.refused' | 'service.changed' | 'directory.changed' | 'request.unrecorded'
+type EventType = 'request.refused' | 'service.changed' | 'directory.changed' | 'request.unrecorded' | 'log.gap'
 export type EventEntry = EntryOf<EventType>
 
 const closed = { additionalProperties: false }
@@ -15,6 +15,7 @@ const checks = {
   'service.changed': Compile(Type.Object(fieldsOf('service.changed'), closed)),
   'directory.changed': Compile(Type.Object(fieldsOf('directory.changed'), closed)),
   'request.unrecorded': Compile(Type.Object(fieldsOf('request.unrecorded'), closed)),
+  'log.gap': Compile(Type.Object(fieldsOf('log.gap'), closed)),
 }
 const messageId = Compile(Type.Object({ id: RequestId }))
 
@@ -68,6 +69,8 @@ function candidateOf(event: RecordRequest['event']): Unchecked<EventEntry> | und
       const { requestId, instance, team, keyId, model, endpoint, beganAt, inputTokens, outputTokens } = event.value
       return { type: 'request.unrecorded', requestId, instance, team, keyId, model, endpoint, beganAt, outcome: outcomes[event.value.outcome], inputTokens, outputTokens }
     }
+    case 'gap':
+      return { type: 'log.gap', from: event.value.from, reason: 'not_reached', refused: 0, unrecorded: event.value.unrecorded }
     case undefined:
       return undefined
   }

@@ -17,6 +17,8 @@ export const exitStatus = {
   crashed: 70,
   /** EX_OSERR: the machine has not the memory for what was asked. */
   outOfMemory: 71,
+  /** EX_TEMPFAIL: what it works on was lost, and another start will find it again, or wait for it. */
+  again: 75,
   /** EX_CONFIG: a setting is wrong, or can't be met on this machine. */
   configuration: 78,
   /** Told twice to end: 128 and SIGINT's number, as shells have it. */
@@ -35,6 +37,11 @@ export class FatalStartError extends Error {
     super(message)
     this.status = status
   }
+}
+
+/** An error that ends the process and that the next start mends, or waits until it is gone: told in its words, status `again`. */
+export class StartAgainError extends Error {
+  override readonly name = 'StartAgainError'
 }
 
 /**

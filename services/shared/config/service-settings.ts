@@ -1,5 +1,6 @@
 import { auditAnchors, auditWitnesses, auditWitnessSeconds } from './audit-anchors.ts'
 import { auditPostgres } from './audit-postgres.ts'
+import { auditRetention } from './audit-retention.ts'
 
 /** The sections of the four services in the configuration's schema; see schema.ts. */
 const port = { type: 'integer', minimum: 0, maximum: 65_535 } as const
@@ -90,10 +91,17 @@ export const gateway = {
       description: 'Where the tokenizer serves gRPC. The local launcher fills it in.',
     },
     audit: {
+      type: 'array',
+      items: { type: 'string', format: 'host:port' },
+      default: [],
+      description: 'Where the audit service serves gRPC; several where others stand by: the one that answers writes the log. The local launcher fills it in.',
+    },
+    contentKeyFolder: {
       type: 'string',
-      format: 'host:port',
+      format: 'folder',
       default: '',
-      description: 'Where the audit service serves gRPC. The local launcher fills it in.',
+      description:
+        "Folder of the keys of teams that have their content kept, one file each; may be a mounted Secret. Not in the state folder, nor in a backup of it: whoever has both can read the content. Empty: no team's content can be kept. See docs/content.md.",
     },
     workers: {
       type: 'array',
@@ -317,6 +325,13 @@ export const audit = {
       description:
         "Folder of the key that signs the log's checkpoints, made at first start, and of what it signed last; empty: audit-key/ in the state folder. Keep it, and its backups, apart from those of the log.",
     },
+    keyFile: {
+      type: 'string',
+      format: 'file',
+      default: '',
+      description:
+        'File of that key where it is not log.key in audit.keyFolder, for example of a Kubernetes Secret; it is only read. For audit services that share a log in PostgreSQL: they need the same key, and an audit.folder and audit.keyFolder each of their own.',
+    },
     origin: {
       type: 'string',
       default: '',
@@ -364,6 +379,21 @@ export const audit = {
       unit: 'seconds',
       description: 'Longest wait for the end record of an answer to be on disk; after it the answer ends with an error.',
     },
+    contentFolder: {
+      type: 'string',
+      format: 'folder',
+      default: '',
+      description:
+        'Folder of the content that teams have kept, encrypted; empty: content/ in the state folder. With audit.postgres.url it must be set, to a volume that all audit processes share, or none is kept.',
+    },
+    contentDays: {
+      type: 'integer',
+      minimum: 1,
+      maximum: 36_500,
+      default: 30,
+      unit: 'days',
+      description: 'How long content is kept, where a team has it kept. What is older is deleted.',
+    },
     witnesses: auditWitnesses,
     witnessSeconds: auditWitnessSeconds,
     anchors: auditAnchors,
@@ -374,6 +404,7 @@ export const audit = {
       description:
         'What happens to requests while they can not be recorded. With allow they are answered without a record, counted, and recorded later as far as is known; the gateway starts so only with INTRAMUROS_AUDIT_ALLOW_UNRECORDED=yes-i-accept-unrecorded-answers in its environment.',
     },
+    retention: auditRetention,
     postgres: auditPostgres,
   },
 } as const
