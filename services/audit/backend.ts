@@ -14,6 +14,8 @@ import type { LogStore } from './store/store.ts'
 
 /** Where the log is kept, as the settings have it. */
 export interface Backend {
+  /** Another process may have taken the log over from this one, as it should when this one hung. */
+  readonly shared: boolean
   /**
    * Opens the store once this process is the only one that writes the log. In PostgreSQL that may take for ever: it stands by, or waits for
    * the database. Throws what the stores throw, and SignerError.
@@ -43,6 +45,7 @@ function folderBackend({ folder, appendTimeoutSeconds }: Audit, log: Logger): Ba
   let troubled = false
   let index: LogIndex | undefined
   return {
+    shared: false,
     openStore: () =>
       openFolderStore({
         folder,
@@ -69,6 +72,7 @@ function postgresBackend({ folder, keyFolder, keyFile, origin }: Audit, { settin
   const lostFile = join(folder, 'lost-at')
 
   return {
+    shared: true,
     async openStore() {
       await mkdir(folder, { recursive: true, mode: 0o700 })
       awaySince = await readTime(lostFile)

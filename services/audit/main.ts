@@ -23,7 +23,7 @@ import { startRetention } from './retention/start-retention.ts'
 import { createAuditService } from './service.ts'
 import { openSettingsMemory } from './settings-memory.ts'
 import { PostgresError } from './store/postgres/postgres-error.ts'
-import { StoreError } from './store/store.ts'
+import { HeadMovedError, StoreError } from './store/store.ts'
 import { watchStalls } from './watch-stalls.ts'
 
 /** How often content is looked for that is older than audit.contentDays. */
@@ -141,9 +141,10 @@ async function start({ config, log: logger, registry, identity, serverCalls }: S
         gap: backend.gap,
         // What is stored is not known any more, or somebody else writes. The next process reads it and knows. Thrown as a crash, so that the log is flushed.
         onFailed(cause) {
+          const lost = cause instanceof StoreError || (backend.shared && cause instanceof HeadMovedError)
           if (cause instanceof StoreError) backend.noteLost()
           setImmediate(() => {
-            throw cause instanceof StoreError ? new StartAgainError(cause.message) : new Error('the audit log can not go on in this process')
+            throw lost ? new StartAgainError(cause.message) : new Error('the audit log can not go on in this process')
           })
         },
       })
