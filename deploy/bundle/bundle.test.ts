@@ -84,7 +84,8 @@ test('one that is cut short or longer, or of another owner, is refused', () => {
 test('a folder that exists is not written over, and what is missing is said', () => {
   mkdirSync(place('there'))
   const { status, stderr } = spawnSync('sh', [place('load.sh'), place('intramuros-1.2.3.bundle'), '--key', place('ours.pub'), '--out', place('there')], { encoding: 'utf8' })
-  expect({ status, stderr }).toEqual({ status: 1, stderr: expect.stringContaining('exists already') })
+  expect(status).toBe(1)
+  expect(stderr).toContain('exists already')
   expect(spawnSync('sh', [place('load.sh'), place('intramuros-1.2.3.bundle')]).status).toBe(2)
   expect(spawnSync('sh', [place('load.sh'), place('none'), '--key', place('ours.pub')], { encoding: 'utf8' }).stderr).toContain("can't be read")
 })

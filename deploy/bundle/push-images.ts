@@ -13,7 +13,7 @@ try {
   await main()
 } catch (thrown) {
   if (!(thrown instanceof RegistryError || thrown instanceof LayoutError)) throw thrown
-  console.error(`push-images: ${thrown.message}`)
+  process.stderr.write(`push-images: ${thrown.message}\n`)
   process.exitCode = 1
 }
 
@@ -28,7 +28,7 @@ async function main(): Promise<void> {
     const { name, tag } = nameOf(image.reference)
     // oxlint-disable-next-line no-await-in-loop -- one at a time: images are large
     await pushImage(folder, image, registry, `${prefix}${name}`, tag)
-    console.log(`pushed ${registry.host}/${prefix}${name}:${tag}`)
+    process.stdout.write(`pushed ${registry.host}/${prefix}${name}:${tag}\n`)
   }
 }
 

@@ -2,7 +2,8 @@ import type { XStatic } from 'typebox/schema'
 import { ModelEntry } from '../models/catalogue.ts'
 import { modelEncryption } from './model-encryption.ts'
 import { prices } from './prices.ts'
-import { audit, gateway, inferenceWorker, tokenizer } from './service-settings.ts'
+import { gateway } from './gateway-settings.ts'
+import { audit, inferenceWorker, tokenizer } from './service-settings.ts'
 
 /**
  * Every setting: its type, description, unit, default and bounds. The types below, the validation, the JSON Schema, the
