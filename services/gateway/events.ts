@@ -27,11 +27,15 @@ export interface Events {
 const callTimeoutMs = 5000
 const mostWaiting = 10_000
 
+/** Of tries that fail one after the other, some seconds long, the log is told. */
+const fewestTold = 5
+
 export function createEvents({ audit, log, onDropped, maxWaiting = mostWaiting, retryMs = 1000 }: EventsOptions): Events {
   const waiting = new Map<string, AuditEvent>()
   const closing = new AbortController()
   let delivering: Promise<void> | undefined
-  let troubled = false
+  /** Tries that failed one after the other. */
+  let failures = 0
 
   async function deliver(): Promise<void> {
     for (const [id, event] of waiting) {
@@ -45,7 +49,7 @@ export function createEvents({ audit, log, onDropped, maxWaiting = mostWaiting, 
   async function recorded(id: string, event: AuditEvent): Promise<boolean> {
     try {
       await audit.unary(AuditService.record, { id, event }, { requestId: id, signal: closing.signal, timeoutMs: callTimeoutMs })
-      troubled = false
+      failures = 0
       return true
     } catch (thrown) {
       const failure = asServiceError(thrown)
@@ -56,8 +60,9 @@ export function createEvents({ audit, log, onDropped, maxWaiting = mostWaiting, 
         onDropped(event)
         return true
       }
-      if (!troubled) log.warn({ waiting: waiting.size, err: describeError(failure) }, 'events can not be recorded yet')
-      troubled = true
+      failures += 1
+      // At start the ledger may come a moment later.
+      if (failures === fewestTold) log.warn({ waiting: waiting.size, err: describeError(failure) }, 'events can not be recorded yet')
       return false
     }
   }

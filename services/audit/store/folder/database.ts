@@ -10,13 +10,13 @@ export const databaseName = 'log.sqlite'
 const schemaVersion = 1
 /** SQLite's number for FULL: a commit is on the disk when it returns. */
 const synchronousFull = 2
-/** Bytes of a page: a group of records takes some; larger ones make a single record dear. */
-export const pageBytes = 8192
+/** Bytes of a page: larger ones make a single record dear, and a log of few records large. */
+export const pageBytes = 4096
 /**
  * Pages in the WAL from which on a commit copies them to the database itself, and makes its caller wait for that: 32 MB. The archive's thread
  * does it long before; this starts the WAL again at its front.
  */
-const mostWalPages = 4096
+const mostWalPages = 8192
 /** How long a connection waits for another's transaction, in milliseconds. There is one other in this process; it takes milliseconds. */
 export const busyMs = 5000
 
