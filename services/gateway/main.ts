@@ -1,5 +1,6 @@
 import { type Directory, openDirectory } from '../shared/directory/directory.ts'
 import { DirectoryError } from '../shared/directory/directory-error.ts'
+import { startBehindWalls } from '../shared/isolation/behind-walls.ts'
 import { type RunningService, runService, type ServiceContext } from '../shared/lifecycle.ts'
 import { FatalStartError } from '../shared/supervision.ts'
 import { servedModels } from '../shared/models/served.ts'
@@ -7,7 +8,7 @@ import { identityPlace, watchIdentity } from '../shared/tls/identity.ts'
 import { requireSecondSwitch } from './allow-unrecorded.ts'
 import { startGateway } from './gateway.ts'
 
-await runService('gateway', start)
+await runService('gateway', (context) => startBehindWalls(context, start))
 
 async function start(context: ServiceContext): Promise<RunningService> {
   const { config, log } = context

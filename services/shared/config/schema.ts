@@ -1,5 +1,6 @@
 import type { XStatic } from 'typebox/schema'
 import { ModelEntry } from '../models/catalogue.ts'
+import { isolation } from './isolation.ts'
 import { modelEncryption } from './model-encryption.ts'
 import { prices } from './prices.ts'
 import { audit, gateway, inferenceWorker, tokenizer } from './service-settings.ts'
@@ -124,6 +125,7 @@ export const configSchema = {
       },
     },
     prices,
+    isolation,
     gateway,
     tokenizer,
     inferenceWorker,

@@ -1,0 +1,41 @@
+/** Whether services check that they are walled in; the section isolation of the configuration's schema, see schema.ts. */
+export const isolation = {
+  type: 'object',
+  description: 'Whether the outside can be reached: what the gateway and the workers do about it, and what "intramuros verify isolation" tries; see docs/isolation.md.',
+  additionalProperties: false,
+  properties: {
+    selfCheck: {
+      type: 'string',
+      enum: ['off', 'notReady', 'refuse'],
+      default: 'off',
+      description:
+        'What a gateway or worker does that reaches an address outside when it starts. refuse: it ends with status 77; notReady: it is not ready until it no longer does. With both it tries again each intervalSeconds, and is not ready while it reaches one.',
+    },
+    outside: {
+      type: 'array',
+      items: { type: 'string', format: 'target' },
+      minItems: 1,
+      default: [
+        'tcp:1.1.1.1:443',
+        'tcp:9.9.9.9:443',
+        'tcp:[2606:4700:4700::1111]:443',
+        'tcp:1.1.1.1:53',
+        'dns:1.1.1.1:53',
+        'dns:[2606:4700:4700::1111]:53',
+        'ping:1.1.1.1',
+        'tcp:169.254.169.254:80',
+      ],
+      description:
+        'What is tried outside: public name servers by HTTPS (as DNS over HTTPS is), TCP, UDP and ICMP, and the address where clouds tell credentials. In the place of the public ones name any that surely listen and that an open network would reach: where a refusal comes from such an address, a policy or firewall has spoken.',
+    },
+    settleSeconds: {
+      type: 'integer',
+      minimum: 0,
+      maximum: 600,
+      default: 30,
+      unit: 'seconds',
+      description: 'Network policies are enforced a moment after a pod has started: for so long the first self-check is repeated until it fails to get out.',
+    },
+    intervalSeconds: { type: 'integer', minimum: 10, maximum: 86_400, default: 300, unit: 'seconds', description: 'How often the self-check is repeated.' },
+  },
+} as const
