@@ -10,6 +10,7 @@ import { openDirectory, type Directory } from '../shared/directory/directory.ts'
 import { DirectoryError } from '../shared/directory/directory-error.ts'
 import { ensureFirstTeam } from '../shared/directory/first-team.ts'
 import { serveDirectory } from './directory-service.ts'
+import { createIsolationChecks } from './isolation-checks.ts'
 import { createLedger } from './ledger.ts'
 import { createMetrics } from './metrics.ts'
 import { hasFormerLog, LogUnusableError, openLog, type OpenLog } from './open-log.ts'
@@ -30,6 +31,7 @@ async function start({ config, log: logger, registry, identity, serverCalls }: S
   const { folder, keyFolder, origin, listen, orphanSeconds, appendTimeoutSeconds, checkpointSeconds, clockToleranceSeconds } = config.audit
   const metrics = createMetrics(registry)
   const requests = createRequests()
+  const closing = new AbortController()
   const log = await open()
   logger.info({ records: log.size, origin: log.signer.origin }, 'ledger opened')
   if (await hasFormerLog(folder)) logger.info({}, 'an audit.log of a former version lies beside the log: it is left as it is, and no longer written')
@@ -56,6 +58,16 @@ async function start({ config, log: logger, registry, identity, serverCalls }: S
     // One that witnesses have cosigned tells more than a newer one that none has.
     checkpointOf: async (size) => outside.cosignedOf(size) ?? (await log.checkpointOf(size)),
   })
+  const isolation = createIsolationChecks({
+    async newest(signal) {
+      await reading.index.reached(log.size, signal)
+      return (await reading.index.ask('events', { type: 'isolation.checked', order: 'newest', limit: 1 })).rows[0]?.record
+    },
+    registry,
+    log: logger,
+    clock: Date.now,
+  })
+  isolation.restore(closing.signal).catch(() => undefined) // what needs it tries again
   const directory = config.audit.directory ? openServedDirectory(config.home) : undefined
   const served = directory && serveDirectory({ directory, log: logger })
   const delivery =
@@ -70,7 +82,7 @@ async function start({ config, log: logger, registry, identity, serverCalls }: S
   delivery?.attached(ledger.directoryChange)
   const server = await serveRpc({
     service: AuditService,
-    handlers: { ...createAuditService({ ledger, receipts, settings, log: logger }) },
+    handlers: { ...createAuditService({ ledger, receipts, settings, isolation, log: logger }) },
     identity,
     listen,
     callers: ['gateway'],
@@ -88,6 +100,7 @@ async function start({ config, log: logger, registry, identity, serverCalls }: S
       await server.close(limitMs)
     },
     async close() {
+      closing.abort()
       delivery?.close()
       directory?.close()
       await outside.close()

@@ -1,9 +1,11 @@
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { Registry } from 'prom-client'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { Auth, type BeginRequest, type EndRequest, Outcome, Priority, type RecordRequest, ServiceEvent, ServiceKind } from '../../proto/gen/intramuros/v1/audit.ts'
 import type { CallContext } from '../shared/rpc/handler.ts'
+import { createIsolationChecks } from './isolation-checks.ts'
 import { createLedger } from './ledger.ts'
 import { createRequests } from './requests.ts'
 import { type AuditService, createAuditService } from './service.ts'
@@ -34,8 +36,12 @@ async function createService(): Promise<AuditService> {
   }
   const ledger = createLedger({ log, requests: createRequests(), orphanMs: 1000, schedule, logger, onOpen: () => undefined })
   const settings = await openSettingsMemory(join(folder, 'settings.json'))
-  const receipts = { receiptOf: (requestId: string, team: string) => Promise.resolve(`receipt of ${requestId} for ${team}`) }
-  return createAuditService({ ledger, receipts, settings, log: logger })
+  const receipts = {
+    receiptOf: (requestId: string, team: string) => Promise.resolve(`receipt of ${requestId} for ${team}`),
+    isolationProof: (index: number) => Promise.resolve(`proof of ${index}`),
+  }
+  const isolation = createIsolationChecks({ newest: () => Promise.resolve(undefined), registry: new Registry(), log: logger, clock: () => 0 })
+  return createAuditService({ ledger, receipts, settings, isolation, log: logger })
 }
 
 function call(signal = new AbortController().signal): CallContext {

@@ -1,6 +1,7 @@
 import type { AuditService as Definition } from '../../proto/gen/intramuros/v1/audit.ts'
 import type { Logger } from '../shared/log.ts'
 import type { HandlersOf } from '../shared/rpc/methods.ts'
+import type { IsolationChecks } from './isolation-checks.ts'
 import type { Ledger } from './ledger.ts'
 import type { Receipts } from './receipts.ts'
 import type { SettingsMemory } from './settings-memory.ts'
@@ -11,6 +12,7 @@ export interface AuditServiceOptions {
   ledger: Ledger
   receipts: Receipts
   settings: SettingsMemory
+  isolation: IsolationChecks
   log: Logger
 }
 
@@ -20,7 +22,7 @@ export type AuditService = HandlersOf<typeof Definition>
 /** Settings that one record names; how many there are more it tells, too. */
 const mostNamed = 64
 
-export function createAuditService({ ledger, receipts, settings, log }: AuditServiceOptions): AuditService {
+export function createAuditService({ ledger, receipts, settings, isolation, log }: AuditServiceOptions): AuditService {
   return {
     async *attach(request, call) {
       const { instance, open } = validAttach(request)
@@ -51,9 +53,11 @@ export function createAuditService({ ledger, receipts, settings, log }: AuditSer
       log.info({ requestId, index, outcome, durationMs: Math.round(durationUs / 1000) }, 'request ended')
       return { index: BigInt(index) }
     },
-    async record(request) {
-      const { id, entry } = validEvent(request)
+    async record(request, call) {
+      const { id, entry: told } = validEvent(request)
+      const entry = told.type === 'isolation.checked' ? await isolation.compare(told, call.signal) : told
       const index = await ledger.record(id, entry)
+      if (entry.type === 'isolation.checked') isolation.recorded(entry)
       log.info({ index, type: entry.type }, 'event recorded')
       return index === undefined ? {} : { index: BigInt(index) }
     },
@@ -73,6 +77,10 @@ export function createAuditService({ ledger, receipts, settings, log }: AuditSer
     async getReceipt(request) {
       const { requestId, team } = validReceiptQuestion(request)
       return { proof: await receipts.receiptOf(requestId, team) }
+    },
+    async proveIsolation({ index }) {
+      // One that is too large for a number is not in the log either.
+      return { proof: await receipts.isolationProof(Number(index)) }
     },
   }
 }

@@ -1,12 +1,15 @@
 import Type from 'typebox'
 import { Compile } from 'typebox/compile'
-import { type ConfigureRequest, Outcome, type RecordRequest, ServiceEvent, ServiceKind } from '../../proto/gen/intramuros/v1/audit.ts'
+import { type ConfigureRequest, IsolationOutcome, Outcome, type RecordRequest, ServiceEvent, ServiceKind } from '../../proto/gen/intramuros/v1/audit.ts'
 import { type Entry, type EntryOf, fieldsOf, RequestId } from './records/record.ts'
 import { invalid } from './validate.ts'
 
 /** The edge of the ledger for what is no request's begin or end; see validate.ts. */
-type EventType = 'request.refused' | 'service.changed' | 'directory.changed' | 'request.unrecorded'
+type EventType = 'request.refused' | 'service.changed' | 'directory.changed' | 'request.unrecorded' | 'isolation.checked'
 export type EventEntry = EntryOf<EventType>
+
+/** What the ledger alone can tell of a check: it knows the one before. */
+export const notCompared = 'first'
 
 const closed = { additionalProperties: false }
 /** Of what an event says, by its type. */
@@ -15,6 +18,7 @@ const checks = {
   'service.changed': Compile(Type.Object(fieldsOf('service.changed'), closed)),
   'directory.changed': Compile(Type.Object(fieldsOf('directory.changed'), closed)),
   'request.unrecorded': Compile(Type.Object(fieldsOf('request.unrecorded'), closed)),
+  'isolation.checked': Compile(Type.Object(fieldsOf('isolation.checked'), closed)),
 }
 const messageId = Compile(Type.Object({ id: RequestId }))
 
@@ -35,6 +39,12 @@ const outcomes: Partial<Record<Outcome, EntryOf<'request.unrecorded'>['outcome']
   [Outcome.COMPLETED]: 'completed',
   [Outcome.CANCELLED]: 'cancelled',
   [Outcome.FAILED]: 'failed',
+}
+
+const isolationOutcomes: Partial<Record<IsolationOutcome, EntryOf<'isolation.checked'>['outcome']>> = {
+  [IsolationOutcome.HELD]: 'held',
+  [IsolationOutcome.VIOLATED]: 'violated',
+  [IsolationOutcome.UNPROVEN]: 'unproven',
 }
 
 export function validEvent({ id, event }: RecordRequest): { id: string; entry: EventEntry } {
@@ -67,6 +77,11 @@ function candidateOf(event: RecordRequest['event']): Unchecked<EventEntry> | und
     case 'requestUnrecorded': {
       const { requestId, instance, team, keyId, model, endpoint, beganAt, inputTokens, outputTokens } = event.value
       return { type: 'request.unrecorded', requestId, instance, team, keyId, model, endpoint, beganAt, outcome: outcomes[event.value.outcome], inputTokens, outputTokens }
+    }
+    case 'isolationChecked': {
+      const { instance, components, attempts, violations, broken, untried, report } = event.value
+      const problems = event.value.problems.map(({ component, kind, verdict, count }) => ({ component, kind, verdict, count }))
+      return { type: 'isolation.checked', instance, outcome: isolationOutcomes[event.value.outcome], compared: notCompared, components, attempts, violations, broken, untried, report, problems }
     }
     case undefined:
       return undefined
