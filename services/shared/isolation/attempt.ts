@@ -52,7 +52,15 @@ function tryTcp({ host, port }: Target, timeoutMs: number): Promise<Outcome> {
   })
 }
 
-function tryDns({ host, port }: Target, timeoutMs: number): Promise<Outcome> {
+/** By two sockets: only one that is connected is told that it was refused, and only one that is not hears an answer that comes from another address. */
+async function tryDns(target: Target, timeoutMs: number): Promise<Outcome> {
+  const over = new AbortController()
+  const outcomes = await Promise.all([true, false].map((connected) => askByUdp(target, timeoutMs, connected, over)))
+  const told = outcomes.filter(({ result }) => result !== 'silent')
+  return told.find(({ result }) => result === 'reached') ?? told[0] ?? { result: 'silent', code: '' }
+}
+
+function askByUdp({ host, port }: Target, timeoutMs: number, connected: boolean, over: AbortController): Promise<Outcome> {
   return new Promise((resolve) => {
     const socket = createSocket(isIP(host) === 6 ? 'udp6' : 'udp4')
     const id = randomInt(0x1_0000)
@@ -64,22 +72,26 @@ function tryDns({ host, port }: Target, timeoutMs: number): Promise<Outcome> {
       clearInterval(again)
       socket.close()
       resolve(outcome)
+      // What one has learnt, the other need not wait for.
+      if (outcome.result !== 'silent') over.abort()
     }
+    const told = (error: Error | null): void => void (error !== null && settle(outcomeOf(error)))
     const send = (): void => {
       // A local failure is told to the callback, one that comes back by ICMP by 'error'.
-      if (!settled) socket.send(rootQuestion(id), (error) => error && settle(outcomeOf(error)))
+      if (settled) return
+      if (connected) socket.send(rootQuestion(id), told)
+      else socket.send(rootQuestion(id), port, host, told)
     }
     const limit = setTimeout(() => settle({ result: 'silent', code: '' }), timeoutMs)
     const again = setInterval(send, timeoutMs / datagrams)
+    over.signal.addEventListener('abort', () => settle({ result: 'silent', code: '' }), { once: true })
     socket.on('error', (error) => settle(outcomeOf(error)))
-    // Connected, so that only its peer's datagrams come. Whatever comes has been there.
-    socket.on('message', () => settle({ result: 'reached', code: '' }))
+    socket.on('message', (message) => {
+      if (message.length > 1 && message.readUInt16BE(0) === id) settle({ result: 'reached', code: '' })
+    })
     try {
-      socket.connect(port, host, (...failed: unknown[]) => {
-        const [error] = failed
-        if (error instanceof Error) settle(outcomeOf(error))
-        else send()
-      })
+      if (!connected) send()
+      else socket.connect(port, host, (...failed: unknown[]) => (failed[0] instanceof Error ? settle(outcomeOf(failed[0])) : send()))
     } catch (thrown) {
       settle(outcomeOf(thrown))
     }
