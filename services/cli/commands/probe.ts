@@ -1,5 +1,6 @@
 import { hostname } from 'node:os'
-import type { Command } from 'commander'
+import { type Command, CommanderError } from 'commander'
+import { ConfigError, loadConfig } from '../../shared/config/load.ts'
 import { attemptAll, defaultTimeoutMs } from '../../shared/isolation/attempt.ts'
 import { parseTarget, type Target } from '../../shared/isolation/target.ts'
 import { packageVersion } from '../../shared/supervision.ts'
@@ -25,7 +26,7 @@ export function registerProbe(program: Command, context: ProgramContext): void {
   registerCollect(probe, context)
 }
 
-function registerServe(probe: Command, { config, err }: ProgramContext): void {
+function registerServe(probe: Command, { env, file, err }: ProgramContext): void {
   probe
     .command('serve')
     .description("try what a collector asks for, once, on the component's own port and with its certificate (status 2 when nobody asks)")
@@ -35,7 +36,8 @@ function registerServe(probe: Command, { config, err }: ProgramContext): void {
     .action(async (options: { component: string; node: string; limit: string }, command: Command) => {
       const component = probedComponents.find((one) => one === options.component) ?? misused(command, `--component is one of ${probedComponents.join(', ')}.`)
       const limitMs = 1000 * countOption(command, '--limit', options.limit, 1, 86_400)
-      const { tls, tokenizer, inferenceWorker, audit } = config()
+      // A pod has one service: that others have the same port is no mistake here.
+      const { tls, tokenizer, inferenceWorker, audit } = loadConfig({ env, file, service: component })
       const listen: Record<ProbedComponent, string> = { tokenizer: tokenizer.listen, audit: audit.listen, 'inference-worker': inferenceWorker.listen }
       const identity = await watchIdentity({ ...(await identityPlace(tls.folder, component)), log: silent })
       const asked = await serveProbe({
@@ -77,13 +79,19 @@ function registerCollect(probe: Command, context: ProgramContext): void {
     .option('--workers-meet', 'workers may talk to each other: a model is spread over several pods')
     .option('--kubeconfig <file>', "in place of the pod's service account")
     .action(async (flags: CollectFlags, command: Command) => {
-      process.exitCode = await runCollect(flags, command, context)
+      try {
+        process.exitCode = await runCollect(flags, command, context)
+      } catch (thrown) {
+        if (thrown instanceof CommanderError || thrown instanceof ConfigError) throw thrown
+        // Not 1: nothing was found out.
+        context.err.write(`The check could not be made: ${thrown instanceof Error ? (thrown.message.split('\n')[0] ?? '') : 'it failed without an error'}\n`)
+        process.exitCode = 2
+      }
     })
 }
 
-async function runCollect(flags: CollectFlags, command: Command, { config, out, err }: ProgramContext): Promise<number> {
-  const settings = config()
-  const { tls, isolation, gateway, tokenizer, audit, inferenceWorker } = settings
+async function runCollect(flags: CollectFlags, command: Command, { env, file, out, err }: ProgramContext): Promise<number> {
+  const { tls, isolation, gateway, tokenizer, audit, inferenceWorker } = loadConfig({ env, file, service: 'gateway' })
   const { namespace, selector } = gateway.kubernetes
   if (namespace === '') misused(command, 'gateway.kubernetes.namespace is not set: this is for pods of a cluster.')
   const extra = flags.target.map((text) => parseExtra(text) ?? misused(command, `--target ${text} is none; for example cluster-dns=dns:10.96.0.10:53, of a kind of ${extraKinds.join(', ')}.`))

@@ -47,6 +47,9 @@ const outcomeText: Readonly<Record<Report['outcome'], string>> = {
   unproven: 'It could not be shown that the walls hold.',
 }
 
+/** Problems that are told one by one. */
+const mostProblems = 40
+
 /** The report for people: what was tried from where, then what is wrong, then the verdict. */
 export function describeReport(report: Report): string {
   const rows = report.probes.flatMap(({ component, attempts }) =>
@@ -57,7 +60,8 @@ export function describeReport(report: Report): string {
       return [component, kind, own[0]?.must === 'work' ? 'works' : 'fails', String(own.length), counts.join(', '), worst === 'held' ? 'held' : worst.toUpperCase()]
     }),
   )
-  const problems = report.problems.map((problem) => `- ${problem}\n`).join('')
+  const more = report.problems.length - mostProblems
+  const problems = `${report.problems.slice(0, mostProblems).map((problem) => `- ${problem}\n`).join('')}${more > 0 ? `- and ${more} more, in the report.\n` : ''}`
   const counts = `${countOf(report)} attempts: ${countOf(report, 'held')} as promised, ${countOf(report, 'violated')} violations, ${countOf(report, 'broken')} broken, ${countOf(report, 'untried')} untried.`
   return `${table(['from', 'to', 'must', 'tried', 'came of it', 'verdict'], rows, 'Nothing was tried.')}${problems === '' ? '' : `\n${problems}`}\n${counts}\n${policiesText[report.policies]}\n${outcomeText[report.outcome]}\n`
 }
