@@ -2,7 +2,7 @@ import { hostname } from 'node:os'
 import { type Command, CommanderError } from 'commander'
 import { ConfigError, loadConfig } from '../../shared/config/load.ts'
 import { attemptAll, defaultTimeoutMs } from '../../shared/isolation/attempt.ts'
-import { parseTarget, type Target } from '../../shared/isolation/target.ts'
+import { outsideTargets } from '../../shared/isolation/outside.ts'
 import { packageVersion } from '../../shared/supervision.ts'
 import { identityPlace, watchIdentity } from '../../shared/tls/identity.ts'
 import type { ProgramContext } from '../context.ts'
@@ -107,7 +107,7 @@ async function runCollect(flags: CollectFlags, command: Command, { env, file, ou
       expected,
       head: { id: crypto.randomUUID(), software: packageVersion(), namespace, collector: hostname() },
       node: flags.node,
-      outside: isolation.outside.map(parseTarget).filter((target): target is Target => target !== undefined),
+      outside: outsideTargets(isolation.outside),
       metricsPorts: { gateway: gateway.metricsPort, tokenizer: tokenizer.metricsPort, audit: audit.metricsPort, 'inference-worker': inferenceWorker.metricsPort },
       workersMeet: flags.workersMeet ?? false,
       waitMs,

@@ -76,7 +76,7 @@ export function makeReport({ tried, expected, failures, ...head }: ReportOptions
   const missing = expected.filter((component) => !judged.some((prober) => prober.component === component))
   const unshown = judged.filter(({ heldBack, gotThrough }) => !heldBack && !gotThrough)
   const violated = attempts.some(({ verdict }) => verdict === 'violated')
-  const unproven = missing.length > 0 || unshown.length > 0 || attempts.some(({ verdict }) => verdict === 'broken')
+  const unproven = failures.length > 0 || missing.length > 0 || unshown.length > 0 || attempts.some(({ verdict }) => verdict === 'broken')
   const policies = policiesOf(judged)
   const problems = [
     ...(policies === 'not-enforced' ? ['No network policy is enforced at all: every pod reached what surely listens. Most likely the network plugin of the cluster ignores NetworkPolicies.'] : []),

@@ -14,19 +14,9 @@ export const isolation = {
     outside: {
       type: 'array',
       items: { type: 'string', format: 'target' },
-      minItems: 1,
-      default: [
-        'tcp:1.1.1.1:443',
-        'tcp:9.9.9.9:443',
-        'tcp:[2606:4700:4700::1111]:443',
-        'tcp:1.1.1.1:53',
-        'dns:1.1.1.1:53',
-        'dns:[2606:4700:4700::1111]:53',
-        'ping:1.1.1.1',
-        'tcp:169.254.169.254:80',
-      ],
+      default: [],
       description:
-        'What is tried outside: public name servers by HTTPS (as DNS over HTTPS is), TCP, UDP and ICMP, and the address where clouds tell credentials. In the place of the public ones name any that surely listen and that an open network would reach: where a refusal comes from such an address, a policy or firewall has spoken.',
+        'What is tried outside; empty: public name servers by HTTPS (as DNS over HTTPS is), TCP, UDP and ICMP, and the address where clouds tell credentials, as docs/isolation.md lists them. Others must be ones that surely listen and that an open network would reach: where such an address refuses, a policy or a firewall has spoken.',
     },
     settleSeconds: {
       type: 'integer',

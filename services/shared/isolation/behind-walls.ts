@@ -3,8 +3,8 @@ import { Gauge } from 'prom-client'
 import type { RunningService, ServiceContext } from '../lifecycle.ts'
 import { exitStatus, FatalStartError } from '../supervision.ts'
 import { attemptAll, defaultTimeoutMs } from './attempt.ts'
+import { outsideTargets } from './outside.ts'
 import { startSelfCheck } from './self-check.ts'
-import { parseTarget, type Target } from './target.ts'
 
 /** Starts a service only where it can't reach the outside, and lets it be ready only while it can't; see the settings `isolation`. */
 export async function startBehindWalls(context: ServiceContext, start: (context: ServiceContext) => Promise<RunningService>): Promise<RunningService> {
@@ -13,7 +13,7 @@ export async function startBehindWalls(context: ServiceContext, start: (context:
   if (selfCheck === 'off') return start(context)
   const gauge = new Gauge({ name: 'intramuros_isolation_outside_reached', help: 'Addresses outside that the last self-check reached; anything but 0 is a hole in the walls.', registers: [registry] })
   const check = await startSelfCheck({
-    outside: outside.map(parseTarget).filter((target): target is Target => target !== undefined),
+    outside: outsideTargets(outside),
     settleMs: settleSeconds * 1000,
     intervalMs: intervalSeconds * 1000,
     attemptAll: (targets) => attemptAll(targets, { timeoutMs: defaultTimeoutMs }),
