@@ -11,7 +11,7 @@ const { signal } = new AbortController()
 function bench(newest: () => Promise<Uint8Array | undefined>) {
   const registry = new Registry()
   const told: string[] = []
-  const note = (level: string) => (_: object, message: string) => void told.push(`${level}: ${message}`)
+  const note = (level: string) => (_: object, message?: string) => void told.push(`${level}: ${message ?? ''}`)
   const log = { debug: note('debug'), info: note('info'), warn: note('warn'), error: note('error') }
   const checks = createIsolationChecks({ newest, registry, log, clock: () => Date.parse(at) + 60_000 })
   const values = async () => Object.fromEntries((await registry.getMetricsAsJSON()).map(({ name, values: [value] }) => [name.replace('intramuros_isolation_', ''), value?.value]))

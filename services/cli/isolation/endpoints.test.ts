@@ -2,7 +2,7 @@ import type { V1EndpointSlice } from '@kubernetes/client-node'
 import { expect, test } from 'vitest'
 import { endpointsOf } from './endpoints.ts'
 
-const slice = (labels: Record<string, string>, endpoints: V1EndpointSlice['endpoints'], ports: V1EndpointSlice['ports'] = [{ name: 'grpc', port: 50_051 }], addressType = 'IPv4'): V1EndpointSlice => ({ metadata: { labels }, addressType, endpoints, ports })
+const slice = (labels: Record<string, string>, endpoints: NonNullable<V1EndpointSlice['endpoints']>, ports: NonNullable<V1EndpointSlice['ports']> = [{ name: 'grpc', port: 50_051 }], addressType = 'IPv4'): V1EndpointSlice => ({ metadata: { labels }, addressType, endpoints, ports })
 const component = (name: string): Record<string, string> => ({ 'app.kubernetes.io/component': name })
 
 test('peers by their component, probes by whom they stand for', () => {

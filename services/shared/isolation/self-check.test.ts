@@ -10,7 +10,7 @@ function bench(script: Result[][], settleMs = 2000) {
   let time = 0
   let wake: (() => void) | undefined
   const state = { checks: 0, told: [] as string[], counts: [] as number[], paused: [] as number[] }
-  const note = (_: object, message: string): void => void state.told.push(message)
+  const note = (_: object, message?: string): void => void state.told.push(message ?? '')
   const started = startSelfCheck({
     outside,
     settleMs,
