@@ -57,11 +57,24 @@ export function describeReport(report: Report): string {
       const own = attempts.filter((attempt) => attempt.kind === kind)
       const counts = Object.entries(Object.groupBy(own, ({ result }) => result)).map(([result, of]) => `${of.length} ${result}`)
       const worst = (['violated', 'broken', 'untried', 'held'] as const).find((verdict) => own.some((attempt) => attempt.verdict === verdict)) ?? 'untried'
-      return [component, kind, own[0]?.must === 'work' ? 'works' : 'fails', String(own.length), counts.join(', '), worst === 'held' ? 'held' : worst.toUpperCase()]
+      const held = own.filter(({ verdict }) => verdict === 'held').length
+      const verdict = worst === 'held' ? 'held' : worst === 'untried' && held > 0 ? `held, ${own.length - held} UNTRIED` : worst.toUpperCase()
+      return [component, kind, own[0]?.must === 'work' ? 'works' : 'fails', String(own.length), counts.join(', '), verdict]
     }),
   )
   const more = report.problems.length - mostProblems
   const problems = `${report.problems.slice(0, mostProblems).map((problem) => `- ${problem}\n`).join('')}${more > 0 ? `- and ${more} more, in the report.\n` : ''}`
   const counts = `${countOf(report)} attempts: ${countOf(report, 'held')} as promised, ${countOf(report, 'violated')} violations, ${countOf(report, 'broken')} broken, ${countOf(report, 'untried')} untried.`
-  return `${table(['from', 'to', 'must', 'tried', 'came of it', 'verdict'], rows, 'Nothing was tried.')}${problems === '' ? '' : `\n${problems}`}\n${counts}\n${policiesText[report.policies]}\n${outcomeText[report.outcome]}\n`
+  return `${table(['from', 'to', 'must', 'tried', 'came of it', 'verdict'], rows, 'Nothing was tried.')}${problems === '' ? '' : `\n${problems}`}\n${counts}\n${untriedText(report)}${policiesText[report.policies]}\n${outcomeText[report.outcome]}\n`
+}
+
+/** Why something was not tried, where that is no fault of the walls. */
+function untriedText({ probes }: Report): string {
+  const untried = probes.flatMap(({ attempts }) => attempts).filter(({ verdict }) => verdict === 'untried')
+  const noIpv6 = untried.filter(({ result, target }) => result === 'no-route' && target.includes('[')).length
+  const noPing = untried.filter(({ code }) => code.startsWith('no_ping') || code.startsWith('ping_')).length
+  return [
+    noIpv6 === 0 ? '' : `Pods have no IPv6 here: ${noIpv6} attempts by it say nothing.\n`,
+    noPing === 0 ? '' : `${noPing} pings could not be sent: they take the program ping, and the sysctl net.ipv4.ping_group_range.\n`,
+  ].join('')
 }
