@@ -71,7 +71,7 @@ async function start(site: NetworkNamespace, home: string, identities: Identitie
 
   await mkdir(join(home, 'state'), { recursive: true })
   const slices = join(home, 'slices.json')
-  await writeFile(slices, JSON.stringify(slicesOf()))
+  await writeFile(slices, JSON.stringify(slicesOf(undefined)))
   const kubeconfig = join(home, 'kubeconfig')
   await writeFile(kubeconfig, JSON.stringify({ clusters: [{ name: 'c', cluster: { server: `http://${api}:6443`, 'insecure-skip-tls-verify': true } }], users: [{ name: 'u', user: {} }], contexts: [{ name: 'x', context: { cluster: 'c', user: 'u' } }], 'current-context': 'x' }))
   const targets = [`tcp:${outside}:443`, `tcp:${outside}:53`, `dns:${outside}:53`, `tcp:[${outside6}]:443`, `dns:[${outside6}]:53`, `ping:${outside}`, `tcp:${metadata}:80`]
@@ -109,6 +109,7 @@ async function start(site: NetworkNamespace, home: string, identities: Identitie
     home,
     auditMetrics,
     async check({ without, args = [] } = {}) {
+      await writeFile(slices, JSON.stringify(slicesOf(without)))
       const started = (Object.entries(probes) as [keyof typeof probes, string][])
         .filter(([pod]) => pod !== without)
         .map(async ([pod, component]) => {
@@ -151,7 +152,7 @@ function said(child: ChildProcess, words: string): Promise<void> {
 }
 
 /** What the API server answers: the Services of the chart, as their EndpointSlices tell of them. */
-function slicesOf(): object {
+function slicesOf(without: Pod | undefined): object {
   const slice = (name: string, labels: object, pod: Pod, ports: object[]): object => ({
     metadata: { name, namespace: 'walls', labels: { 'app.kubernetes.io/instance': 'llm', ...labels } },
     addressType: 'IPv4',
@@ -165,7 +166,9 @@ function slicesOf(): object {
     slice('tokenizer', component('tokenizer'), 'tokenizer', grpc),
     slice('audit', component('audit'), 'audit', grpc),
     slice('worker', component('inference-worker'), 'worker', grpc),
-    ...(Object.entries(probes) as [keyof typeof probes, string][]).map(([pod, of]) => slice(pod, { ...component('isolation-probe'), 'intramuros.io/probe-of': of }, pod, grpc)),
+    ...(Object.entries(probes) as [keyof typeof probes, string][])
+      .filter(([pod]) => pod !== without)
+      .map(([pod, of]) => slice(pod, { ...component('isolation-probe'), 'intramuros.io/probe-of': of }, pod, grpc)),
   ]
   return { apiVersion: 'discovery.k8s.io/v1', kind: 'EndpointSliceList', metadata: { resourceVersion: '1' }, items }
 }

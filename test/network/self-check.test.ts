@@ -42,7 +42,7 @@ function environment(selfCheck: string): NodeJS.ProcessEnv {
   }
 }
 
-test.each(['gateway', 'inference-worker'])('%s: one that reaches the outside does not start, where it is told to refuse', async (service) => {
+test.each(['gateway', 'tokenizer', 'inference-worker'])('%s: one that reaches the outside does not start, where it is told to refuse', async (service) => {
   await site.rules({})
   const { status, err } = await pod.run(process.execPath, [join(root, `services/${service}/main.ts`)], { env: environment('refuse') })
   expect(err).toContain('This service can reach the outside (tcp:203.0.113.1:443, dns:203.0.113.1:53)')

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto'
-import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { PassThrough } from 'node:stream'
@@ -42,7 +42,7 @@ async function run(...args: string[]): Promise<{ status: number; out: string; er
   registerAudit(program, { home: () => home, knownModels: () => [], auditFolder: () => join(home, 'audit'), auditKeyFile: () => join(home, 'audit-key/log.pub'), out, err })
   let status = 0
   try {
-    await program.parseAsync(['audit', 'verify', ...args], { from: 'user' })
+    await program.parseAsync(['audit', ...(args[0] === 'key' ? args : ['verify', ...args])], { from: 'user' })
   } catch (thrown) {
     if (!(thrown instanceof CommanderError)) throw thrown
     status = exitStatusOf(thrown)
@@ -83,4 +83,11 @@ test('the receipt of an isolation check is of its report, and of no other', asyn
   expect(await run(...args)).toMatchObject({ status: 1, out: expect.stringContaining('does not hold') as string })
   await rm(join(home, 'report'))
   expect(await run(...args)).toMatchObject({ status: 2, out: '' })
+})
+
+test('the public key of the log is printed, for those who keep it', async () => {
+  expect(await run('key')).toMatchObject({ status: 2, out: '' })
+  await mkdir(join(home, 'audit-key'))
+  await writeFile(join(home, 'audit-key/log.pub'), `${vkey}\n`)
+  expect(await run('key')).toEqual({ status: 0, out: `${vkey}\n`, err: '' })
 })

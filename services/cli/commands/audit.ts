@@ -35,6 +35,13 @@ export function registerAudit(program: Command, { auditFolder, auditKeyFile, out
       out.write(options.json ? `${JSON.stringify({ folder, ...result })}\n` : verdict(folder, result))
       if (!result.ok) throw new CommanderError(1, 'intramuros.tampered', result.message)
     })
+  audit
+    .command('key')
+    .description('print the public key of the log, for those who check it')
+    .action(async (_: object, command: Command) => {
+      const key = (await configuredKey(await auditKeyFile())) ?? misused(command, 'there is none yet: the audit service makes it when it starts first.')
+      out.write(`${key}\n`)
+    })
   return audit
 }
 

@@ -1,7 +1,7 @@
 /** Whether services check that they are walled in; the section isolation of the configuration's schema, see schema.ts. */
 export const isolation = {
   type: 'object',
-  description: 'Whether the outside can be reached: what the gateway and the workers do about it, and what "intramuros verify isolation" tries; see docs/isolation.md.',
+  description: 'Whether the outside can be reached: what services that see prompts do about it, and what "intramuros verify isolation" tries; see docs/isolation.md.',
   additionalProperties: false,
   properties: {
     selfCheck: {
@@ -9,7 +9,7 @@ export const isolation = {
       enum: ['off', 'notReady', 'refuse'],
       default: 'off',
       description:
-        'What a gateway or worker does that reaches an address outside when it starts. refuse: it ends with status 77; notReady: it is not ready until it no longer does. With both it tries again each intervalSeconds, and is not ready while it reaches one.',
+        'What a gateway, tokenizer or worker does that reaches an address outside when it starts. refuse: it ends with status 77; notReady: it is not ready until it no longer does. With both it tries again each intervalSeconds, and is not ready while it reaches one.',
     },
     outside: {
       type: 'array',
