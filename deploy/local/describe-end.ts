@@ -21,6 +21,7 @@ const statuses = new Map<number | null, string>([
   [exitStatus.portInUse, 'a port is in use'],
   [exitStatus.crashed, 'an error that nobody expected'],
   [exitStatus.outOfMemory, 'not enough memory'],
+  [exitStatus.again, 'to be started again'],
   [exitStatus.configuration, 'a setting is wrong or can not be met'],
 ])
 

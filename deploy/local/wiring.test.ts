@@ -26,7 +26,7 @@ it('gives each service what a valid configuration needs, with no port twice', as
   expect(new Set(binds).size).toBe(binds.length)
   for (const spec of specs) {
     const config = loadConfig({ env: spec.env })
-    expect(config.gateway.audit).toBe(config.audit.listen)
+    expect(config.gateway.audit).toEqual([config.audit.listen])
     expect(config.gateway.tokenizer).toBe(config.tokenizer.listen)
     expect(config.gateway.workers).toEqual([config.inferenceWorker.listen])
     expect(config.inferenceWorker.model).toBe('smollm2-135m-instruct')

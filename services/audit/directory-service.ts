@@ -62,7 +62,7 @@ export function serveDirectory({ directory, log, intervalMs = 100 }: ServeDirect
 }
 
 function partsOf({ hmacKey, teams, keys }: ReturnType<Directory['terms']>): DirectoryPart[] {
-  const told = teams.map(({ name, models, strictParameters, weight, batch, createdMs }) => ({ name, models: [...models], strictParameters, weight, batch, createdMs: BigInt(createdMs) }))
+  const told = teams.map((team) => ({ ...team, models: [...team.models] }))
   const parts: DirectoryPart[] = [{ hmacKey: Buffer.from(hmacKey), teams: told, keys: [], last: false }]
   for (let from = 0; from < keys.length; from += keysPerPart) {
     parts.push({ hmacKey: Buffer.alloc(0), teams: [], keys: keys.slice(from, from + keysPerPart).map((key) => ({ ...key, hmac: Buffer.from(key.hmac) })), last: false })

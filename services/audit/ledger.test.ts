@@ -27,6 +27,7 @@ async function start(log = createMemoryLog()): Promise<Bench> {
   const ledger = createLedger({
     log,
     requests,
+    findForgotten: () => Promise.resolve(undefined),
     orphanMs: 1000,
     schedule(run_, ms) {
       expect(ms).toBe(1000)

@@ -11,6 +11,8 @@ export interface LedgerOptions {
   log: { append(entries: readonly Entry[]): Promise<number> }
   /** With the records of the log replayed. */
   requests: Requests
+  /** Where the records of a request are that `requests` does not remember; undefined when there are none. Throws UNAVAILABLE. */
+  findForgotten: (requestId: string) => Promise<FoundRequest | undefined>
   /** How long a gateway that went away may take to come back before its open requests are closed, in milliseconds. */
   orphanMs: number
   /** Calls `run` once after a while, unless the function it returns is called before. */
@@ -24,7 +26,7 @@ export interface LedgerOptions {
 export interface Ledger {
   /** Resolves with the record's place. Throws ALREADY_EXISTS record_exists; UNAVAILABLE audit_unavailable. */
   begin(fields: BeginFields): Promise<number>
-  /** As begin; repeated, it gives the same place again (requests.ts tells for how long). Throws NOT_FOUND no_such_record, UNAVAILABLE audit_unavailable. */
+  /** As begin; repeated, it gives the same place again. Throws NOT_FOUND no_such_record, UNAVAILABLE audit_unavailable. */
   end(fields: EndFields): Promise<number>
   /**
    * Records something else. Repeated with the same id, it is recorded once as long as this process remembers; a change of the directory
@@ -64,7 +66,7 @@ interface Instance {
   expected: boolean
 }
 
-export function createLedger({ log, requests, orphanMs, schedule, logger, onOpen }: LedgerOptions): Ledger {
+export function createLedger({ log, requests, findForgotten, orphanMs, schedule, logger, onOpen }: LedgerOptions): Ledger {
   const { open } = requests
   const instances = new Map<string, Instance>()
   const once = createOnce()
@@ -156,7 +158,14 @@ export function createLedger({ log, requests, orphanMs, schedule, logger, onOpen
     const request = open.get(fields.requestId)
     if (request !== undefined) return (request.ending ??= endOpen(fields, request))
     const index = requests.find(fields.requestId)?.end
-    return index === undefined ? Promise.reject(notBegun()) : Promise.resolve(index)
+    return index === undefined ? endedBefore(fields.requestId) : Promise.resolve(index)
+  }
+
+  /** Its end may have been recorded by a process before this one, whose answer was lost with it. */
+  async function endedBefore(requestId: string): Promise<number> {
+    const index = doubtful ? undefined : (await findForgotten(requestId))?.end
+    if (index === undefined) throw notBegun()
+    return index
   }
 
   /** Whether a begin that was given up is in the log, the next commit tells: before that nobody may take it for none. */

@@ -2,7 +2,7 @@ import { hostname } from 'node:os'
 import { join } from 'node:path'
 import { AuditService } from '../../proto/gen/intramuros/v1/audit.ts'
 import { type RunningService, runService, type ServiceContext } from '../shared/lifecycle.ts'
-import { exitStatus, FatalStartError, packageVersion } from '../shared/supervision.ts'
+import { exitStatus, FatalStartError, packageVersion, StartAgainError } from '../shared/supervision.ts'
 import { serveRpc } from '../shared/rpc/serve.ts'
 import { AnchorSettingsError, type Outside, startOutside } from './anchors/start.ts'
 import { deliverChanges } from '../shared/directory/deliver-changes.ts'
@@ -10,6 +10,9 @@ import { openDirectory, type Directory } from '../shared/directory/directory.ts'
 import { DirectoryError } from '../shared/directory/directory-error.ts'
 import { ensureFirstTeam } from '../shared/directory/first-team.ts'
 import { serveDirectory } from './directory-service.ts'
+import { createBackend } from './backend.ts'
+import { createContent } from './content/content.ts'
+import { goOnFromIndex } from './go-on-from-index.ts'
 import { createIsolationChecks } from './isolation-checks.ts'
 import { createLedger } from './ledger.ts'
 import { createMetrics } from './metrics.ts'
@@ -17,20 +20,24 @@ import { hasFormerLog, LogUnusableError, openLog, type OpenLog } from './open-lo
 import { startReading } from './reading/start-reading.ts'
 import { createReceipts } from './receipts.ts'
 import { createRequests } from './requests.ts'
+import { startRetention } from './retention/start-retention.ts'
 import { createAuditService } from './service.ts'
 import { openSettingsMemory } from './settings-memory.ts'
-import { openFolderStore } from './store/folder/folder-store.ts'
-import { describeError } from '../shared/log.ts'
+import { PostgresError } from './store/postgres/postgres-error.ts'
+import { HeadMovedError, StoreError } from './store/store.ts'
+import { watchStalls } from './watch-stalls.ts'
 
-/** How long a predecessor that is ending may take to let go of the log. */
-const lockWaitMs = 10_000
+/** How often content is looked for that is older than audit.contentDays. */
+const cleanMs = 3_600_000
 
-await runService('audit', start)
+// As a standby it may wait for ever.
+await runService('audit', start, { mayEndWhileStarting: true })
 
 async function start({ config, log: logger, registry, identity, serverCalls }: ServiceContext): Promise<RunningService> {
-  const { folder, keyFolder, origin, listen, orphanSeconds, appendTimeoutSeconds, checkpointSeconds, clockToleranceSeconds } = config.audit
+  const { folder, keyFolder, keyFile, origin, listen, orphanSeconds, appendTimeoutSeconds, checkpointSeconds, clockToleranceSeconds } = config.audit
   const metrics = createMetrics(registry)
   const requests = createRequests()
+  const backend = createBackend(config.audit, logger)
   const closing = new AbortController()
   const log = await open()
   logger.info({ records: log.size, origin: log.signer.origin }, 'ledger opened')
@@ -39,18 +46,21 @@ async function start({ config, log: logger, registry, identity, serverCalls }: S
   const ledger = createLedger({
     log,
     requests,
+    findForgotten: (requestId) => reading.find(requestId),
     orphanMs: orphanSeconds * 1000,
-    schedule(run, ms) {
-      const timer = setTimeout(run, ms)
-      return () => clearTimeout(timer)
-    },
+    schedule,
     logger,
     onOpen: (count) => metrics.openRequests.set(count),
   })
   log.onCommitted(ledger.committed)
   const outside = await watchedFromOutside(log)
-  const reading = startReading({ store: log.store, folder, vkey: log.signer.vkey, append: (entry) => log.append([entry]), log: logger, clock: Date.now })
+  const content = createContent({ folder: config.audit.contentFolder, days: config.audit.contentDays, timeoutMs: appendTimeoutSeconds * 1000, append: (entry) => log.append([entry]), clock: Date.now, log: logger })
+  void content.clean()
+  const cleaning = setInterval(() => void content.clean(), cleanMs)
+  const reading = startReading({ store: log.store, index: backend.indexOf(log.store), content, vkey: log.signer.vkey, append: (entry) => log.append([entry]), log: logger, clock: Date.now })
   log.onCommitted(reading.index.committed)
+  const retention = startRetention({ log, store: log.store, index: reading.index, retention: config.audit.retention, clock: Date.now, schedule, logger, metrics })
+  const endWatch = watchStalls({ append: (entries) => log.append(entries), limitMs: appendTimeoutSeconds * 1000, monotonic: () => performance.now(), clock: Date.now, log: logger })
   const receipts = createReceipts({
     // The ledger knows the last ones at once, the index all.
     findRequest: async (requestId) => ledger.find(requestId) ?? (await reading.find(requestId)),
@@ -82,7 +92,7 @@ async function start({ config, log: logger, registry, identity, serverCalls }: S
   delivery?.attached(ledger.directoryChange)
   const server = await serveRpc({
     service: AuditService,
-    handlers: { ...createAuditService({ ledger, receipts, settings, isolation, log: logger }) },
+    handlers: { ...createAuditService({ ledger, receipts, settings, content, isolation, log: logger }) },
     identity,
     listen,
     callers: ['gateway'],
@@ -103,9 +113,13 @@ async function start({ config, log: logger, registry, identity, serverCalls }: S
       closing.abort()
       delivery?.close()
       directory?.close()
+      clearInterval(cleaning)
+      endWatch()
       await outside.close()
+      await retention.close()
       await reading.close()
       await log.close()
+      await backend.close()
     },
   }
 
@@ -121,23 +135,13 @@ async function start({ config, log: logger, registry, identity, serverCalls }: S
   }
 
   async function open(): Promise<OpenLog> {
-    const appendTimeoutMs = appendTimeoutSeconds * 1000
-    let troubled = false
     try {
       return await openLog({
-        openStore: () =>
-          openFolderStore({
-            folder,
-            lockWaitMs,
-            timeoutMs: appendTimeoutMs,
-            onTrouble(error) {
-              if (!troubled) logger.warn({ err: describeError(error) }, 'files of the audit log could not be written; its records are safe, and they are tried again')
-              troubled = true
-            },
-          }),
+        openStore: backend.openStore,
         keyFolder,
+        keyFile,
         origin,
-        appendTimeoutMs,
+        appendTimeoutMs: appendTimeoutSeconds * 1000,
         checkpointMs: checkpointSeconds * 1000,
         clockToleranceMs: clockToleranceSeconds * 1000,
         instance: hostname().replaceAll(/[^A-Za-z0-9._-]/g, '-').slice(0, 128) || 'audit',
@@ -145,15 +149,22 @@ async function start({ config, log: logger, registry, identity, serverCalls }: S
         clock: Date.now,
         log: logger,
         metrics,
+        goOn: (store, size) => goOnFromIndex({ index: backend.indexOf(store), size, requests, log: logger }),
         onRecord: requests.replay,
+        gap: backend.gap,
         // What is stored is not known any more, or somebody else writes. The next process reads it and knows. Thrown as a crash, so that the log is flushed.
-        onFailed: () =>
+        onFailed(cause) {
+          const lost = cause instanceof StoreError || (backend.shared && cause instanceof HeadMovedError)
+          if (cause instanceof StoreError) backend.noteLost()
           setImmediate(() => {
-            throw new Error('the audit log can not go on in this process')
-          }),
+            throw lost ? new StartAgainError(cause.message) : new Error('the audit log can not go on in this process')
+          })
+        },
       })
     } catch (thrown) {
       if (thrown instanceof LogUnusableError) throw new FatalStartError(thrown.message, exitStatus.badData)
+      // What waiting would not have changed is for somebody to mend; the rest was lost since.
+      if (thrown instanceof PostgresError) throw thrown.passing ? new StartAgainError(thrown.message) : new FatalStartError(thrown.message, exitStatus.configuration)
       throw thrown
     }
   }
@@ -169,4 +180,9 @@ function openServedDirectory(home: string): Directory {
     if (thrown instanceof DirectoryError) throw new FatalStartError(thrown.message)
     throw thrown
   }
+}
+
+function schedule(run: () => void, ms: number): () => void {
+  const timer = setTimeout(run, ms)
+  return () => clearTimeout(timer)
 }

@@ -1,7 +1,8 @@
 import { Counter, Gauge, Histogram, type Registry } from 'prom-client'
+import type { RetentionMetrics } from './retention/start-retention.ts'
 import type { LogMetrics } from './sequencer.ts'
 
-export interface AuditMetrics extends LogMetrics {
+export interface AuditMetrics extends LogMetrics, RetentionMetrics {
   openRequests: Gauge
 }
 
@@ -28,6 +29,8 @@ export function createMetrics(registry: Registry): AuditMetrics {
   })
   const logRecords = new Gauge({ name: 'intramuros_audit_log_records', help: 'Records in the log, those included that were pruned.', registers })
   const bytes = new Counter({ name: 'intramuros_audit_bytes_total', help: 'Bytes of records made durable.', registers })
+  const pruned = new Counter({ name: 'intramuros_audit_pruned_total', help: 'Records that were dropped because of their age, by class.', labelNames: ['class'], registers })
+  const pruneFailed = new Counter({ name: 'intramuros_audit_prune_failures_total', help: 'Runs that could not drop all old records; each is tried again.', registers })
   return {
     openRequests: new Gauge({
       name: 'intramuros_audit_open_requests',
@@ -47,5 +50,7 @@ export function createMetrics(registry: Registry): AuditMetrics {
       bytes.inc(written)
     },
     refused: () => refused.inc(),
+    pruned: (of, entries) => pruned.inc({ class: of }, entries),
+    pruneFailed: () => pruneFailed.inc(),
   }
 }

@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import type { Logger } from '../shared/log.ts'
 import { openPublisher, type Publisher } from './publisher.ts'
 import { LogBrokenError, readEnd } from './read-end.ts'
-import { decodeRecord, type Entry, type LogRecord } from './records/record.ts'
+import { decodeRecord, type Entry, type EntryOf, type LogRecord } from './records/record.ts'
 import { type AuditLog, createSequencer, type LogMetrics } from './sequencer.ts'
 import { checkSigned, openSigner, type Signer, SignerError } from './signer.ts'
 import { DatabaseUnusableError } from './store/folder/database.ts'
@@ -15,6 +15,8 @@ export interface OpenLogOptions {
   /** Opens the store, of which the log is the only writer from then on. */
   openStore: () => Promise<LogStore>
   keyFolder: string
+  /** Of the key alone, where it is not in that folder; empty otherwise. */
+  keyFile?: string
   origin: string
   appendTimeoutMs: number
   checkpointMs: number
@@ -25,10 +27,17 @@ export interface OpenLogOptions {
   clock: () => number
   log: Logger
   metrics: LogMetrics
-  /** Called for each record that is in the log already and was not pruned, in their order, before openLog resolves. */
+  /**
+   * Tells of the first entries from what is kept of them elsewhere, so that they need not be read again, and how many these are. Undefined:
+   * of none. `size` is the log's.
+   */
+  goOn?: (store: LogStore, size: number) => Promise<number>
+  /** Called for each record that is in the log already, behind those, and was not pruned, in their order, before openLog resolves. */
   onRecord: (index: number, record: LogRecord) => void
+  /** What is to be recorded before anything else: that nothing could be, for a while. */
+  gap?: () => EntryOf<'log.gap'> | undefined
   /** Called once when the log can't go on in this process. */
-  onFailed: () => void
+  onFailed: (cause: unknown) => void
 }
 
 export interface OpenLog {
@@ -74,12 +83,12 @@ export async function openLog(options: OpenLogOptions): Promise<OpenLog> {
 }
 
 async function start(store: LogStore, options: OpenLogOptions): Promise<OpenLog> {
-  const { keyFolder, origin, appendTimeoutMs, checkpointMs, clockToleranceMs, instance, version, clock, log, metrics, onRecord, onFailed } = options
+  const { keyFolder, keyFile = '', origin, appendTimeoutMs, checkpointMs, clockToleranceMs, instance, version, clock, log, metrics, onRecord, onFailed } = options
   const end = await readEnd(store)
   const isNew = end.edge.size === 0 && (await store.checkpoint()) === undefined
-  const signer = await openSigner({ folder: keyFolder, origin, isNew })
+  const signer = await openSigner({ folder: keyFolder, keyFile, origin, isNew })
   await checkSigned(signer, store)
-  await replay(store, end.edge.size, onRecord)
+  await replay(store, { from: (await options.goOn?.(store, end.edge.size)) ?? 0, to: end.edge.size, onRecord, log })
 
   const listeners: ((first: number, entries: readonly Uint8Array[]) => void)[] = []
   const sequencer: AuditLog = createSequencer({
@@ -135,22 +144,30 @@ async function start(store: LogStore, options: OpenLogOptions): Promise<OpenLog>
   }
 
   function announce(): void {
-    sequencer.append([{ type: 'log.opened', instance, version, clean }]).catch(() => {
+    const gap = options.gap?.()
+    sequencer.append([...(gap === undefined ? [] : [gap]), { type: 'log.opened', instance, version, clean }]).catch(() => {
       if (sequencer.usable && !closed) setTimeout(announce, checkpointMs).unref()
     })
   }
 }
 
-/** The whole log, a bundle at a time. */
-async function replay(store: LogStore, size: number, onRecord: OpenLogOptions['onRecord']): Promise<void> {
-  let index = 0
-  for await (const entry of store.entries(0, size)) {
+/** How often a long replay says how far it is. */
+const progressMs = 5000
+
+/** What the index does not have yet; the whole log where there is none. A bundle at a time. */
+async function replay(store: LogStore, { from, to, onRecord, log }: Pick<OpenLogOptions, 'onRecord' | 'log'> & { from: number; to: number }): Promise<void> {
+  let index = from
+  let told = performance.now()
+  for await (const entry of store.entries(from, to)) {
     if (entry !== undefined) {
       const record = decodeRecord(entry)
       if (record === undefined) throw new LogBrokenError(`Entry ${index} is no record of this version.`)
       onRecord(index, record)
     }
     index += 1
+    if (index % 4096 !== 0 || performance.now() - told < progressMs) continue
+    told = performance.now()
+    log.info({ records: index, of: to }, 'the audit log is read, as its index does not have all of it')
   }
 }
 

@@ -13,7 +13,7 @@ async function setUp(): Promise<{ grow(size: number): void; forked: unknown[]; p
   let head: TreeHead = { size: 0, root: Buffer.alloc(32) }
   let stored: string | undefined
   const forked: unknown[] = []
-  const signer: Signer = { origin: '', vkey: log.vkey, signed: undefined, sign: ({ size }) => Promise.resolve(log.checkpoint(size).note), sizeOf: () => 0 }
+  const signer: Signer = { origin: '', vkey: log.vkey, signed: undefined, sign: ({ size }) => Promise.resolve(log.checkpoint(size).note), learn: () => Promise.resolve(), sizeOf: () => 0 }
   const store = {
     checkpoint: () => Promise.resolve(stored),
     async publish(previous: string | undefined, note: string) {

@@ -36,6 +36,8 @@ export async function openPublisher({ store, signer, head, log, intervalMs, onFo
   let timer: NodeJS.Timeout | undefined
   let closed = false
   let troubled = false
+  /** Notes that the store may have taken, or take yet: it did not say in time. */
+  const unsure = new Set<string>()
 
   /** One at a time. What is committed while it runs is the next one's. */
   function publish(): Promise<void> {
@@ -78,12 +80,25 @@ export async function openPublisher({ store, signer, head, log, intervalMs, onFo
     try {
       await store.publish(note, next)
     } catch (thrown) {
+      if (thrown instanceof HeadMovedError) await takeUnsure(thrown)
       if (!(thrown instanceof StoreError) || thrown.stored === 'no') throw thrown
+      unsure.add(next)
       const found = await store.checkpoint()
-      if (found === next) return
-      if (found !== note) throw new HeadMovedError('Another writer has published a checkpoint.')
-      throw thrown
+      if (found !== next) {
+        if (found !== note) await takeUnsure(new HeadMovedError('Another writer has published a checkpoint.'))
+        throw thrown
+      }
     }
+    unsure.clear()
+  }
+
+  /** What is published is not what was known: it is one of ours that was given up, and then to be replaced by the next; or throws `moved`. */
+  async function takeUnsure(moved: HeadMovedError): Promise<never> {
+    const found = await store.checkpoint()
+    if (found === undefined || !unsure.has(found)) throw moved
+    note = found
+    size = signer.sizeOf(found)
+    throw new StoreError('A checkpoint that was given up was published after all.', { stored: 'no' })
   }
 
   function tick(): void {

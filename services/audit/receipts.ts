@@ -57,5 +57,5 @@ async function entryAt(store: ReceiptsOptions['store'], index: number): Promise<
 }
 
 function notFound(): ServiceError {
-  return new ServiceError('NOT_FOUND', 'receipt_not_found', 'There is no receipt of this request, or it is not one of your team.')
+  return new ServiceError('NOT_FOUND', 'receipt_not_found', 'There is no receipt of this request: it is not known, older than records are kept, or not one of your team.')
 }

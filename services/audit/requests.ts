@@ -1,4 +1,5 @@
-import type { LogRecord } from './records/record.ts'
+import type { Standing } from './index/index-database.ts'
+import { decodeRecord, type LogRecord } from './records/record.ts'
 
 /** A request that has begun and not ended. */
 export interface OpenRequest {
@@ -29,6 +30,8 @@ export interface Requests {
   find(requestId: string): FoundRequest | undefined
   /** An open request's end record is durable. */
   ended(requestId: string, end: number): void
+  /** Begins with where the index says that things stand; the records behind its size are to be replayed. Once, before all else. */
+  goOnFrom(standing: Standing): void
   /** Takes in a record that is in the log already, in their order. */
   replay(index: number, record: LogRecord): void
 }
@@ -64,6 +67,12 @@ export function createRequests(): Requests {
       return running.begin === undefined ? undefined : { team: running.team, begin: running.begin }
     },
     ended,
+    goOnFrom({ open: stillOpen, ended: last, directoryChange }) {
+      for (const { requestId, instance, team, beginIndex } of stillOpen) open.set(requestId, { instance, team, begin: beginIndex })
+      for (const { requestId, team, beginIndex, end } of last) if (end !== undefined) recent.set(requestId, { team, begin: beginIndex, end: end.index })
+      const record = directoryChange === undefined ? undefined : decodeRecord(directoryChange)
+      if (record?.type === 'directory.changed') requests.directoryChange = record.id
+    },
     replay(index, record) {
       if (record.type === 'request.begin') open.set(record.requestId, { instance: record.instance, team: record.team, begin: index })
       else if (record.type === 'request.end') ended(record.requestId, index)

@@ -28,7 +28,7 @@ export interface SequencerOptions {
   /** Told of what was committed, in order. */
   onCommitted: (first: number, entries: readonly Uint8Array[]) => void
   /** Called once when the log can't go on in this process, and refuses appends from then on: end it. The next one reads the log and knows. */
-  onFailed: () => void
+  onFailed: (cause: unknown) => void
 }
 
 export interface AuditLog {
@@ -299,7 +299,7 @@ export function createSequencer(options: SequencerOptions): AuditLog {
     refuse([...under.splice(0), ...waiting.splice(0)])
     stopWaiting?.()
     clearTimeout(timer)
-    onFailed()
+    onFailed(cause)
   }
 
   function pause(ms: number): Promise<void> {

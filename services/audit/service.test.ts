@@ -17,11 +17,13 @@ let log: MemoryLog
 let service: AuditService
 let logged: object[]
 let timers: number
+let erased: string[][]
 
 beforeEach(async () => {
   folder = await mkdtemp(join(tmpdir(), 'audit-service-'))
   logged = []
   timers = 0
+  erased = []
   log = createMemoryLog()
   service = await createService()
 })
@@ -34,14 +36,15 @@ async function createService(): Promise<AuditService> {
     timers += 1
     return () => (timers -= 1)
   }
-  const ledger = createLedger({ log, requests: createRequests(), orphanMs: 1000, schedule, logger, onOpen: () => undefined })
+  const ledger = createLedger({ log, requests: createRequests(), findForgotten: () => Promise.resolve(undefined), orphanMs: 1000, schedule, logger, onOpen: () => undefined })
   const settings = await openSettingsMemory(join(folder, 'settings.json'))
   const receipts = {
     receiptOf: (requestId: string, team: string) => Promise.resolve(`receipt of ${requestId} for ${team}`),
     isolationProof: (index: number) => Promise.resolve(`proof of ${index}`),
   }
   const isolation = createIsolationChecks({ newest: () => Promise.resolve(undefined), registry: new Registry(), log: logger, clock: () => 0 })
-  return createAuditService({ ledger, receipts, settings, isolation, log: logger })
+  const content = { keep: () => Promise.resolve(undefined), keyDestroyed: (...key: string[]) => Promise.resolve(void erased.push(key)) }
+  return createAuditService({ ledger, receipts, settings, content, isolation, log: logger })
 }
 
 function call(signal = new AbortController().signal): CallContext {
@@ -164,6 +167,13 @@ test.each([{ instance: secret, open: [] }, { instance: 'gateway', open: [secret]
 
 const refused = { team: '', keyId: '', source: '10.0.0.1', endpoint: 'POST /v1/chat/completions', reason: 'invalid_api_key', instance: 'gateway', count: 3 }
 const changed = { service: ServiceKind.INFERENCE_WORKER, instance: '[fe80::1%eth0]:5000', event: ServiceEvent.JOINED, version: '0.1.0', model: 'm', modelDigest: 'ab'.repeat(32) }
+test('what was kept under a key that was destroyed is deleted, behind the record of that', async () => {
+  const value = { ...directoryChanged, id: 9n, event: 'content_key.destroyed', keyId: 'a-1.0123456789abcdef', settings: [] }
+  await service.record({ id: 'd', event: { $case: 'directoryChanged', value } }, call())
+  expect(await records()).toMatchObject([{ event: 'content_key.destroyed', keyId: 'a-1.0123456789abcdef' }])
+  expect(erased).toEqual([['a', 'a-1.0123456789abcdef']])
+})
+
 const directoryChanged = { id: 5n, changedAt: '2026-11-01T00:00:00.000Z', event: 'team.changed', team: 'a', keyId: '', settings: ['weight'] }
 const unrecorded = {
   requestId: 'r', instance: 'gateway', team: 'a', keyId: 'key_1', model: 'm', endpoint: 'POST /v1/messages', beganAt: '2026-11-01T00:00:00.000Z', outcome: Outcome.CANCELLED, inputTokens: 1, outputTokens: 2,

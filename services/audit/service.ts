@@ -1,6 +1,7 @@
 import type { AuditService as Definition } from '../../proto/gen/intramuros/v1/audit.ts'
 import type { Logger } from '../shared/log.ts'
 import type { HandlersOf } from '../shared/rpc/methods.ts'
+import type { Content } from './content/content.ts'
 import type { IsolationChecks } from './isolation-checks.ts'
 import type { Ledger } from './ledger.ts'
 import type { Receipts } from './receipts.ts'
@@ -12,6 +13,7 @@ export interface AuditServiceOptions {
   ledger: Ledger
   receipts: Receipts
   settings: SettingsMemory
+  content: Pick<Content, 'keep' | 'keyDestroyed'>
   isolation: IsolationChecks
   log: Logger
 }
@@ -22,7 +24,7 @@ export type AuditService = HandlersOf<typeof Definition>
 /** Settings that one record names; how many there are more it tells, too. */
 const mostNamed = 64
 
-export function createAuditService({ ledger, receipts, settings, isolation, log }: AuditServiceOptions): AuditService {
+export function createAuditService({ ledger, receipts, settings, content, isolation, log }: AuditServiceOptions): AuditService {
   return {
     async *attach(request, call) {
       const { instance, open } = validAttach(request)
@@ -59,6 +61,8 @@ export function createAuditService({ ledger, receipts, settings, isolation, log 
       const index = await ledger.record(id, entry)
       if (entry.type === 'isolation.checked') isolation.recorded(entry)
       log.info({ index, type: entry.type }, 'event recorded')
+      // Behind the record: whatever becomes of the files, the ledger knows that nobody has the key any more.
+      if (entry.type === 'directory.changed' && entry.event === 'content_key.destroyed') void content.keyDestroyed(entry.team, entry.keyId)
       return index === undefined ? {} : { index: BigInt(index) }
     },
     async configure(request) {
@@ -73,6 +77,10 @@ export function createAuditService({ ledger, receipts, settings, isolation, log 
       // Behind the record: what could not be recorded is found again at the next start.
       await settings.remember(whose, fingerprints)
       return recorded === undefined ? {} : { index: BigInt(recorded) }
+    },
+    async keepContent(request) {
+      const index = await content.keep(request)
+      return index === undefined ? {} : { index: BigInt(index) }
     },
     async getReceipt(request) {
       const { requestId, team } = validReceiptQuestion(request)

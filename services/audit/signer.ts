@@ -1,8 +1,9 @@
-import { chmod, link, mkdir, open, readFile, rename, rm } from 'node:fs/promises'
+import { link, open, readFile, rename, rm } from 'node:fs/promises'
 import { randomUUID } from 'node:crypto'
 import { join } from 'node:path'
 import Type from 'typebox'
 import { Compile } from 'typebox/compile'
+import { makeFolder } from './make-folder.ts'
 import type { LogStore, TreeHead } from './store/store.ts'
 import { openCheckpoint, signCheckpoint } from './tlog/checkpoint.ts'
 import { formatVkey, makeNoteKey, readSkey } from './tlog/note-key.ts'
@@ -28,6 +29,11 @@ export interface Signer {
    * known to contain the one that was signed last (checkSigned). Throws SignerError for a smaller one, or another of the same size.
    */
   sign(head: TreeHead): Promise<string>
+  /**
+   * Remembers, on the disk when it resolves, a checkpoint that another process has signed with the same key and published in the store.
+   * Throws SignerError when the store's tree does not contain what is remembered, or the key has not signed it.
+   */
+  learn(note: string, store: Pick<LogStore, 'tile'>): Promise<void>
   /** Size of a checkpoint that this key has signed; throws SignerError for any other note. */
   sizeOf(note: string): number
 }
@@ -42,16 +48,16 @@ const Memory = Compile(
 
 /**
  * Opens the key of a folder, which is not the log's: who restores an old copy of the log must not restore the memory of what was signed
- * with it. Makes both at first start, for their owner alone. `origin` empty: a random one, for good. `isNew` tells that the log is empty
+ * with it. Makes both at first start, for their owner alone. `keyFile`: the key is in this file instead, which is only read. `origin` empty: a random one, for good. `isNew` tells that the log is empty
  * and has no checkpoint; else a missing key is a SignerError.
  */
-export async function openSigner({ folder, origin, isNew }: { folder: string; origin: string; isNew: boolean }): Promise<Signer> {
-  await mkdir(folder, { recursive: true, mode: 0o700 })
-  await chmod(folder, 0o700)
-  const path = join(folder, keyName)
+export async function openSigner({ folder, keyFile = '', origin, isNew }: { folder: string; keyFile?: string; origin: string; isNew: boolean }): Promise<Signer> {
+  await makeFolder(folder)
+  const path = keyFile === '' ? join(folder, keyName) : keyFile
   let skey = await readText(path)
   if (skey === undefined) {
-    if (!isNew) throw new SignerError(`The key that signs the audit log is missing: ${path}. Restore it; or, to begin a new log, move the log's own folder aside as well.`)
+    if (keyFile !== '') throw new SignerError(`The key that signs the audit log is missing: audit.keyFile is ${keyFile}.`)
+    if (!isNew) throw new SignerError(`The key that signs the audit log is missing: ${path}. Restore it, or where several audit services share a log, give each of them the same key (audit.keyFile); or, to begin a new log, move the log aside as well.`)
     const name = origin === '' ? `intramuros.internal/${randomUUID().replaceAll('-', '')}` : origin
     await createDurably(folder, keyName, `${makeNoteKey(name).skey}\n`)
     skey = await readText(path)
@@ -65,6 +71,20 @@ export async function openSigner({ folder, origin, isNew }: { folder: string; or
   const verifier = ed25519Verifier(vkey)
   let signed = await readMemory(join(folder, memoryName))
 
+  async function remember({ size, root }: TreeHead): Promise<void> {
+    const copy = Buffer.from(root)
+    await replaceDurably(folder, memoryName, `${JSON.stringify({ size, root: copy.toString('hex') })}\n`)
+    signed = { size, root: copy }
+  }
+
+  function opened(note: string): TreeHead {
+    try {
+      return openCheckpoint(note, { origin: key.name, log: [verifier] })
+    } catch (thrown) {
+      throw new SignerError(`The log holds a checkpoint that the key in ${path} has not signed: ${thrown instanceof Error ? thrown.message : ''}.`, { cause: thrown })
+    }
+  }
+
   return {
     origin: key.name,
     vkey,
@@ -73,27 +93,27 @@ export async function openSigner({ folder, origin, isNew }: { folder: string; or
     },
     async sign({ size, root }) {
       if (signed !== undefined && (size < signed.size || (size === signed.size && Buffer.compare(root, signed.root) !== 0))) throw new SignerError(otherTree(size, signed))
-      if (size !== signed?.size) {
-        const copy = Buffer.from(root)
-        await replaceDurably(folder, memoryName, `${JSON.stringify({ size, root: copy.toString('hex') })}\n`)
-        signed = { size, root: copy }
-      }
+      if (size !== signed?.size) await remember({ size, root })
       return signCheckpoint({ origin: key.name, size, root }, [noteSigner])
     },
-    sizeOf(note) {
-      try {
-        return openCheckpoint(note, { origin: key.name, log: [verifier] }).size
-      } catch (thrown) {
-        throw new SignerError(`The log holds a checkpoint that the key in ${path} has not signed: ${thrown instanceof Error ? thrown.message : ''}.`, { cause: thrown })
-      }
+    async learn(note, store) {
+      const published = opened(note)
+      // A smaller one was published before a crash kept what is remembered from being so: the head tells whether all is well.
+      if (signed !== undefined && published.size < signed.size) return
+      await checkContains(published, signed, store)
+      if (published.size !== signed?.size) await remember(published)
     },
+    sizeOf: (note) => opened(note).size,
   }
 }
 
 /** Throws SignerError unless the store's tree contains the one that was signed last: an old copy of it was restored, or another log. */
 export async function checkSigned({ signed }: Signer, store: Pick<LogStore, 'head' | 'tile'>): Promise<void> {
+  if (signed !== undefined) await checkContains(await store.head(), signed, store)
+}
+
+async function checkContains({ size, root }: TreeHead, signed: TreeHead | undefined, store: Pick<LogStore, 'tile'>): Promise<void> {
   if (signed === undefined) return
-  const { size, root } = await store.head()
   if (size < signed.size) throw new SignerError(otherTree(size, signed))
   const proof = await proveConsistency(signed.size, size, (level, index, width) => store.tile(level, index, width))
   if (!verifyConsistency({ from: signed, to: { size, root }, proof })) throw new SignerError(otherTree(size, signed))

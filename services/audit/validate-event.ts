@@ -5,7 +5,7 @@ import { type Entry, type EntryOf, fieldsOf, RequestId } from './records/record.
 import { invalid } from './validate.ts'
 
 /** The edge of the ledger for what is no request's begin or end; see validate.ts. */
-type EventType = 'request.refused' | 'service.changed' | 'directory.changed' | 'request.unrecorded' | 'isolation.checked'
+type EventType = 'request.refused' | 'service.changed' | 'directory.changed' | 'request.unrecorded' | 'isolation.checked' | 'log.gap'
 export type EventEntry = EntryOf<EventType>
 
 /** What the ledger alone can tell of a check: it knows the one before. */
@@ -18,6 +18,7 @@ const checks = {
   'service.changed': Compile(Type.Object(fieldsOf('service.changed'), closed)),
   'directory.changed': Compile(Type.Object(fieldsOf('directory.changed'), closed)),
   'request.unrecorded': Compile(Type.Object(fieldsOf('request.unrecorded'), closed)),
+  'log.gap': Compile(Type.Object(fieldsOf('log.gap'), closed)),
   'isolation.checked': Compile(Type.Object(fieldsOf('isolation.checked'), closed)),
 }
 const messageId = Compile(Type.Object({ id: RequestId }))
@@ -78,6 +79,8 @@ function candidateOf(event: RecordRequest['event']): Unchecked<EventEntry> | und
       const { requestId, instance, team, keyId, model, endpoint, beganAt, inputTokens, outputTokens } = event.value
       return { type: 'request.unrecorded', requestId, instance, team, keyId, model, endpoint, beganAt, outcome: outcomes[event.value.outcome], inputTokens, outputTokens }
     }
+    case 'gap':
+      return { type: 'log.gap', from: event.value.from, reason: 'not_reached', refused: 0, unrecorded: event.value.unrecorded }
     case 'isolationChecked': {
       const { instance, components, attempts, violations, broken, untried, report } = event.value
       const problems = event.value.problems.map(({ component, kind, verdict, count }) => ({ component, kind, verdict, count }))

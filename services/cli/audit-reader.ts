@@ -3,7 +3,8 @@ import { Registry } from 'prom-client'
 import { readPlatformFile } from '../../deploy/local/platform-file.ts'
 import { isAlive } from '../../deploy/local/is-alive.ts'
 import { StartError } from '../../deploy/local/start-error.ts'
-import { AuditReadService, type ExportPart, type ExportRequest, type LogFile, type LoggedRecords, type QueryPage, type QueryRequest, type TailRequest, type UsageReport, type UsageRequest } from '../../proto/gen/intramuros/v1/audit_read.ts'
+import { AuditReadService, type ExportPart, type ExportRequest, type LogFile, type LoggedRecords, type QueryPage, type QueryRequest, type ReadContentRequest, type TailRequest, type UsageReport, type UsageRequest } from '../../proto/gen/intramuros/v1/audit_read.ts'
+import type { SealedPiece } from '../../proto/gen/intramuros/v1/content.ts'
 import type { Config } from '../shared/config/load.ts'
 import { type CallOptions, connectLane } from '../shared/rpc/lane-client.ts'
 import { createCallObserver } from '../shared/rpc/observe.ts'
@@ -19,6 +20,8 @@ export interface AuditReader {
   usage(request: Unread<UsageRequest>): Promise<UsageReport>
   export(request: Unread<ExportRequest>): AsyncIterable<ExportPart>
   tail(request: Unread<TailRequest>): AsyncIterable<LoggedRecords>
+  /** What is kept of a request, encrypted. */
+  content(request: Unread<ReadContentRequest>): AsyncIterable<SealedPiece>
   checkpoint(): Promise<LogFile>
   tile(path: string): Promise<LogFile>
   close(): Promise<void>
@@ -95,6 +98,7 @@ export async function connectAuditReader({ address, tlsFolder }: AuditAddress): 
     usage: (request) => lane.unary(AuditReadService.usage, { ...request, reader }, unary()),
     export: (request) => lane.stream(AuditReadService.export, { ...request, reader }, call()),
     tail: (request) => lane.stream(AuditReadService.tail, { ...request, reader }, call()),
+    content: (request) => lane.stream(AuditReadService.readContent, { ...request, reader }, call()),
     checkpoint: () => lane.unary(AuditReadService.readCheckpoint, { reader }, unary()),
     tile: (path) => lane.unary(AuditReadService.readTile, { reader, path }, unary()),
     close,

@@ -1,5 +1,6 @@
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
+import { postgresSettings } from '../audit/store/postgres/settings.ts'
 import { type Config, loadConfig, stateFolder } from '../shared/config/load.ts'
 import type { CommandContext } from './commands/context.ts'
 
@@ -32,6 +33,7 @@ export function createContext(args: string[], environment: NodeJS.ProcessEnv): P
       return [...catalogueOf(config().models).keys()]
     },
     auditFolder: () => config().audit.folder,
+    auditPostgres: () => postgresSettings(config().audit.postgres)?.settings,
     auditKeyFile: () => join(config().audit.keyFolder, 'log.pub'),
     out: process.stdout,
     err: process.stderr,

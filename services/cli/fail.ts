@@ -6,7 +6,7 @@ import { ModelUnavailable } from '../shared/models/failures.ts'
 import { exitStatusOf } from './commands/context.ts'
 
 /** Errors whose messages are written for the person at the terminal. */
-const forPeople = new Set(['StartError', 'ConfigError', 'ModelUnavailable', 'LocalFailure', 'FatalStartError', 'EncryptedModelError', 'DirectoryError', 'ServiceError'])
+const forPeople = new Set(['StartError', 'ConfigError', 'ModelUnavailable', 'LocalFailure', 'FatalStartError', 'EncryptedModelError', 'DirectoryError', 'ServiceError', 'ContentError'])
 
 /** Tells why a command failed and sets the exit status: 1 refused, 2 used wrongly, 66 no model file, 78 wrong settings, or that of a service that could not start. */
 export function fail(thrown: unknown): void {

@@ -19,6 +19,7 @@ export async function openFolderReader(folder: string, { keyFile, err }: { keyFi
     usage: (request) => handlers.usage({ ...request, reader }, call),
     export: (request) => handlers.export({ ...request, reader }, call),
     tail: (request) => handlers.tail({ ...request, follow: false, reader }, call),
+    content: (request) => handlers.readContent({ ...request, reader }, call),
     checkpoint: () => handlers.readCheckpoint({ reader }, call),
     tile: (path) => handlers.readTile({ reader, path }, call),
     async close() {

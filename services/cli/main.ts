@@ -19,6 +19,11 @@ const commands: Record<string, (program: Command, context: ProgramContext) => Pr
     const { registerAuditReading } = await import('./commands/audit-reading.ts')
     registerAuditReading(audit, { ...context, openReader: (folder) => openReader(context, folder) })
   },
+  content: async (program, context) => {
+    const folders = { ...context, openReader: () => openReader(context, undefined), keyFolder: async () => (await import('../shared/content/key-folder.ts')).contentKeyFolder(context.config()) }
+    const content = (await import('./commands/content-keys.ts')).registerContentKeys(program, folders)
+    ;(await import('./commands/content-show.ts')).registerContentShow(content, folders)
+  },
   usage: async (program, context) => (await import('./commands/usage.ts')).registerUsage(program, { ...context, openReader: (folder) => openReader(context, folder), prices: () => context.config().prices }),
   models: async (program, context) => (await import('./commands/models.ts')).registerModels(program, context),
   verify: async (program, context) => (await import('./commands/verify-isolation.ts')).registerVerifyIsolation(program, context),

@@ -17,6 +17,8 @@ export interface Principal {
   weight: number
   /** The team's requests can wait for others'. */
   batch: boolean
+  /** Id of the key that the team's content is kept under; empty: none is kept. */
+  contentKeyId: string
   mayUse(model: string): boolean
 }
 

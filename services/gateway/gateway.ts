@@ -10,6 +10,8 @@ import type { Service } from '../shared/rpc/methods.ts'
 import { packageVersion } from '../shared/supervision.ts'
 import type { Identity } from '../shared/tls/identity.ts'
 import { createAdmission } from './admission.ts'
+import { createDataKeys } from './content/data-keys.ts'
+import { createKeepContent } from './content/keep-content.ts'
 import { startHttp } from './http/server.ts'
 import { createMetrics } from './metrics.ts'
 import { createModelDescriptions } from './model-descriptions.ts'
@@ -30,6 +32,9 @@ export interface GatewayParts {
   models: ReadonlyMap<string, ModelEntry>
 }
 
+/** How long a key to kept content may outlive its file in memory. */
+const sweepMs = 60_000
+
 /** The gateway over its peers: connects to them and opens the HTTPS front. */
 export async function startGateway(context: ServiceContext, { directory, httpsIdentity, models }: GatewayParts): Promise<RunningService> {
   const { config, log, registry, telemetry, identity, clientCalls } = context
@@ -40,13 +45,13 @@ export async function startGateway(context: ServiceContext, { directory, httpsId
   }
 
   function followKeys(): { keys: KeyCheck; remote: RemoteDirectory } {
-    const followed = followDirectory({ connect: (address) => connect(DirectoryService, 'audit', address), addresses: listOf(settings.audit), log })
+    const followed = followDirectory({ connect: (address) => connect(DirectoryService, 'audit', address), addresses: settings.audit, log })
     return { keys: followed, remote: followed }
   }
 
   const admission = createAdmission({ maxConcurrent: settings.maxConcurrent, maxQueued: settings.maxQueued, queueTimeoutMs: settings.queueTimeoutSeconds * 1000 })
   const metrics = createMetrics(registry, admission)
-  const audit = createLaneSet({ peer: 'audit', connect: (address) => connect(AuditService, 'audit', address), addresses: listOf(settings.audit), calls: 'first' })
+  const audit = createLaneSet({ peer: 'audit', connect: (address) => connect(AuditService, 'audit', address), addresses: settings.audit, calls: 'one' })
   const version = packageVersion()
   const ledger = createToLedger({ audit, config, directory, version, metrics, log })
   const { records, refusals, receipts } = ledger
@@ -85,6 +90,8 @@ export async function startGateway(context: ServiceContext, { directory, httpsId
             workers.set(peers.workers)
           },
         })
+  const dataKeys = createDataKeys({ folder: settings.contentKeyFolder, clock: Date.now, log })
+  const sweeping = setInterval(() => void dataKeys.sweep(), sweepMs)
   const gateway: Gateway = {
     keys,
     models,
@@ -93,6 +100,7 @@ export async function startGateway(context: ServiceContext, { directory, httpsId
     records,
     refusals,
     receipts,
+    keepContent: createKeepContent({ audit, dataKeys, log }),
     version,
     tokenizer,
     workers,
@@ -127,6 +135,8 @@ export async function startGateway(context: ServiceContext, { directory, httpsId
     async close() {
       front.close()
       await discovery?.close()
+      clearInterval(sweeping)
+      dataKeys.close()
       await ledger.leave()
       ledger.close()
       workers.close()

@@ -11,6 +11,7 @@ import type { TSchema } from 'typebox'
 import { parseJson } from './api/problem.ts'
 import { refuseUnknown } from './api/unknown.ts'
 import { identify, type Principal } from './authenticate.ts'
+import type { KeepContent, KeptContent } from './content/keep-content.ts'
 import type { Exchange } from './http/exchange.ts'
 import { readBody } from './http/read-body.ts'
 import type { GatewayMetrics } from './metrics.ts'
@@ -30,6 +31,8 @@ export interface Gateway {
   records: Records
   /** Told of requests that are turned away before they have a record of their own. */
   refusals: Refusals
+  /** For teams that have their content kept. */
+  keepContent: KeepContent
   /** Answers to "show me that this was recorded". */
   receipts: { of(requestId: string, team: string, call: CallOptions): Promise<string> }
   /** Of this software. */
@@ -65,7 +68,7 @@ export interface Job {
   principal: Principal
   call: CallOptions
   tally: Tally
-  /** Resolves once the begin record is durable. */
+  /** Resolves once the begin record is durable, and the prompt where the team has it kept. */
   durable: Promise<void>
 }
 
@@ -80,7 +83,8 @@ export interface Operation {
 
 /**
  * A request from its beginning to its end, whatever it asks for: authenticate, read, admit, begin the record, do the work, end the
- * record, write the end. The first byte waits for the begin record to be durable, the last for the end record.
+ * record, write the end. The first byte waits for the begin record to be durable, the last for the end record. Where the team has its
+ * content kept, the first waits for the prompt, and the end record for the answer.
  */
 export async function serveRecorded(gateway: Gateway, exchange: Exchange, operation: Operation, read: (json: unknown) => Work): Promise<void> {
   const started = performance.now()
@@ -92,7 +96,7 @@ export async function serveRecorded(gateway: Gateway, exchange: Exchange, operat
     if (principal.strictParameters) throw refuseUnknown(operation.schema, work.unknown)
     exchange.header('x-intramuros-ignored', work.unknown.map((name) => encodeURIComponent(name.slice(0, 128).toWellFormed())).join(','))
   }
-  const { team, keyId } = principal
+  const { team, teamId, keyId, contentKeyId } = principal
   const turnedAway = (reason: string): void => gateway.refusals.note({ team, keyId, source: '', endpoint: operation.name, reason })
   if (gateway.models.has(work.model) && !principal.mayUse(work.model)) turnedAway('model_not_allowed')
   requireModel(gateway, principal, work.model)
@@ -123,20 +127,29 @@ export async function serveRecorded(gateway: Gateway, exchange: Exchange, operat
       priority: principal.batch || work.batch === true ? Priority.BATCH : Priority.INTERACTIVE,
       parameters: work.parameters ?? {},
     })
+    const kept = contentKeyId === '' ? undefined : gateway.keepContent.begin({ teamId, keyId: contentKeyId, requestId, prompt: body })
+    if (kept !== undefined) exchange.copy = kept.answer
     // Nothing is sent before the begin is durable, errors neither, so that its place is told with every answer that has one.
-    const durable = tellPlace(record, exchange)
+    const durable = tellPlace(record, exchange, kept)
     durable.catch(() => undefined) // whoever awaits it handles it; nobody may get that far
     try {
       const finish = await work.run({ principal, call, tally, durable })
+      const { release } = kept === undefined ? { release: finish } : exchange.hold(finish)
+      await kept?.end()
       tally.outcome = Outcome.COMPLETED
       await record.end(endRecord(tally, started))
-      finish()
+      release()
     } catch (thrown) {
       if (tally.outcome === Outcome.COMPLETED) throw thrown // its end is what could not be recorded
       const failure = asServiceError(thrown)
       tally.outcome = failure.code === 'CANCELLED' ? Outcome.CANCELLED : Outcome.FAILED
       tally.error = failure.reason
       await durable.catch(() => undefined)
+      // What has left of the answer.
+      await kept?.end().catch((notKept: unknown) => {
+        tally.outcome = Outcome.FAILED
+        tally.error = asServiceError(notKept).reason
+      })
       await record.end(endRecord(tally, started))
       throw thrown
     }
@@ -151,10 +164,11 @@ export async function serveRecorded(gateway: Gateway, exchange: Exchange, operat
   }
 }
 
-/** Resolves once the begin record is durable, and the answer's headers say where it is; answers that go out without one don't. */
-async function tellPlace(record: OpenRecord, exchange: Exchange): Promise<void> {
+/** Resolves once the begin record, and a prompt that is kept, are durable, and the answer's headers say where it is; answers that go out without one don't. */
+async function tellPlace(record: OpenRecord, exchange: Exchange, kept: KeptContent | undefined): Promise<void> {
   const index = await record.durable
   if (index !== undefined) exchange.header('x-intramuros-record', String(index))
+  await kept?.prompt
 }
 
 /** Throws NOT_FOUND model_not_found. */

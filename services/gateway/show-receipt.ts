@@ -18,4 +18,4 @@ export async function showReceipt(gateway: Gateway, exchange: Exchange): Promise
 }
 
 /** As the ledger says it. */
-export const receiptNotFound = 'There is no receipt of this request, or it is not one of your team.'
+export const receiptNotFound = 'There is no receipt of this request: it is not known, older than records are kept, or not one of your team.'

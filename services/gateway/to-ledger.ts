@@ -11,6 +11,7 @@ import type { GatewayMetrics } from './metrics.ts'
 import { createRecords, type Records } from './records.ts'
 import { createRefusals, type Refusals } from './refusals.ts'
 import { settingsFingerprints } from './settings-fingerprints.ts'
+import { createUnrecorded } from './unrecorded.ts'
 
 export interface ToLedgerOptions {
   audit: Peer
@@ -63,17 +64,18 @@ export function createToLedger({ audit, config, directory, version, metrics, log
       return () => clearTimeout(timer)
     },
   })
-  const configureId = randomUUID()
-  let configured = false
+  let attachments = 0
 
-  /** Once, by the ledger's key, which it tells when it is there. */
+  /** At each attachment, by the ledger's key, which it tells when it is there: another audit service may have taken over, which remembers other settings, or none. */
   async function configure(key: Uint8Array): Promise<void> {
-    while (!configured && records.attached && !closing.signal.aborted) {
+    const own = (attachments += 1)
+    const id = randomUUID()
+    while (own === attachments && records.attached && !closing.signal.aborted) {
       try {
-        const request = { id: configureId, service: ServiceKind.GATEWAY, instance, fingerprints: settingsFingerprints(config, key) }
+        const request = { id, service: ServiceKind.GATEWAY, instance, fingerprints: settingsFingerprints(config, key) }
         // oxlint-disable-next-line no-await-in-loop -- until it has worked
-        await audit.unary(AuditService.configure, request, { requestId: configureId, signal: closing.signal, timeoutMs: callTimeoutMs })
-        configured = true
+        await audit.unary(AuditService.configure, request, { requestId: id, signal: closing.signal, timeoutMs: callTimeoutMs })
+        return
       } catch (thrown) {
         log.warn({ err: describeError(asServiceError(thrown)) }, 'the ledger could not compare the settings yet')
         // oxlint-disable-next-line no-await-in-loop -- until it has worked
@@ -82,6 +84,7 @@ export function createToLedger({ audit, config, directory, version, metrics, log
     }
   }
 
+  const unrecorded = createUnrecorded({ audit, events, attached: () => records.attached, log })
   const records = createRecords({
     audit,
     instance,
@@ -93,7 +96,7 @@ export function createToLedger({ audit, config, directory, version, metrics, log
     },
     onUnrecorded: config.audit.onFailure === 'allow' ? (value) => {
       metrics.unrecorded.inc()
-      events.add({ $case: 'requestUnrecorded', value })
+      unrecorded.note(value)
     } : undefined,
   })
 
@@ -113,11 +116,12 @@ export function createToLedger({ audit, config, directory, version, metrics, log
     leave() {
       refusals.flush()
       serviceChanged({ service: ServiceKind.GATEWAY, instance, event: ServiceEvent.STOPPING, version })
-      return events.flush(leaveMs)
+      return Promise.all([events.flush(leaveMs), unrecorded.flush()]).then(() => undefined)
     },
     close() {
       closing.abort()
       directoryChanges?.close()
+      unrecorded.close()
       events.close()
       records.close()
     },

@@ -35,7 +35,7 @@ async function start(engine: Engine = scripted) {
 
 test('each input has its score, in their order', async () => {
   const rank = await start()
-  expect(await rank([[50], [1, 2], [100]])).toEqual({ scores: [0.5, 0.01, 1] })
+  expect(await rank([[50], [1, 2], [100]])).toMatchObject({ scores: [0.5, 0.01, 1] })
 })
 
 test.each<[string, number[][], object]>([
@@ -65,5 +65,5 @@ test('a cancelled call ends and frees its slot', async () => {
   const gone = new AbortController()
   gone.abort()
   await expect(rank([[1]], gone.signal)).rejects.toMatchObject({ code: 'CANCELLED' })
-  expect(await rank([[1]])).toEqual({ scores: [0.01] })
+  expect(await rank([[1]])).toMatchObject({ scores: [0.01] })
 })

@@ -5,7 +5,7 @@ import { createLogger, describeError, type ServiceLogger } from './log.ts'
 import { createRegistry, startMonitor } from './metrics.ts'
 import { type CallObserver, createCallObserver } from './rpc/observe.ts'
 import { keepMemoryOffDisks } from './memory-dumps.ts'
-import { aliveIntervalMs, exitStatus, FatalStartError, type FatalStatus, type FromService, packageVersion, type ServiceName, type ToService } from './supervision.ts'
+import { aliveIntervalMs, exitStatus, FatalStartError, type FatalStatus, type FromService, packageVersion, type ServiceName, StartAgainError, type ToService } from './supervision.ts'
 import { startTelemetry, type Telemetry } from './telemetry.ts'
 import { writeTerminationLog } from './termination-log.ts'
 import { type Identity, identityPlace, watchIdentity } from './tls/identity.ts'
@@ -41,11 +41,14 @@ export interface RunningService {
   close(): Promise<void>
 }
 
-/** How long a service may take to end when its launcher has died. */
-const orphanDrainMs = 1000
+/** How long a service may take to end when its launcher has died. The ledger goes last: what the others end is still to be recorded. */
+const orphanDrainMs = (name: ServiceName): number => (name === 'audit' ? 4000 : 1000)
 
-/** Runs one service as a process, from its environment to its end. */
-export async function runService(name: ServiceName, start: (context: ServiceContext) => Promise<RunningService>): Promise<void> {
+/**
+ * Runs one service as a process, from its environment to its end. `mayEndWhileStarting`: its start may take as long as it likes, and
+ * leaves nothing behind wherever the process ends in it.
+ */
+export async function runService(name: ServiceName, start: (context: ServiceContext) => Promise<RunningService>, { mayEndWhileStarting = false } = {}): Promise<void> {
   const dumping = keepMemoryOffDisks()
   if (dumping.length > 0) {
     fatal(`Node.js was given ${dumping.join(' and ')}, with which prompts get into files. Take it out of its options (NODE_OPTIONS).`, exitStatus.configuration)
@@ -64,6 +67,12 @@ export async function runService(name: ServiceName, start: (context: ServiceCont
 
   function crash(what: string, error: unknown): void {
     const err = describeError(error)
+    if (error instanceof StartAgainError) {
+      log.error({ reason: error.message }, 'ends, to be started again')
+      log.flush()
+      writeTerminationLog(error.message)
+      process.exit(exitStatus.again)
+    }
     log.error({ err }, what)
     log.flush()
     writeTerminationLog(`An error that nobody expected (${what}): ${err.code ?? err.type}. The log tells where.`)
@@ -85,6 +94,7 @@ export async function runService(name: ServiceName, start: (context: ServiceCont
       warning: () => running?.warning?.(),
       notReady: () => running?.notReady?.(),
     })
+    const stopHeeding = mayEndWhileStarting ? heedWhileStarting(log) : undefined
     running = await start({
       config,
       log,
@@ -95,6 +105,7 @@ export async function runService(name: ServiceName, start: (context: ServiceCont
       clientCalls: createCallObserver('client', registry, telemetry),
       atRisk,
     })
+    stopHeeding?.()
     const ports = { ...running.ports, metrics: monitor.port }
     log.info({ ports }, 'listening')
     tell({ type: 'listening', ports })
@@ -123,7 +134,7 @@ export async function runService(name: ServiceName, start: (context: ServiceCont
     // Ctrl-C on a terminal reaches every process of the group; under the launcher only its word counts.
     process.on('SIGINT', () => process.connected || end(config.drainSeconds * 1000, 'SIGINT'))
     process.on('message', (message: ToService) => message.type === 'drain' && end(message.limitMs, 'launcher'))
-    const orphaned = (): void => void (ending || end(orphanDrainMs, 'the launcher is gone'))
+    const orphaned = (): void => void (ending || end(orphanDrainMs(name), 'the launcher is gone'))
     process.on('disconnect', orphaned)
     if (process.send !== undefined && !process.connected) orphaned() // it died before there was anyone to hear it
   } catch (thrown) {
@@ -139,6 +150,21 @@ export async function runService(name: ServiceName, start: (context: ServiceCont
     }
     log.flush()
     fatal(thrown.message, thrown.status)
+  }
+}
+
+/** Ends the process when it is told to, until the function that this returns is called. As process 1 of a container it would not end by itself. */
+function heedWhileStarting(log: ServiceLogger): () => void {
+  const end = (): void => {
+    log.info({}, 'ended before it had started')
+    log.flush()
+    process.exit(exitStatus.ok)
+  }
+  process.once('SIGTERM', end)
+  process.once('disconnect', end)
+  return () => {
+    process.off('SIGTERM', end)
+    process.off('disconnect', end)
   }
 }
 

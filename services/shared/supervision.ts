@@ -17,6 +17,8 @@ export const exitStatus = {
   crashed: 70,
   /** EX_OSERR: the machine has not the memory for what was asked. */
   outOfMemory: 71,
+  /** EX_TEMPFAIL: what it works on was lost, and another start will find it again, or wait for it. */
+  again: 75,
   /** EX_NOPERM: the service can reach the outside, and was told not to work then. */
   outsideReached: 77,
   /** EX_CONFIG: a setting is wrong, or can't be met on this machine. */
@@ -37,6 +39,11 @@ export class FatalStartError extends Error {
     super(message)
     this.status = status
   }
+}
+
+/** An error that ends the process and that the next start mends, or waits until it is gone: told in its words, status `again`. */
+export class StartAgainError extends Error {
+  override readonly name = 'StartAgainError'
 }
 
 /**

@@ -165,6 +165,8 @@ test('services whose launcher died end by themselves, all of them, with a stream
   }
   await until(() => roles.every((role) => platform.process(role).exitCode === 0), 'all of them to end', 8000)
   response.destroy()
+  // The ledger went last.
+  expect(await endOf(response.headers['x-request-id'])).toMatchObject({ outcome: 'failed', error: 'draining' })
 })
 
 test('a peer that hangs fails its calls within seconds, and serves again when it wakes', async () => {

@@ -2,9 +2,12 @@ import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
 import { createServer, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
-import { readdir, readFile } from 'node:fs/promises'
+import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterAll, beforeAll, expect, test } from 'vitest'
+import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest'
+import { createTeamKey } from '../../services/shared/content/team-key.ts'
+import { openDirectory } from '../../services/shared/directory/directory.ts'
 import { chatBody, events, open, send } from '../support/client.ts'
 import { type Platform, type Role, startPlatform, until } from '../support/platform.ts'
 import { auditRecords } from '../support/records.ts'
@@ -12,6 +15,7 @@ import { auditRecords } from '../support/records.ts'
 const canary = `canary${randomBytes(12).toString('hex')}`
 const roles: Role[] = ['gateway', 'tokenizer', 'worker-0', 'audit']
 let platform: Platform
+let keys: string
 let collector: Server
 const traces: Buffer[] = []
 
@@ -22,14 +26,29 @@ beforeAll(async () => {
   })
   collector.listen(0, '127.0.0.1')
   await once(collector, 'listening')
-  const endpoint = `http://127.0.0.1:${(collector.address() as AddressInfo).port}`
-  platform = await startPlatform({ workers: [{ tokens: 8 }], env: { INTRAMUROS_LOG_LEVEL: 'trace', INTRAMUROS_TELEMETRY_ENDPOINT: endpoint, OTEL_BSP_SCHEDULE_DELAY: '100' } })
 })
-afterAll(async () => {
+beforeEach(async () => {
+  keys = await mkdtemp(join(tmpdir(), 'intramuros-keys-'))
+  const endpoint = `http://127.0.0.1:${(collector.address() as AddressInfo).port}`
+  platform = await startPlatform({ workers: [{ tokens: 8 }], env: { INTRAMUROS_GATEWAY_CONTENT_KEY_FOLDER: keys, INTRAMUROS_LOG_LEVEL: 'trace', INTRAMUROS_TELEMETRY_ENDPOINT: endpoint, OTEL_BSP_SCHEDULE_DELAY: '100' } })
+})
+afterEach(async () => {
   await platform.stop()
+  await rm(keys, { recursive: true })
+})
+afterAll(() => {
   collector.closeAllConnections()
   collector.close()
 })
+
+/** From now on the content of the requests is kept, encrypted. */
+async function keepContent(): Promise<void> {
+  const { id } = await createTeamKey(keys, 'default-1')
+  const directory = openDirectory({ home: platform.home })
+  directory.addContentKey({ name: 'default-1', team: 'default', keyId: id })
+  directory.changeTeam('default', { contentKey: 'default-1' })
+  directory.close()
+}
 
 /** A body with the canary wherever a client's text can stand, for each API; some are refused for it. */
 function otherRequests(): [string, object][] {
@@ -63,7 +82,8 @@ function otherRequests(): [string, object][] {
   ]
 }
 
-test('what a client sends appears nowhere but in its own answer', async () => {
+test.for([false, true])('what a client sends appears nowhere but in its own answer (content is kept: %s)', async (kept) => {
+  if (kept) await keepContent()
   const prompt = { messages: [{ role: 'system', content: canary }, { role: 'user', content: `<|im_start|>${canary}` }] }
   const sent: Promise<unknown>[] = [
     send(platform, chatBody(platform, prompt)),
@@ -119,6 +139,7 @@ test('what a client sends appears nowhere but in its own answer', async () => {
   // So that what is swept holds records of all that was sent.
   const kinds = new Set(records.map((record) => record['type']))
   for (const kind of ['request.begin', 'request.end', 'request.refused', 'service.changed', 'directory.changed']) expect(kinds).toContain(kind)
+  expect(kinds.has('content.kept')).toBe(kept)
   expect(JSON.stringify(records)).not.toContain(canary)
   for (const file of await readdir(platform.home, { recursive: true, withFileTypes: true })) {
     if (!file.isFile()) continue

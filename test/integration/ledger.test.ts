@@ -121,16 +121,16 @@ test('changes of teams and keys are recorded once and in order, over restarts of
 
 test('services that come and go, and settings that were changed, are recorded by name', async () => {
   const file = join(platform.home, 'intramuros.yaml')
-  const secret = 54_321
+  const secret = 'llm.never-recorded.example.org'
   await platform.kill('gateway')
-  await writeFile(file, JSON.stringify({ ...(JSON.parse(await readFile(file, 'utf8')) as object), gateway: { maxQueued: secret } }))
+  await writeFile(file, JSON.stringify({ ...(JSON.parse(await readFile(file, 'utf8')) as object), gateway: { names: [secret] } }))
   await platform.restart('gateway')
   await platform.ready('gateway')
   await platform.kill('worker-1')
   await until(async () => (await recordsOf('service.changed')).some((record) => record['event'] === 'left' && record['service'] === 'inference-worker'), 'the loss of a worker to be recorded')
   await until(async () => (await recordsOf('configuration.changed')).length > 0, 'the changed setting to be recorded')
   const settings = (await recordsOf('configuration.changed')).flatMap((record) => record['settings'])
-  expect(settings).toContain('gateway.maxQueued')
+  expect(settings).toContain('gateway.names')
   const address = `127.0.0.1:${platform.ports('worker-1')['grpc']}`
   const changes = await recordsOf('service.changed')
   expect(changes).toContainEqual(expect.objectContaining({ service: 'gateway', event: 'started', instance: 'gateway' }))
@@ -138,7 +138,7 @@ test('services that come and go, and settings that were changed, are recorded by
   expect(changes).toContainEqual(expect.objectContaining({ service: 'inference-worker', event: 'joined', instance: address, model: platform.model }))
   expect(changes).toContainEqual(expect.objectContaining({ service: 'inference-worker', event: 'left', instance: address }))
   expect(changes.find((record) => record['event'] === 'joined')?.['version']).toMatch(/^\d+\.\d+/)
-  expect(JSON.stringify(await auditRecords(platform.home))).not.toContain(String(secret))
+  expect(JSON.stringify(await auditRecords(platform.home))).not.toContain(secret)
   expect(await platform.drain('gateway', 1000)).toBe(0)
   expect((await recordsOf('service.changed')).at(-1)).toMatchObject({ service: 'gateway', event: 'stopping' })
 })

@@ -1,4 +1,9 @@
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { expect, test } from 'vitest'
+import { createTeamKey } from '../../services/shared/content/team-key.ts'
+import { openDirectory } from '../../services/shared/directory/directory.ts'
 import { chatBody, send } from '../support/client.ts'
 import { startPlatform, until } from '../support/platform.ts'
 import { auditRecords } from '../support/records.ts'
@@ -31,9 +36,37 @@ test('with both, requests are answered while the ledger is away, counted, said a
     const ids = (await unrecorded()).map((record) => String(record['requestId']))
     expect(new Set(ids)).toEqual(new Set(replies.map(({ headers }) => headers['x-request-id'])))
     expect(await unrecorded()).toMatchObject([1, 2, 3].map(() => ({ team: 'default', model: platform.model, outcome: 'completed', outputTokens: 9 })))
+    const gaps = async () => (await auditRecords(platform.home)).filter(({ type, reason }) => type === 'log.gap' && reason === 'not_reached')
+    const counted = async () => (await gaps()).reduce((sum, { unrecorded: count }) => sum + Number(count), 0)
+    await until(async () => (await counted()) >= 3, 'the gap to be recorded')
+    expect(await counted()).toBe(3)
     await until(async () => !(await text('/readyz')).includes('IT CAN NOT'), 'the ledger to be back')
     expect((await send(platform, chatBody(platform))).headers).toHaveProperty('x-intramuros-record')
   } finally {
     await platform.stop()
+  }
+}, timeout)
+
+test('content that a team wants kept is not given up for that: its requests are refused while the ledger is away', async () => {
+  const keys = await mkdtemp(join(tmpdir(), 'intramuros-keys-'))
+  const platform = await startPlatform({
+    workers: [{ tokens: 8 }],
+    env: { ...allow, INTRAMUROS_AUDIT_ALLOW_UNRECORDED: 'yes-i-accept-unrecorded-answers', INTRAMUROS_GATEWAY_CONTENT_KEY_FOLDER: keys },
+  })
+  const directory = openDirectory({ home: platform.home })
+  try {
+    const { id } = await createTeamKey(keys, 'default-1')
+    directory.addContentKey({ name: 'default-1', team: 'default', keyId: id })
+    directory.changeTeam('default', { contentKey: 'default-1' })
+    expect((await send(platform, chatBody(platform))).status).toBe(200)
+    await platform.kill('audit')
+    const refused = await send(platform, chatBody(platform))
+    expect([refused.status, refused.text]).toEqual([503, expect.stringContaining('content_unavailable')])
+    directory.changeTeam('default', { contentKey: '' })
+    expect((await send(platform, chatBody(platform))).status).toBe(200)
+  } finally {
+    directory.close()
+    await platform.stop()
+    await rm(keys, { recursive: true })
   }
 }, timeout)

@@ -5,18 +5,21 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { ensureCertificates } from '../../deploy/local/certificates.ts'
 import { openDirectory } from '../../services/shared/directory/directory.ts'
-import type { FromService } from '../../services/shared/supervision.ts'
+import { exitStatus, type FromService } from '../../services/shared/supervision.ts'
+import { freePort } from './free-port.ts'
 
 const root = join(import.meta.dirname, '../..')
 const model = 'smollm2-135m-instruct'
 const embeddingModel = 'all-minilm-l6-v2'
 
-export type Role = 'audit' | 'tokenizer' | 'gateway' | `worker-${number}` | 'worker-embedding'
+export type Role = 'audit' | 'standby' | 'tokenizer' | 'gateway' | `worker-${number}` | 'worker-embedding'
 const embeddingRole: Role = 'worker-embedding'
 
 export interface PlatformOptions {
   /** Settings for every service, as environment variables. */
   env?: Record<string, string>
+  /** The same for one service alone. */
+  envOf?: Partial<Record<Role, Record<string, string>>>
   /** Sections of the configuration file, for what no variable can set. */
   sections?: Record<string, unknown>
   /** How the scripted workers behave, one entry a worker; see scripted-worker.ts. Default: one that answers eight tokens. */
@@ -25,6 +28,10 @@ export interface PlatformOptions {
   realModel?: boolean
   /** Another file of the chat model, for its chat template. Default: the one that the tests have. */
   modelPath?: string
+  /** Called with the state folder before anything is started. */
+  prepare?: (home: string) => void | Promise<void>
+  /** A second audit service, on the same log in PostgreSQL, which `env` names. Either is started again when it ends with status 75. */
+  standby?: boolean
   /** An embedding model to serve too, by a real worker of its own. */
   embeddingModelPath?: string
 }
@@ -80,24 +87,35 @@ export async function startPlatform(options: PlatformOptions = {}): Promise<Plat
   directory.addTeam('default', [])
   const key = directory.createKey('default').secret
   directory.close()
+  await options.prepare?.(home)
 
   const running = new Map<Role, Running>()
   const children: ChildProcess[] = []
   const behaviours = options.workers ?? [{}]
   const scripted = behaviours.map((_, index): Role => `worker-${index}`)
   const workers = options.embeddingModelPath === undefined ? scripted : [...scripted, embeddingRole]
+  const audits: Role[] = options.standby === true ? ['audit', 'standby'] : ['audit']
   let output = ''
+  let stopped = false
 
   async function start(role: Role, listen: Record<string, number>, extra: Record<string, string> = {}): Promise<void> {
     const script = scriptOf(role)
     const child = spawn(process.execPath, [script], {
       cwd: root,
       stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
-      env: { ...environment(home), ...options.env, ...settings(role, listen), ...extra },
+      env: { ...environment(home), ...options.env, ...settings(role, listen), ...options.envOf?.[role], ...extra },
     })
     children.push(child)
     child.stdout?.on('data', (chunk: Buffer) => (output += chunk.toString()))
     child.stderr?.on('data', (chunk: Buffer) => (output += chunk.toString()))
+    if (options.standby === true && isAudit(role)) {
+      child.once('exit', (code) => {
+        if (code === exitStatus.again && !stopped) void start(role, listen)
+      })
+      // It listens once it writes the log.
+      running.set(role, { child, ports: listen })
+      return
+    }
     const ports = await new Promise<Record<string, number>>((resolve, reject) => {
       child.once('exit', (code, signal) => reject(new Error(`${role} ended with ${code ?? signal} before it listened:\n${output}`)))
       child.on('message', (message: FromService) => message.type === 'listening' && resolve(message.ports))
@@ -106,6 +124,7 @@ export async function startPlatform(options: PlatformOptions = {}): Promise<Plat
   }
 
   function scriptOf(role: Role): string {
+    if (isAudit(role)) return 'services/audit/main.ts'
     if (!role.startsWith('worker-')) return `services/${role}/main.ts`
     return options.realModel === true || role === embeddingRole ? 'services/inference-worker/main.ts' : 'test/support/scripted-worker.ts'
   }
@@ -122,13 +141,21 @@ export async function startPlatform(options: PlatformOptions = {}): Promise<Plat
     switch (role) {
       case 'audit':
         return { INTRAMUROS_AUDIT_LISTEN: grpc, INTRAMUROS_AUDIT_METRICS_PORT: metrics }
+      case 'standby':
+        return {
+          INTRAMUROS_AUDIT_LISTEN: grpc,
+          INTRAMUROS_AUDIT_METRICS_PORT: metrics,
+          INTRAMUROS_AUDIT_FOLDER: join(home, 'standby'),
+          INTRAMUROS_AUDIT_KEY_FOLDER: join(home, 'standby-key'),
+          INTRAMUROS_AUDIT_KEY_FILE: join(home, 'audit-key/log.key'),
+        }
       case 'tokenizer':
         return { INTRAMUROS_TOKENIZER_LISTEN: grpc, INTRAMUROS_TOKENIZER_METRICS_PORT: metrics }
       case 'gateway':
         return {
           INTRAMUROS_GATEWAY_PORT: String(listen['https'] ?? 0),
           INTRAMUROS_GATEWAY_METRICS_PORT: metrics,
-          INTRAMUROS_GATEWAY_AUDIT: `127.0.0.1:${get('audit').ports['grpc']}`,
+          INTRAMUROS_GATEWAY_AUDIT: audits.map((audit) => `127.0.0.1:${get(audit).ports['grpc']}`).join(','),
           INTRAMUROS_GATEWAY_TOKENIZER: `127.0.0.1:${get('tokenizer').ports['grpc']}`,
           INTRAMUROS_GATEWAY_WORKERS: workers.map((worker) => `127.0.0.1:${get(worker).ports['grpc']}`).join(','),
         }
@@ -182,13 +209,18 @@ export async function startPlatform(options: PlatformOptions = {}): Promise<Plat
       return code
     },
     async stop() {
+      stopped = true
       await Promise.all(children.map(end))
       await rm(home, { recursive: true, force: true })
     },
   }
   try {
     const peers: Role[] = ['audit', 'tokenizer', ...workers]
-    await Promise.all(peers.map((role) => start(role, {})))
+    await Promise.all(peers.map(async (role) => await start(role, isAudit(role) && options.standby === true ? await freePorts() : {})))
+    if (options.standby === true) {
+      await ready('audit')
+      await start('standby', await freePorts())
+    }
     await start('gateway', {})
     await ready('gateway')
     return platform
@@ -215,6 +247,14 @@ function configurationOf({ modelPath = process.env['INTRAMUROS_TEST_MODEL'] ?? '
 function environment(home: string): NodeJS.ProcessEnv {
   const inherited = Object.entries(process.env).filter(([name]) => !name.startsWith('INTRAMUROS_') && !name.startsWith('OTEL_'))
   return { ...Object.fromEntries(inherited), INTRAMUROS_HOME: home }
+}
+
+function isAudit(role: Role): boolean {
+  return role === 'audit' || role === 'standby'
+}
+
+async function freePorts(): Promise<Record<string, number>> {
+  return { grpc: await freePort(), metrics: await freePort() }
 }
 
 /** Polls until a condition holds. For conditions outside this process, where there is no event to wait for. */

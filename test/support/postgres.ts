@@ -2,12 +2,12 @@ import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { existsSync } from 'node:fs'
 import { chown, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
-import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { delimiter, join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { Client } from 'pg'
 import type { PostgresSettings } from '../../services/audit/store/postgres/connection.ts'
+import { freePort } from './free-port.ts'
 import { runProgram } from './run-program.ts'
 
 /** A PostgreSQL server of its own, on a free port of loopback and a socket in a folder of its own, where everybody is trusted. */
@@ -201,14 +201,4 @@ function killIfThere(pid: number | undefined, signal: NodeJS.Signals | 0): boole
 
 async function until(condition: () => Promise<boolean>): Promise<void> {
   for (const end = Date.now() + 5000; !(await condition()); await delay(5)) if (Date.now() > end) throw new Error('PostgreSQL was not stopped within 5 seconds')
-}
-
-async function freePort(): Promise<number> {
-  const probe = createServer().listen(0, '127.0.0.1')
-  await once(probe, 'listening')
-  const address = probe.address()
-  probe.close()
-  await once(probe, 'close')
-  if (address === null || typeof address === 'string') throw new Error('no free port')
-  return address.port
 }

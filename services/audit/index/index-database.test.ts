@@ -154,7 +154,6 @@ test('blocks: many requests, one of them special', () => {
 })
 
 test('what is pruned goes from rows, usage stays', () => {
-  const base = Date.parse(timeOf(0))
   const entries: Timed[] = []
   for (let n = 0; n < 5000; n += 1) entries.push({ ...beginOf(`r${n}`), ms: n }, { ...endOf(`r${n}`), ms: n })
   entries.push({ ...beginOf('open'), ms: 5000 }, { ...refusedOf(), ms: 5000 }, { ...beginOf('last'), ms: 6000 }, { ...endOf('last'), ms: 7000 })
@@ -164,12 +163,17 @@ test('what is pruned goes from rows, usage stays', () => {
     { month: '2026-11', team: '', requests: 0, refused: 1, inputTokens: 0, cachedTokens: 0, outputTokens: 0, workerUs: 0 },
     { month: '2026-11', team: 'default', requests: 5001, refused: 0, inputTokens: 50_010, cachedTokens: 20_004, outputTokens: 100_020, workerUs: 20_004_000 },
   ])
-  const old = index.prunable({ class: 'requests', beforeMs: base + 6500, limit: 100_000 })
-  // The open one and the one that ended later stay.
-  expect(old).toEqual(Array.from({ length: 10_000 }, (_, at) => at))
-  expect(index.prunable({ class: 'security', beforeMs: base + 6500, limit: 10 })).toEqual([10_001])
-  expect(index.prunable({ class: 'requests', beforeMs: base + 6500, limit: 10 }).length).toBe(10)
-  index.forget([...old, 10_001])
+  const old = index.due({ class: 'requests', from: 0, to: 10_003 })
+  // The open one and the one that ends later stay.
+  expect(old.indexes).toEqual(Array.from({ length: 10_000 }, (_, at) => at))
+  expect(old.usage).toEqual([{ month: '2026-11', team: 'default', keyId: 'key_1', subject: '', model: 'small', requests: 5000, refused: 0, inputTokens: 50_000, cachedTokens: 20_000, outputTokens: 100_000, workerUs: 20_000_000 }])
+  expect(index.due({ class: 'requests', from: 10_000, to: 10_003 }).usage).toEqual([])
+  expect(index.due({ class: 'requests', from: 0, to: 10 }).indexes.length).toBe(10)
+  const refused = index.due({ class: 'security', from: 0, to: 10_003 })
+  expect(refused.indexes).toEqual([10_001])
+  expect(refused.usage).toMatchObject([{ team: '', refused: 1, requests: 0 }])
+  index.forget(old.rows)
+  index.forget(refused.rows)
   reopen()
   expect(all({ where: {}, order: 'oldest' }, 10).map(({ requestId }) => requestId)).toEqual(['open', 'last'])
   expect(all({ where: { team: 'default' }, order: 'newest' }, 10).map(({ requestId }) => requestId)).toEqual(['last', 'open'])
@@ -182,7 +186,9 @@ test('what is pruned goes from rows, usage stays', () => {
 
 test('an index that is made from a pruned log says from when on usage is whole', () => {
   take([undefined, undefined, { ...refusedOf(), ms: 5 }, { ...endOf('gone'), ms: 6 }])
-  expect(index.usage({ fromDay: 0, toDay: 100_000, by: ['team'] })).toMatchObject({ fromMs: Date.parse(timeOf(5)), rows: [{ team: '' }, { team: 'default', requests: 1 }] })
+  expect(index.usage({ fromDay: 0, toDay: 100_000, by: ['team'] })).toMatchObject({ fromMs: Date.parse(timeOf(5)), rows: [{ team: '' }] })
+  // Whose begin is gone the log carries, and is next to go.
+  expect(index.due({ class: 'requests', from: 0, to: 4 }).indexes).toEqual([3])
   expect(index.requests({ where: {}, order: 'newest', limit: 5 }).rows).toEqual([])
 })
 

@@ -2,7 +2,9 @@ import type { DatabaseSync } from 'node:sqlite'
 import { leafHash } from '../tlog/merkle.ts'
 import { type Dimension, openOutcome, termOf } from './dimensions.ts'
 import type { Names } from './names.ts'
+import { createCarried } from './carried.ts'
 import { createPostingWriter } from './posting-writer.ts'
+import { createRangeUsage } from './range-usage.ts'
 import { type ReadRecord, readRecord } from './read-record.ts'
 import { requestGeneration, requestHash } from './request-ids.ts'
 import type { State } from './state.ts'
@@ -44,8 +46,14 @@ export function createIngest(database: DatabaseSync, names: Names, state: State)
   const insertId = database.prepare('INSERT OR IGNORE INTO request_ids (generation, hash, n) VALUES (?, ?, ?)')
   const insertEvent = database.prepare('INSERT INTO events (log_index, at_ms, type, team, record) VALUES (?, ?, ?, ?, ?)')
   const insertTime = database.prepare('INSERT OR IGNORE INTO times (log_index, at_ms) VALUES (?, ?)')
+  const insertOrphan = database.prepare('INSERT OR IGNORE INTO orphan_ends (log_index) VALUES (?)')
   const postings = createPostingWriter(database)
   const usage = createUsageWriter(database, names)
+  const countedIn = createRangeUsage(database, names, state)
+  const carried = createCarried(state, usage, (range) => {
+    writeRows()
+    return countedIn(range)
+  })
   const open = readOpen(database)
   const none = names.idOf('')
   const stillOpen = names.idOf(openOutcome)
@@ -83,9 +91,12 @@ export function createIngest(database: DatabaseSync, names: Names, state: State)
 
   function end(index: number, record: ReadRecord): void {
     const request = open.get(record.text('requestId'))
+    if (request === undefined) {
+      // Its begin was pruned, and it is next: the log has said so, and carries what was used.
+      insertOrphan.run(index)
+      return
+    }
     usage.ended(record, request)
-    // Its begin was pruned before this index was made.
-    if (request === undefined) return
     open.delete(record.text('requestId'))
     const { n, row } = request
     const [outcome, error] = [names.idOf(record.text('outcome')), names.idOf(record.text('error'))]
@@ -102,8 +113,9 @@ export function createIngest(database: DatabaseSync, names: Names, state: State)
 
   function other(index: number, record: ReadRecord, bytes: Uint8Array): void {
     insertEvent.run(index, record.atMs, names.idOf(record.type), names.idOf(record.text('team')), bytes)
-    if (record.type === 'request.refused') usage.refused(record)
-    if (record.type === 'request.unrecorded') usage.unrecorded(record)
+    usage.other(record)
+    if (record.type === 'log.pruned') carried.announced(record)
+    if (record.type === 'usage.carried') carried.carried(record)
   }
 
   function takeIn(index: number, bytes: Uint8Array | undefined): void {
@@ -121,20 +133,25 @@ export function createIngest(database: DatabaseSync, names: Names, state: State)
     else other(index, record, bytes)
   }
 
-  return (first, entries) => {
-    if (first !== state.size) throw new RangeError(`the index is complete up to ${state.size}, and was given entries from ${first} on`)
-    database.exec('BEGIN')
-    entries.forEach((bytes, place) => takeIn(first + place, bytes))
+  function writeRows(): void {
     for (const request of unwritten) {
       const { row } = request
       if (row !== undefined) insertRow.run(...row)
       request.row = undefined
     }
     unwritten = []
+    // What finds rows by halves must know how far they go.
+    state.requests = next
+  }
+
+  return (first, entries) => {
+    if (first !== state.size) throw new RangeError(`the index is complete up to ${state.size}, and was given entries from ${first} on`)
+    database.exec('BEGIN')
+    entries.forEach((bytes, place) => takeIn(first + place, bytes))
+    writeRows()
     postings.flush()
     const used = usage.flush()
     state.size = first + entries.length
-    state.requests = next
     const last = entries.at(-1)
     state.lastLeaf = last === undefined ? '' : leafHash(last).toString('hex')
     state.write()

@@ -118,7 +118,9 @@ test('a store that fails is asked again', async () => {
   }
   const index = open(store)
   await index.reached(20, limit())
-  expect(warnings.length).toBe(2)
+  expect(failures).toBeLessThan(0)
+  // Said once, not each time.
+  expect(warnings.length).toBe(1)
   expect(existsSync(file)).toBe(true)
 })
 

@@ -53,7 +53,7 @@ const mostWaiting = 65_536
 
 /** Opens the index and starts to follow the log. Resolves at once: how far it is, `reached` tells. */
 export function openLogIndex(options: LogIndexOptions): LogIndex {
-  const { file, store, log, batchEntries = 4096, retryMs = 1000 } = options
+  const { file, store, log, batchEntries = 8192, retryMs = 1000 } = options
   const closing = new AbortController()
   const listeners = new Set<(used: readonly TeamUsage[], size: number) => void>()
   const waiters = new Set<{ size: number; resolve: () => void }>()
@@ -66,6 +66,8 @@ export function openLogIndex(options: LogIndexOptions): LogIndex {
   let look = true
   let wake: (() => void) | undefined
   let thread: Promise<Thread> | undefined
+  /** It was told that it fails. */
+  let troubled = false
 
   const following = follow()
 
@@ -84,7 +86,8 @@ export function openLogIndex(options: LogIndexOptions): LogIndex {
         }
       } catch (thrown) {
         if (closing.signal.aborted) return
-        log.warn({ err: describeError(thrown) }, 'the index of the audit log failed, and is opened again')
+        if (!troubled) log.warn({ err: describeError(thrown) }, 'the index of the audit log failed, and is opened again until it works')
+        troubled = true
         const failed = await thread?.catch(() => undefined)
         thread = undefined
         await failed?.close()
@@ -115,6 +118,7 @@ export function openLogIndex(options: LogIndexOptions): LogIndex {
     const bytes = new Uint8Array(bundle)
     const applied: Applied = await opened.call('apply', { first: size, count: entries.length, bundle: bytes }, [bytes.buffer])
     size = applied.size
+    troubled = false
     for (const waiter of waiters) {
       if (waiter.size > size) continue
       waiters.delete(waiter)

@@ -19,7 +19,7 @@ const mostHeld = 16_384
 
 export function createPostingWriter(database: DatabaseSync): PostingWriter {
   const select = database.prepare('SELECT bits FROM postings WHERE term = ? AND block = ?')
-  const upsert = database.prepare('INSERT INTO postings (term, block, bits) VALUES (?, ?, ?) ON CONFLICT (term, block) DO UPDATE SET bits = excluded.bits')
+  const upsert = database.prepare('INSERT INTO postings (term, block, bits) VALUES (?, ?, ?) ON CONFLICT (block, term) DO UPDATE SET bits = excluded.bits')
   const remove = database.prepare('DELETE FROM postings WHERE term = ? AND block = ?')
   /** By block, then by term. */
   const blocks = new Map<number, Map<number, Held>>()

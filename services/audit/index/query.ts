@@ -58,9 +58,6 @@ export interface RequestPage {
   next?: number
 }
 
-/** Blocks that are read at once: one for a start, as a page seldom needs more, then ever more of them. */
-const mostBlocks = 64
-
 export interface RequestReader {
   page(query: RequestQuery): RequestPage
   at(n: number): RequestRow | undefined
@@ -71,7 +68,7 @@ export function createRequestReader(database: DatabaseSync, names: Names, state:
   const byNumber = database.prepare('SELECT * FROM requests WHERE n = ?')
   const forwards = database.prepare('SELECT n FROM requests WHERE n >= ? AND n < ? ORDER BY n')
   const backwards = database.prepare('SELECT n FROM requests WHERE n >= ? AND n < ? ORDER BY n DESC')
-  const inBlocks = database.prepare('SELECT block, bits FROM postings WHERE term = ? AND block >= ? AND block <= ?')
+  const inBlock = database.prepare('SELECT bits FROM postings WHERE block = ? AND term = ?')
   const openRows = database.prepare('SELECT * FROM requests WHERE end_index IS NULL ORDER BY n')
   const byTime = lowerBound(database, 'requests', 'n', 'began_ms')
   const byIndex = lowerBound(database, 'requests', 'n', 'begin_index')
@@ -105,36 +102,27 @@ export function createRequestReader(database: DatabaseSync, names: Names, state:
       for (const row of (order === 'oldest' ? forwards : backwards).iterate(low, high)) yield Number(row['n'])
       return
     }
-    let [first, last] = [Math.floor(low / blockSize), Math.floor((high - 1) / blockSize)]
-    for (let span = 1; first <= last; span = Math.min(2 * span, mostBlocks)) {
-      const [from, to] = order === 'oldest' ? [first, Math.min(last, first + span - 1)] : [Math.max(first, last - span + 1), last]
-      if (order === 'oldest') first = to + 1
-      else last = from - 1
-      const blocks = [...commonBlocks(terms, from, to)].toSorted(([a], [b]) => (order === 'oldest' ? a - b : b - a))
-      for (const [block, bits] of blocks) {
-        for (const position of positionsOf(bits, order)) {
-          const n = block * blockSize + position
-          if (n >= low && n < high) yield n
-        }
+    const [first, last] = [Math.floor(low / blockSize), Math.floor((high - 1) / blockSize)]
+    for (let step = 0; step <= last - first; step += 1) {
+      const block = order === 'oldest' ? first + step : last - step
+      const bits = common(terms, block)
+      if (bits === undefined) continue
+      for (const position of positionsOf(bits, order)) {
+        const n = block * blockSize + position
+        if (n >= low && n < high) yield n
       }
     }
   }
 
-  /** The blocks from one up to another that have all terms, with what the terms have in common there. */
-  function commonBlocks(terms: readonly number[], from: number, to: number): Map<number, Uint8Array> {
-    let common: Map<number, Uint8Array> | undefined
+  /** What all terms have in common in a block; undefined where one of them has nothing. */
+  function common(terms: readonly number[], block: number): Uint8Array | undefined {
+    const found: Uint8Array[] = []
     for (const term of terms) {
-      const found = new Map<number, Uint8Array>()
-      for (const { block, bits } of inBlocks.all(term, from, to)) {
-        if (!(bits instanceof Uint8Array)) continue
-        const before = common?.get(Number(block))
-        if (common === undefined) found.set(Number(block), decodePosting(bits))
-        else if (before !== undefined) found.set(Number(block), intersect([before, decodePosting(bits)]))
-      }
-      common = found
-      if (common.size === 0) break
+      const bits = inBlock.get(block, term)?.['bits']
+      if (!(bits instanceof Uint8Array)) return undefined
+      found.push(decodePosting(bits))
     }
-    return common ?? new Map<number, Uint8Array>()
+    return intersect(found)
   }
 
   return {

@@ -8,14 +8,21 @@ export interface State {
   requests: number
   /** Behind the last entry that was gone already when it was to be taken in; 0: none was. */
   prunedTo: number
-  /** Usage before this time lacks what was pruned before the index was made, milliseconds since 1970; 0: it is whole. */
+  /** Time of the record behind that one, milliseconds since 1970: before it usage lacks what was pruned, unless the log says what that was. */
   usageFromMs: number
+  /** What the log says is pruned, by class: behind the last one (log.pruned). */
+  requestsTo: number
+  securityTo: number
+  administrationTo: number
+  /** Class of the last log.pruned, when it counts: usage.carried records that come now belong to it. Else empty. */
+  carrying: string
   /** Leaf hash of the last entry taken in, as hex, which tells another log; empty when that entry was pruned. */
   lastLeaf: string
   write(): void
 }
 
-const numbers = ['size', 'requests', 'prunedTo', 'usageFromMs'] as const
+const numbers = ['size', 'requests', 'prunedTo', 'usageFromMs', 'requestsTo', 'securityTo', 'administrationTo'] as const
+const texts = ['carrying', 'lastLeaf'] as const
 
 export function readState(database: DatabaseSync): State {
   const rows = new Map(database.prepare('SELECT key, value FROM state').all().map((row) => [String(row['key']), row['value']]))
@@ -27,9 +34,13 @@ export function readState(database: DatabaseSync): State {
     requests: number('requests'),
     prunedTo: number('prunedTo'),
     usageFromMs: number('usageFromMs'),
+    requestsTo: number('requestsTo'),
+    securityTo: number('securityTo'),
+    administrationTo: number('administrationTo'),
+    carrying: String(rows.get('carrying') ?? ''),
     lastLeaf: String(rows.get('lastLeaf') ?? ''),
     write() {
-      for (const key of [...numbers, 'lastLeaf'] as const) {
+      for (const key of [...numbers, ...texts]) {
         if (written.get(key) === state[key]) continue
         upsert.run(key, state[key])
         written.set(key, state[key])

@@ -1,3 +1,5 @@
+import type { ReadRecord } from './read-record.ts'
+
 /** What was used, summed up. */
 export interface UsageSums {
   /** Requests that ended. */
@@ -29,7 +31,34 @@ export interface TeamUsage extends UsageSums {
   team: string
 }
 
-const dayMs = 86_400_000
+/** Of whom and what usage is summed up, by month. */
+export interface CarriedUsage extends UsageSums {
+  /** "2026-11", UTC. */
+  month: string
+  team: string
+  keyId: string
+  subject: string
+  model: string
+}
+
+/** What a record that is no end of a request says was used; undefined for one that tells of no use. */
+export function usageOfEvent(record: ReadRecord): EventUsage | undefined {
+  const whose = { team: record.text('team'), keyId: record.text('keyId'), subject: '', model: record.text('model') }
+  if (record.type === 'request.refused') return { atMs: record.atMs, whose: { ...whose, model: '' }, sums: { refused: record.number('count') } }
+  if (record.type !== 'request.unrecorded') return undefined
+  const began = Date.parse(record.text('beganAt'))
+  // It was used when it began, not when the log could be written again.
+  const atMs = Number.isNaN(began) ? record.atMs : Math.min(began, record.atMs)
+  return { atMs, whose, sums: { requests: 1, inputTokens: record.number('inputTokens'), outputTokens: record.number('outputTokens') } }
+}
+
+export interface EventUsage {
+  atMs: number
+  whose: { team: string; keyId: string; subject: string; model: string }
+  sums: Partial<UsageSums>
+}
+
+export const dayMs = 86_400_000
 
 /** Days since 1970, UTC: what usage is kept by. */
 export function dayOf(ms: number): number {

@@ -1,7 +1,7 @@
 import type { DatabaseSync } from 'node:sqlite'
 import type { Names } from './names.ts'
 import type { ReadRecord } from './read-record.ts'
-import { addUsage, createUsageTally, dayOf, monthOf, noUsage, type TeamUsage, usageFields, type UsageSums } from './usage-fold.ts'
+import { addUsage, createUsageTally, dayMs, dayOf, daysOfMonth, type EventUsage, monthOf, noUsage, type TeamUsage, usageFields, usageOfEvent, type UsageSums } from './usage-fold.ts'
 
 /** Whose a request was, as numbers of names. */
 export interface Whose {
@@ -12,9 +12,12 @@ export interface Whose {
 
 /** Folds records into the sums by day, team, key, subject and model. A request counts on the day on which it ended. */
 export interface UsageWriter {
-  ended(record: ReadRecord, whose: Whose | undefined): void
-  refused(record: ReadRecord): void
-  unrecorded(record: ReadRecord): void
+  /** `whose` is of its begin. */
+  ended(record: ReadRecord, whose: Whose): void
+  /** Records that are no end of a request; those that tell of no use are passed over. */
+  other(record: ReadRecord): void
+  /** What records were counted as that are gone, of a whole month: it counts on the month's first day. */
+  carried(month: string, whose: EventUsage['whose'], sums: Partial<UsageSums>): void
   /** Within the transaction of the records. What was added, by team and month. */
   flush(): TeamUsage[]
 }
@@ -36,7 +39,6 @@ export function createUsageWriter(database: DatabaseSync, names: Names): UsageWr
   )
   const tally = createUsageTally()
   const sums = new Map<string, { place: number[]; team: string; sums: UsageSums }>()
-  const none = names.idOf('')
 
   function add(atMs: number, team: string, { keyId, subject, model }: Whose, more: Partial<UsageSums>): void {
     const day = dayOf(atMs)
@@ -47,20 +49,22 @@ export function createUsageWriter(database: DatabaseSync, names: Names): UsageWr
     addUsage(sum.sums, more)
   }
 
+  function numbersOf({ keyId, subject, model }: EventUsage['whose']): Whose {
+    return { keyId: names.idOf(keyId), subject: names.idOf(subject), model: names.idOf(model) }
+  }
+
   return {
-    ended(record, whose = { keyId: none, subject: none, model: none }) {
+    ended(record, whose) {
       const tokens = { inputTokens: record.number('inputTokens'), cachedTokens: record.number('cachedTokens'), outputTokens: record.number('outputTokens') }
       add(record.atMs, record.text('team'), whose, { requests: 1, ...tokens, workerUs: record.number('workerUs') })
     },
-    refused(record) {
-      add(record.atMs, record.text('team'), { keyId: names.idOf(record.text('keyId')), subject: none, model: none }, { refused: record.number('count') })
+    other(record) {
+      const used = usageOfEvent(record)
+      if (used !== undefined) add(used.atMs, used.whose.team, numbersOf(used.whose), used.sums)
     },
-    unrecorded(record) {
-      const whose = { keyId: names.idOf(record.text('keyId')), subject: none, model: names.idOf(record.text('model')) }
-      const began = Date.parse(record.text('beganAt'))
-      // It was used when it began, not when the log could be written again.
-      const atMs = Number.isNaN(began) ? record.atMs : Math.min(began, record.atMs)
-      add(atMs, record.text('team'), whose, { requests: 1, inputTokens: record.number('inputTokens'), outputTokens: record.number('outputTokens') })
+    carried(month, whose, more) {
+      const days = daysOfMonth(month)
+      if (days !== undefined) add(days.from * dayMs, whose.team, numbersOf(whose), more)
     },
     flush() {
       let named = { day: Number.NaN, month: '' }

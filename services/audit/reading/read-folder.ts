@@ -37,7 +37,7 @@ export async function openFolderReading(folder: string, { keyFile, log }: { keyF
     await close()
     throw thrown
   }
-  const options: AuditReadOptions = { store, index, vkey: vkey.trim(), reads: { record: () => Promise.resolve() }, log, clock: Date.now, draining: new AbortController().signal }
+  const options: AuditReadOptions = { store, index, content: undefined, vkey: vkey.trim(), reads: { record: () => Promise.resolve(), recordContent: () => Promise.resolve() }, log, clock: Date.now, draining: new AbortController().signal }
   return { handlers: createAuditRead(options), close }
 }
 

@@ -16,20 +16,28 @@ export interface Read {
 }
 
 const entryOf = Compile(Type.Object(fieldsOf('log.read')))
+const contentEntryOf = Compile(Type.Object(fieldsOf('content.read')))
 
 /** Makes reads known to the log, before anything is read. */
 export interface ReadRecorder {
   /** Resolves once the record of the read is durable. Throws INVALID_ARGUMENT invalid_request, and what the log throws. */
   record(read: Read, call: CallContext): Promise<void>
+  /** The same of the content that was kept of a request. */
+  recordContent(read: { reader: string; team: string; requestId: string }, call: CallContext): Promise<void>
 }
 
 /** `append` resolves once the record is durable. */
-export function createReadRecorder(append: (entry: EntryOf<'log.read'>) => Promise<unknown>): ReadRecorder {
+export function createReadRecorder(append: (entry: EntryOf<'log.read' | 'content.read'>) => Promise<unknown>): ReadRecorder {
   return {
     async record({ operation, reader, team = '', fromMs, toMs }, { peer }) {
       const fields = { by: `${peer}:${reader}`, auth: 'certificate' as const, operation, team, from: timeText(fromMs), to: timeText(toMs) }
       if (reader === '' || !entryOf.Check(fields)) throw invalid('the reader or the team has characters that a record does not take, or is too long')
       await append({ type: 'log.read', ...fields })
+    },
+    async recordContent({ reader, team, requestId }, { peer }) {
+      const fields = { by: `${peer}:${reader}`, auth: 'certificate' as const, team, requestId }
+      if (reader === '' || !contentEntryOf.Check(fields)) throw invalid('the reader or the team has characters that a record does not take, or is too long')
+      await append({ type: 'content.read', ...fields })
     },
   }
 }

@@ -1,4 +1,6 @@
 import type { AuditReadService as definition, LogFile, ReadTileRequest } from '../../../proto/gen/intramuros/v1/audit_read.ts'
+import type { Content } from '../content/content.ts'
+import { validContentQuestion } from '../content/validate-content.ts'
 import { ServiceError } from '../../shared/errors.ts'
 import type { Logger } from '../../shared/log.ts'
 import type { CallContext } from '../../shared/rpc/handler.ts'
@@ -16,6 +18,8 @@ import { reportUsage, watchUsage } from './usage.ts'
 export interface AuditReadOptions {
   store: ReadableStore
   index: LogIndex
+  /** What teams have kept; undefined where a log's folder alone is read. */
+  content: Pick<Content, 'read'> | undefined
   /** Key that the log's checkpoints are verified with, as text. */
   vkey: string
   reads: ReadRecorder
@@ -35,7 +39,7 @@ const mostReaders = 1000
 export const readCallers = ['cli', 'gateway']
 
 /** The handlers of audit_read.proto. */
-export function createAuditRead({ store, index, vkey, reads, log, clock, draining }: AuditReadOptions): HandlersOf<typeof definition> {
+export function createAuditRead({ store, index, content, vkey, reads, log, clock, draining }: AuditReadOptions): HandlersOf<typeof definition> {
   const bundleReads = new Map<string, number>()
 
   async function recordBundleRead(reader: string, call: CallContext): Promise<void> {
@@ -93,6 +97,13 @@ export function createAuditRead({ store, index, vkey, reads, log, clock, drainin
       return { path: checkpointPath, content: Buffer.from(note) }
     },
     readTile,
+    async *readContent(request, call) {
+      admit(call, 'cli')
+      const asked = validContentQuestion(request)
+      if (content === undefined || asked === undefined) throw new ServiceError('NOT_FOUND', 'content_not_found', 'Nothing is kept of such a request of this team.')
+      await reads.recordContent({ reader: request.reader, ...asked }, call)
+      yield* content.read(asked.team, asked.requestId)
+    },
   }
 }
 

@@ -1,9 +1,9 @@
-import { join } from 'node:path'
 import { AuditReadService } from '../../../proto/gen/intramuros/v1/audit_read.ts'
 import { ServiceError } from '../../shared/errors.ts'
 import type { Logger } from '../../shared/log.ts'
 import { type BesideService, besideService } from '../../shared/rpc/serve.ts'
-import { type LogIndex, openLogIndex } from '../index/log-index.ts'
+import type { Content } from '../content/content.ts'
+import type { LogIndex } from '../index/log-index.ts'
 import type { EntryOf } from '../records/record.ts'
 import type { ReadableStore } from './read-store.ts'
 import { createReadRecorder } from './reads.ts'
@@ -11,12 +11,13 @@ import { createAuditRead, readCallers } from './service.ts'
 
 export interface StartReadingOptions {
   store: ReadableStore
-  /** Folder of index.db; it is there. */
-  folder: string
+  /** Of that log; it is closed with the reading. */
+  index: LogIndex
   /** Key that the log's checkpoints are verified with, as text. */
   vkey: string
+  content: Pick<Content, 'read'>
   /** Resolves once the record is durable. */
-  append: (entry: EntryOf<'log.read'>) => Promise<unknown>
+  append: (entry: EntryOf<'log.read' | 'content.read'>) => Promise<unknown>
   log: Logger
   clock: () => number
 }
@@ -35,10 +36,9 @@ export interface Reading {
 }
 
 /** The index of a log that is open, and the service that reads it. */
-export function startReading({ store, folder, vkey, append, log, clock }: StartReadingOptions): Reading {
-  const index = openLogIndex({ file: join(folder, 'index.db'), store, log })
+export function startReading({ store, index, content, vkey, append, log, clock }: StartReadingOptions): Reading {
   const draining = new AbortController()
-  const handlers = createAuditRead({ store, index, vkey, reads: createReadRecorder(append), log, clock, draining: draining.signal })
+  const handlers = createAuditRead({ store, index, content, vkey, reads: createReadRecorder(append), log, clock, draining: draining.signal })
   return {
     index,
     beside: besideService({ service: AuditReadService, handlers, callers: readCallers }),

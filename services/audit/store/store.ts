@@ -26,7 +26,10 @@ export interface LogStore {
   checkpoint(): Promise<string | undefined>
   /** Puts a checkpoint in the place of `previous`. Throws HeadMovedError when another stands there. */
   publish(previous: string | undefined, checkpoint: string): Promise<void>
-  /** Drops entries, not their hashes, for good. Indexes that are gone already are passed over. */
+  /**
+   * Drops entries, not their hashes, for good. Wherever a crash leaves off, none is gone while a smaller one is there.
+   * Those that are gone already are passed over.
+   */
   prune(indexes: Iterable<number>): Promise<void>
   /** Aborts, with a StoreError, when this process is no longer the only one that may write. */
   readonly lost: AbortSignal

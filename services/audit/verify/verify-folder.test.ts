@@ -8,6 +8,10 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { openTestLog, refusal } from '../test-support/open-test-log.ts'
 import { decodeBundle, encodeBundle } from '../tlog/bundle.ts'
 import { hashBytes, leafHash } from '../tlog/merkle.ts'
+import { readIfThere } from '../store/folder/place-file.ts'
+import { fullWidth, tilePath } from '../tlog/tile-path.ts'
+import type { AheadChecks } from './check-ahead.ts'
+import { checkBundle } from './check-bundle.ts'
 import { verifyFolder } from './verify-folder.ts'
 
 let home: string
@@ -19,7 +23,7 @@ beforeAll(async () => {
   for (const [first, count] of [[1, 300], [301, 299], [600, 398]] as const) await log.append(Array.from({ length: count }, (_, at) => refusal(`r${first + at}`)))
   await log.store.prune([1, 997])
   await log.checkpointOf(log.size)
-  await log.append([refusal('last')])
+  await log.append([{ type: 'log.pruned', class: 'security', before: '2026-01-01T00:00:00.000Z', from: 0, to: 998, entries: 2 }])
   vkey = log.signer.vkey
   await log.close()
 })
@@ -49,11 +53,34 @@ function served(): string {
   return folder
 }
 
+/** As check-ahead.ts, here and now. */
+function lookAhead(folder: string, bundles: number): { take: AheadChecks['take']; close: AheadChecks['close']; taken: () => number } {
+  let taken = 0
+  return {
+    async take(index) {
+      const [tile, bundle] = ([0, 'entries'] as const).map((level) => readIfThere(join(folder, tilePath(level === 0 ? { level, index, width: fullWidth } : { level, index, width: fullWidth }))))
+      const good = index < bundles && tile !== undefined && bundle !== undefined ? checkBundle(bundle, tile) : undefined
+      if (tile === undefined || good === undefined) return undefined
+      taken += 1
+      return { good, hashes: tile }
+    },
+    close: () => Promise.resolve(),
+    taken: () => taken,
+  }
+}
+
 describe('a log that nobody touched', () => {
   test('verifies, with its key and without', async () => {
     const all = { ok: true, records: 1000, signed: 1000, pruned: 2, open: 0, interrupted: 0 }
     expect(await verifyFolder(copy(), { vkey })).toMatchObject({ ...all, keyChecked: true })
     expect(await verifyFolder(copy())).toMatchObject({ ...all, keyChecked: false })
+  })
+
+  test('verifies the same when bundles were looked at ahead', async () => {
+    let ahead: ReturnType<typeof lookAhead> | undefined
+    const result = await verifyFolder(copy(), { vkey }, (...about) => (ahead = lookAhead(...about)))
+    expect(result).toEqual(await verifyFolder(copy(), { vkey }))
+    expect(ahead?.taken()).toBe(2) // the third has a pruned record
   })
 
   test('verifies as it is served, without the database of its writer', async () => {
@@ -95,6 +122,7 @@ describe('finds', () => {
           writeFileSync(file, spoilt)
           try {
             const result = await verifyFolder(folder, { vkey })
+            expect(await verifyFolder(folder, { vkey }, lookAhead), 'looked at ahead').toEqual(result)
             // Partial files of checkpoints before the newest are no part of the log any more.
             const superseded = /\.p\//.test(path) && !/\/(001|003)\.p\/(3|232)$|tile\/1\/000\.p\/3$/.test(path)
             if (superseded) return
@@ -119,6 +147,18 @@ describe('finds', () => {
     const folder = copy()
     change(join(folder, 'tile/entries/001'), 300 - 256)
     expect(await verifyFolder(folder, { vkey })).toMatchObject({ ok: false, kind: 'changed', index: 300, path: 'tile/entries/001', goodRecords: 256 })
+  })
+
+  test('a record that was made to look dropped for its age', async () => {
+    for (const [path, place] of [['tile/entries/001', 300 - 256], ['tile/entries/000', 2]] as const) {
+      const folder = copy()
+      const entries = decodeBundle(readFileSync(join(folder, path)))
+      entries[place] = undefined
+      writeFileSync(join(folder, path), encodeBundle(entries))
+      const found = await verifyFolder(folder, { vkey })
+      expect(found).toMatchObject({ ok: false, kind: 'missing' })
+      expect(!found.ok && found.message).toContain('1 more record than the log says')
+    }
   })
 
   test('a record that was changed together with its hash', async () => {

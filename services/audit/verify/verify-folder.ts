@@ -1,5 +1,5 @@
 import { ServiceError } from '../../shared/errors.ts'
-import { decodeRecord } from '../records/record.ts'
+import { decodeRecord, glanceAt } from '../records/record.ts'
 import { databaseName, DatabaseUnusableError } from '../store/folder/database.ts'
 import { decodeBundle } from '../tlog/bundle.ts'
 import { type Edge, edgeRoot, edgeTile, emptyEdge, extendEdge } from '../tlog/edge.ts'
@@ -7,6 +7,9 @@ import { MalformedError } from '../tlog/malformed.ts'
 import { ed25519Verifier, type NoteVerifier } from '../tlog/note.ts'
 import { hashBytes, hashLeaf, perfectRoot } from '../tlog/merkle.ts'
 import { checkpointPath, fullWidth, partialTiles, type TilePlace, tilePath, widthAt } from '../tlog/tile-path.ts'
+import { createExplained, type Explained } from './explained.ts'
+import { type AheadChecks, checkAhead } from './check-ahead.ts'
+import type { GoodBundle } from './check-bundle.ts'
 import { type Fault, FaultFound, found } from './fault.ts'
 import { type LogSource, openLogSource } from './log-source.ts'
 import type { TreeHead } from '../store/store.ts'
@@ -53,23 +56,40 @@ export interface VerifyOptions {
 /**
  * Checks the whole log of a folder, in bounded memory: every entry is a record, every hash follows from the entries, and the checkpoint is
  * signed and of this tree. The service may be running; a copy of what it serves will do, too. Entries that were pruned are taken by their
- * hashes. Throws NOT_FOUND no_log when there is none, MalformedError for a key that is none.
+ * hashes, where the log says that they would go. Throws NOT_FOUND no_log when there is none, MalformedError for a key that is none.
  */
-export async function verifyFolder(folder: string, { vkey, checkpoints }: VerifyOptions = {}): Promise<VerifyResult> {
+export function verifyFolder(folder: string, options: VerifyOptions = {}, lookAhead: LookAhead = checkAhead): Promise<VerifyResult> {
+  return verifyLog(() => openLogSource(folder), options, (bundles) => lookAhead(folder, bundles))
+}
+
+type LookAhead = (folder: string, bundles: number) => Pick<AheadChecks, 'take' | 'close'> | undefined
+
+/** The same of a log that is opened somewhere else. `lookAhead`: at so many bundles, where that is worth it. */
+export async function verifyLog(
+  open: () => Promise<LogSource | undefined>,
+  { vkey, checkpoints }: VerifyOptions = {},
+  lookAhead: (bundles: number) => ReturnType<LookAhead> = () => undefined,
+): Promise<VerifyResult> {
   const verifier = vkey === undefined ? undefined : ed25519Verifier(vkey)
-  const tally: Tally = { edge: emptyEdge, bytes: 0, pruned: 0, interrupted: 0, open: new Set() }
+  const tally: Tally = { edge: emptyEdge, bytes: 0, pruned: 0, interrupted: 0, open: new Set(), explained: createExplained() }
   let source: LogSource | undefined
+  let ahead: Pick<AheadChecks, 'take' | 'close'> | undefined
   try {
     // Read first: the log may grow beyond what is read of it, but not the other way.
     const saved = checkpoints === undefined ? undefined : await readSavedCheckpoints(checkpoints, verifier)
-    source = await openLogSource(folder)
+    source = await open()
     if (source === undefined) throw new ServiceError('NOT_FOUND', 'no_log', 'There is no audit log in this folder.')
-    return await check(source, verifier, tally, saved)
+    const { served, stored } = readPublished(source, verifier)
+    ahead = lookAhead(Math.floor((source.head?.moved ?? served?.size ?? 0) / fullWidth))
+    const verified = await check({ source, ahead, verifier, tally, saved, served, stored })
+    await checkGone(open, tally)
+    return verified
   } catch (thrown) {
     const fault = faultOf(thrown)
     if (fault === undefined) throw thrown
     return { ok: false, ...fault, goodRecords: tally.edge.size }
   } finally {
+    await ahead?.close()
     source?.close()
   }
 }
@@ -81,10 +101,43 @@ interface Tally {
   pruned: number
   interrupted: number
   open: Set<string>
+  explained: Explained
 }
 
-async function check(source: LogSource, verifier: NoteVerifier | undefined, tally: Tally, saved: readonly SavedCheckpoint[] | undefined): Promise<Verified> {
-  const { served, stored } = readPublished(source, verifier)
+/** That the log says of each record that is gone that it would go. The service may have said so while the others were read. */
+async function checkGone(open: () => Promise<LogSource | undefined>, tally: Tally): Promise<void> {
+  const { explained, edge } = tally
+  if (explained.missing() === undefined) return
+  const source = await open()
+  try {
+    const size = source?.head?.size ?? 0
+    for (let index = Math.floor(edge.size / fullWidth); source !== undefined && index * fullWidth < size; index += 1) {
+      const entries = await readBundle(source, index, widthAt(size, 0, index))
+      for (const entry of entries.slice(Math.max(0, edge.size - index * fullWidth))) {
+        if (entry !== undefined) takePruned(tally, entry)
+      }
+    }
+  } finally {
+    source?.close()
+  }
+  const missing = explained.missing()
+  if (missing === undefined) return
+  const { index, count } = missing
+  const path = tilePath({ level: 'entries', index: Math.floor(index / fullWidth), width: fullWidth })
+  throw found('missing', `Only the hash is left of ${count} more ${count === 1 ? 'record' : 'records'} than the log says were dropped because of their age (log.pruned); the last that is gone is record ${index}.`, { index, path })
+}
+
+interface Check {
+  source: LogSource
+  ahead: Pick<AheadChecks, 'take'> | undefined
+  verifier: NoteVerifier | undefined
+  tally: Tally
+  saved: readonly SavedCheckpoint[] | undefined
+  served: Published | undefined
+  stored: Published | undefined
+}
+
+async function check({ source, ahead, verifier, tally, saved, served, stored }: Check): Promise<Verified> {
   const size = source.head?.size ?? served?.size ?? 0
   for (const one of saved ?? []) {
     if (one.size > size) throw found('wrong_checkpoint', `${one.file} was signed of ${one.size} records, and the log has ${size}: records were removed from its end, or it was restored from an old copy.`, { index: size, path: one.file })
@@ -94,13 +147,20 @@ async function check(source: LogSource, verifier: NoteVerifier | undefined, tall
   for (const published of [served, stored]) if (published?.size === 0 && !edgeRoot(emptyEdge).equals(published.root)) throw otherTree(0)
   for (let index = 0; index * fullWidth < size; index += 1) {
     const width = widthAt(size, 0, index)
+    // Where a checkpoint's tree ends, more is looked at than the bundle.
+    const endsHere = [served, stored, saved?.[nextSaved]].some((one) => one !== undefined && one.size > index * fullWidth && one.size <= (index + 1) * fullWidth)
+    const checked = await ahead?.take(index)
+    if (checked !== undefined && !endsHere) {
+      takeBundle(tally, checked.good)
+      tally.edge = await extendChecked(source, tally.edge, checked.hashes)
+      continue
+    }
     const entries = await readBundle(source, index, width)
     const hashes = await leafHashesOf(source, index, entries)
     if (width === fullWidth) await checkFullTile(source, { index, hashes, entries, served })
     entries.forEach((entry, at) => takeRecord(tally, index * fullWidth + at, entry))
     const before = tally.edge
-    const { edge, full } = extendEdge(before, hashes)
-    for (const tile of full) if (tile.level > 0) await checkStored(source, { ...tile, width: fullWidth }, tile.hashes)
+    const edge = await extendChecked(source, before, hashes)
     const edgeAt = (published: TreeHead | undefined): Edge | undefined =>
       published === undefined || published.size <= before.size || published.size > edge.size ? undefined : extendEdge(before, hashes.subarray(0, (published.size - before.size) * hashBytes)).edge
     const edgeServed = edgeAt(served)
@@ -131,6 +191,20 @@ async function check(source: LogSource, verifier: NoteVerifier | undefined, tall
     keyChecked: newest !== undefined && verifier !== undefined,
     root: root.toString('base64'),
   }
+}
+
+/** The tree with more leaves. The tiles above the leaves that they make full are held against what is stored. */
+async function extendChecked(source: LogSource, before: Edge, hashes: Uint8Array): Promise<Edge> {
+  const { edge, full } = extendEdge(before, hashes)
+  for (const tile of full) if (tile.level > 0) await checkStored(source, { ...tile, width: fullWidth }, tile.hashes)
+  return edge
+}
+
+function takeBundle(tally: Tally, { bytes, interrupted, begun, ended }: GoodBundle): void {
+  tally.bytes += bytes
+  tally.interrupted += interrupted
+  for (const id of ended) tally.open.delete(id)
+  for (const id of begun) tally.open.add(id)
 }
 
 async function readBundle(source: LogSource, index: number, width: number): Promise<(Uint8Array | undefined)[]> {
@@ -257,15 +331,23 @@ function checkHashes(place: TilePlace, tile: Uint8Array | undefined, hashes: Uin
 function takeRecord(tally: Tally, index: number, entry: Uint8Array | undefined): void {
   if (entry === undefined) {
     tally.pruned += 1
+    tally.explained.gone(index)
     return
   }
-  const record = decodeRecord(entry)
+  const record = glanceAt(entry)
   if (record === undefined) throw found('malformed', `Entry ${index} is no record of this version.`, { index, path: tilePath({ level: 'entries', index: Math.floor(index / fullWidth), width: fullWidth }) })
   tally.bytes += entry.length
+  if (record.type === 'log.pruned') takePruned(tally, entry)
+  if (record.requestId === undefined) return
   if (record.type === 'request.begin') tally.open.add(record.requestId)
   if (record.type !== 'request.end') return
   tally.open.delete(record.requestId)
   if (record.outcome === 'interrupted') tally.interrupted += 1
+}
+
+function takePruned({ explained }: Tally, entry: Uint8Array): void {
+  const record = decodeRecord(entry)
+  if (record !== undefined) explained.record(record)
 }
 
 function otherTree(size: number, path = checkpointPath): FaultFound {

@@ -10,7 +10,7 @@ import { AuditService } from '../../../proto/gen/intramuros/v1/audit.ts'
 import { AuditReadService } from '../../../proto/gen/intramuros/v1/audit_read.ts'
 import { createIdentities, type Identities, silent } from '../../../test/support/identities.ts'
 import { runProgram } from '../../../test/support/run-program.ts'
-import type { LogIndex } from '../../audit/index/log-index.ts'
+import { type LogIndex, openLogIndex } from '../../audit/index/log-index.ts'
 import { type Reading, startReading } from '../../audit/reading/start-reading.ts'
 import { openFolderStore } from '../../audit/store/folder/folder-store.ts'
 import { appendTo, type TestLog } from '../../audit/test-support/append-to.ts'
@@ -53,9 +53,11 @@ beforeAll(async () => {
   }
   await log.append(timeOf(400), beginOf('still-open', { team: 'hr' }), refusedOf({ team: 'hr', keyId: '-1+1', count: 7 }))
   await checkpoints.publish()
+  index = openLogIndex({ file: join(folder, 'index.db'), store, log: silent })
   reading = startReading({
     store,
-    folder,
+    content: { read: () => { throw new Error('not used here') } },
+    index,
     vkey: checkpoints.vkey,
     async append(entry) {
       const first = await log.append(timeOf((now += 1)), entry)
@@ -64,14 +66,13 @@ beforeAll(async () => {
     log: silent,
     clock: () => now,
   })
-  ;({ index } = reading)
   await index.reached(602, AbortSignal.timeout(30_000))
   const unused = (): never => {
     throw new Error('not used here')
   }
   server = await serveRpc({
     service: AuditService,
-    handlers: { attach: unused, begin: unused, end: unused, record: unused, configure: unused, getReceipt: unused, proveIsolation: unused },
+    handlers: { attach: unused, begin: unused, end: unused, record: unused, configure: unused, getReceipt: unused, keepContent: unused, proveIsolation: unused },
     beside: [reading.beside],
     identity: await identities.of('audit'),
     listen: '127.0.0.1:0',

@@ -1,12 +1,14 @@
 import { readFile } from 'node:fs/promises'
 import { type Command, CommanderError } from 'commander'
+import type { PostgresSettings } from '../../audit/store/postgres/connection.ts'
+import { StoreError } from '../../audit/store/store.ts'
 import { MalformedError } from '../../audit/tlog/malformed.ts'
-import { type Verified, verifyFolder, type VerifyOptions, type VerifyResult } from '../../audit/verify/verify-folder.ts'
+import { type Verified, verifyFolder, verifyLog, type VerifyOptions, type VerifyResult } from '../../audit/verify/verify-folder.ts'
 import { ServiceError } from '../../shared/errors.ts'
 import { type CommandContext, misused } from './context.ts'
 
 /** Adds `audit verify` to the program: status 0 for an intact log, 1 for one that was tampered with, 2 when none can be read. */
-export function registerAudit(program: Command, { auditFolder, auditKeyFile, out }: CommandContext): Command {
+export function registerAudit(program: Command, { auditFolder, auditPostgres, auditKeyFile, out }: CommandContext): Command {
   const audit = program.command('audit').description('the record of all requests')
 
   audit
@@ -29,9 +31,10 @@ export function registerAudit(program: Command, { auditFolder, auditKeyFile, out
         await verifyArchive(command, options.archive, options, out)
         return
       }
-      const folder = options.folder ?? (await auditFolder())
+      const database = options.folder === undefined ? auditPostgres?.() : undefined
+      const folder = options.folder ?? (database === undefined ? await auditFolder() : await placeOfDatabase(database))
       const vkey = options.key === undefined && options.folder === undefined ? await configuredKey(await auditKeyFile()) : await namedKey(command, options.key)
-      const result = await verify(command, folder, { ...(vkey === undefined ? {} : { vkey }), ...(options.checkpoint === undefined ? {} : { checkpoints: options.checkpoint }) })
+      const result = await verify(command, database ?? folder, { ...(vkey === undefined ? {} : { vkey }), ...(options.checkpoint === undefined ? {} : { checkpoints: options.checkpoint }) })
       out.write(options.json ? `${JSON.stringify({ folder, ...result })}\n` : verdict(folder, result))
       if (!result.ok) throw new CommanderError(1, 'intramuros.tampered', result.message)
     })
@@ -75,10 +78,20 @@ async function configuredKey(file: string): Promise<string | undefined> {
   }
 }
 
-async function verify(command: Command, folder: string, options: VerifyOptions): Promise<VerifyResult> {
+/** Loaded only where it is wanted: most commands need no database. */
+async function placeOfDatabase({ address }: PostgresSettings): Promise<string> {
+  const { placeOf } = await import('../../audit/store/postgres/connection.ts')
+  return `PostgreSQL at ${placeOf(address)}`
+}
+
+async function verify(command: Command, place: string | PostgresSettings, options: VerifyOptions): Promise<VerifyResult> {
   try {
-    return await verifyFolder(folder, options)
+    if (typeof place === 'string') return await verifyFolder(place, options)
+    const { openPostgresSource } = await import('../../audit/verify/postgres-source.ts')
+    return await verifyLog(() => openPostgresSource(place), options)
   } catch (thrown) {
+    if (thrown instanceof StoreError) misused(command, thrown.message)
+    const folder = typeof place === 'string' ? place : ''
     if (thrown instanceof ServiceError) misused(command, `${thrown.message} (${folder})`)
     if (thrown instanceof MalformedError) misused(command, `the key is none: ${thrown.message}`)
     if (!(thrown instanceof Error && 'code' in thrown)) throw thrown

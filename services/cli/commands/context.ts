@@ -1,4 +1,5 @@
 import type { Command, CommanderError } from 'commander'
+import type { PostgresSettings } from '../../audit/store/postgres/connection.ts'
 import { type Directory, type DirectoryOptions, openDirectory } from '../../shared/directory/directory.ts'
 
 /** What the commands get from the program. Functions, as options of the program are known only once a command runs. */
@@ -9,6 +10,8 @@ export interface CommandContext {
   knownModels(): readonly string[] | Promise<readonly string[]>
   /** Folder of the audit log. */
   auditFolder(): string | Promise<string>
+  /** The log's database, where it is in one. */
+  auditPostgres?(): PostgresSettings | undefined
   /** File of the public key of the configured audit log. */
   auditKeyFile(): string | Promise<string>
   /** For what was asked for: may be piped into another program. */

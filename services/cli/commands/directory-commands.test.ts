@@ -104,14 +104,14 @@ test('teams are added with their models, listed and removed', async () => {
   })
   await createKey('research')
   const { out } = await run('teams', 'list')
-  expect(out.split('\n')[0]).toMatch(/^TEAM +MODELS +UNKNOWN PARAMETERS +WEIGHT +PRIORITY +LIVE KEYS +CREATED$/)
+  expect(out.split('\n')[0]).toMatch(/^TEAM +MODELS +UNKNOWN PARAMETERS +WEIGHT +PRIORITY +KEEPS CONTENT UNDER +LIVE KEYS +CREATED$/)
   expect(out).toMatch(/^default +every served model +ignored +1 +interactive +0 +\S+Z$/m)
   expect(out).toMatch(/^research +small, large +ignored +1 +interactive +1 +\S+Z$/m)
   expect(await json('teams', 'list')).toMatchObject([
     { name: 'default', models: [], liveKeys: 0 },
     { name: 'research', models: ['small', 'large'], liveKeys: 1 },
   ])
-  expect(await run('teams', 'set', 'research', '--unknown-parameters', 'refuse')).toMatchObject({ status: 0, out: 'Team "research": unknown parameters are refused, weight 1, priority interactive.\n' })
+  expect(await run('teams', 'set', 'research', '--unknown-parameters', 'refuse')).toMatchObject({ status: 0, out: 'Team "research": unknown parameters are refused, weight 1, priority interactive, content is not kept.\n' })
   expect(await json('teams', 'list')).toMatchObject([{ strictParameters: false }, { name: 'research', strictParameters: true }])
   expect(await json('teams', 'set', 'research', '--unknown-parameters', 'ignore')).toMatchObject({ strictParameters: false })
   expect(await json('teams', 'set', 'research', '--weight', '2.5', '--priority', 'batch')).toMatchObject({ strictParameters: false, weight: 2.5, batch: true })

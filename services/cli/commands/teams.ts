@@ -35,13 +35,14 @@ export function registerTeams(program: Command, { home, knownModels, out, err }:
     .option('--unknown-parameters <refuse|ignore>', 'what becomes of request parameters that the API does not know; ignored ones are named in the header x-intramuros-ignored')
     .option('--weight <number>', "its share where teams wait for each other, from 0.001 to 1000; 2 is twice another's share (default of a new team: 1)")
     .option('--priority <interactive|batch>', "batch: its requests can wait for others' (default of a new team: interactive)")
+    .option('--keep-content <key|off>', 'keep its prompts and answers, encrypted under this key (content keys create); off: keep none (default of a new team)')
     .option('--json', 'print JSON')
     .action((name: string, { json, ...options }: SetOptions & { json?: true }, command: Command) => {
       const changes = changesOf(command, options)
       withDirectory({ home: home() }, (directory) => {
         const team = directory.changeTeam(name, changes)
         if (json) out.write(`${JSON.stringify(team)}\n`)
-        else out.write(`Team "${name}": unknown parameters are ${team.strictParameters ? 'refused' : 'ignored'}, weight ${team.weight}, priority ${priorityOf(team)}.\n`)
+        else out.write(`Team "${name}": unknown parameters are ${team.strictParameters ? 'refused' : 'ignored'}, weight ${team.weight}, priority ${priorityOf(team)}, content is ${team.contentKey === '' ? 'not kept' : `kept under the key "${team.contentKey}"`}.\n`)
       })
     })
 
@@ -52,12 +53,13 @@ export function registerTeams(program: Command, { home, knownModels, out, err }:
     .action((options: { json?: true }) =>
       withDirectory({ home: home(), readOnly: true }, (directory) => {
         const live = directory.listKeys().filter((key) => key.revokedAt === undefined)
-        const list = directory.listTeams().map(({ name, models, strictParameters, weight, batch, createdAt }) => ({
+        const list = directory.listTeams().map(({ name, models, strictParameters, weight, batch, contentKey, createdAt }) => ({
           name,
           models,
           strictParameters,
           weight,
           batch,
+          contentKey,
           createdAt,
           liveKeys: live.filter((key) => key.team === name).length,
         }))
@@ -65,8 +67,8 @@ export function registerTeams(program: Command, { home, knownModels, out, err }:
           out.write(`${JSON.stringify(list)}\n`)
           return
         }
-        const rows = list.map((team) => [team.name, modelsText(team.models), team.strictParameters ? 'refused' : 'ignored', String(team.weight), priorityOf(team), String(team.liveKeys), team.createdAt])
-        out.write(table(['TEAM', 'MODELS', 'UNKNOWN PARAMETERS', 'WEIGHT', 'PRIORITY', 'LIVE KEYS', 'CREATED'], rows, 'There are no teams.'))
+        const rows = list.map((team) => [team.name, modelsText(team.models), team.strictParameters ? 'refused' : 'ignored', String(team.weight), priorityOf(team), team.contentKey, String(team.liveKeys), team.createdAt])
+        out.write(table(['TEAM', 'MODELS', 'UNKNOWN PARAMETERS', 'WEIGHT', 'PRIORITY', 'KEEPS CONTENT UNDER', 'LIVE KEYS', 'CREATED'], rows, 'There are no teams.'))
       }),
     )
 
@@ -89,10 +91,13 @@ interface SetOptions {
   unknownParameters?: string
   weight?: string
   priority?: string
+  keepContent?: string
 }
 
-function changesOf(command: Command, { unknownParameters, weight, priority }: SetOptions): TeamChanges {
-  if (unknownParameters === undefined && weight === undefined && priority === undefined) misused(command, 'Nothing is to be changed: give --unknown-parameters, --weight or --priority.')
+function changesOf(command: Command, { unknownParameters, weight, priority, keepContent }: SetOptions): TeamChanges {
+  if ([unknownParameters, weight, priority, keepContent].every((one) => one === undefined)) misused(command, 'Nothing is to be changed: give --unknown-parameters, --weight, --priority or --keep-content.')
+  // An empty shell variable must not turn it off.
+  if (keepContent === '') misused(command, '--keep-content takes the name of a key, or "off".')
   if (unknownParameters !== undefined && unknownParameters !== 'refuse' && unknownParameters !== 'ignore') misused(command, '--unknown-parameters takes "refuse" or "ignore".')
   if (priority !== undefined && priority !== 'interactive' && priority !== 'batch') misused(command, '--priority takes "interactive" or "batch".')
   const number = weight === undefined || weight.trim() === '' ? Number.NaN : Number(weight)
@@ -101,6 +106,7 @@ function changesOf(command: Command, { unknownParameters, weight, priority }: Se
     ...(unknownParameters === undefined ? {} : { strictParameters: unknownParameters === 'refuse' }),
     ...(weight === undefined ? {} : { weight: number }),
     ...(priority === undefined ? {} : { batch: priority === 'batch' }),
+    ...(keepContent === undefined ? {} : { contentKey: keepContent === 'off' ? '' : keepContent }),
   }
 }
 

@@ -22,6 +22,13 @@ export interface Exchange {
   /** Writes to the stream; waits while the client does not keep up. */
   write(text: string): Promise<void> | undefined
   end(): void
+  /**
+   * Told of each text of the answer before it leaves, as it leaves; whoever writes waits for what it answers. Undefined: nobody wants to know.
+   * Errors that are an answer of their own are not told.
+   */
+  copy: ((text: string) => Promise<void> | undefined) | undefined
+  /** Runs `write`, and keeps back what it sends until `release`. */
+  hold(write: () => void): { release(): void }
   /** How the API of this request writes its errors; an answer that numbers its events puts its own in the place of it. */
   errors: ErrorShape
   /** An error in the client's shape: as a status if nothing was sent yet, else as the stream's last event. */
@@ -56,9 +63,26 @@ export function openExchange({ requestId, request, response, errors, timeoutMs }
   // Anthropic's name for it.
   response.setHeader('request-id', requestId)
 
+  /** What is kept back, in its order; undefined: nothing is. */
+  let held: (() => void)[] | undefined
+
+  function send(run: () => void): void {
+    if (held === undefined) run()
+    else held.push(run)
+  }
+
   function whole(status: number, type: string, body: string): void {
     const bytes = Buffer.from(body)
     response.writeHead(status, { 'content-type': type, 'content-length': bytes.length }).end(bytes)
+  }
+
+  function copied(status: number, type: string, body: string): void {
+    exchange.copy?.(body)?.catch(() => undefined) // told again at the end of the copy
+    send(() => whole(status, type, body))
+  }
+
+  function write(text: string): Promise<void> | undefined {
+    return response.write(text) ? undefined : drained(response, signal, abort)
   }
 
   const exchange: Exchange = {
@@ -66,17 +90,35 @@ export function openExchange({ requestId, request, response, errors, timeoutMs }
     request,
     signal,
     errors,
+    copy: undefined,
+    hold(run) {
+      const kept: (() => void)[] = []
+      held = kept
+      try {
+        run()
+      } finally {
+        held = undefined
+      }
+      return { release: () => kept.forEach((sendNow) => sendNow()) }
+    },
     header: (name, value) => void response.setHeader(name, value),
-    json: (status, body) => whole(status, 'application/json', body),
-    text: (status, body) => whole(status, 'text/plain; charset=utf-8', body),
+    json: (status, body) => copied(status, 'application/json', body),
+    text: (status, body) => copied(status, 'text/plain; charset=utf-8', body),
     startEvents() {
-      response.writeHead(200, { 'content-type': 'text/event-stream; charset=utf-8', 'cache-control': 'no-cache', 'x-accel-buffering': 'no' })
+      send(() => response.writeHead(200, { 'content-type': 'text/event-stream; charset=utf-8', 'cache-control': 'no-cache', 'x-accel-buffering': 'no' }))
     },
     write(text) {
-      return response.write(text) ? undefined : drained(response, signal, abort)
+      const kept = exchange.copy?.(text)
+      if (held !== undefined) {
+        kept?.catch(() => undefined) // told again at the end of the copy
+        held.push(() => void write(text)?.catch(() => undefined)) // a client that left has its record already
+        return undefined
+      }
+      const written = write(text)
+      return kept === undefined ? written : Promise.all([kept, written]).then(() => undefined)
     },
     end() {
-      response.end()
+      send(() => response.end())
     },
     fail(error) {
       if (response.destroyed || response.writableEnded) return
@@ -88,7 +130,7 @@ export function openExchange({ requestId, request, response, errors, timeoutMs }
       if (retryAfter !== undefined) response.setHeader('retry-after', retryAfter)
       // What is left of a body that was not read would be taken for the next request.
       if (!request.complete) response.setHeader('connection', 'close')
-      exchange.json(httpStatus(error), exchange.errors.body(error, requestId))
+      whole(httpStatus(error), 'application/json', exchange.errors.body(error, requestId))
     },
   }
   return {

@@ -13,7 +13,7 @@ interface ScriptedLane {
 }
 
 /** Lanes that answer when they are told to: what is at stake is where a call goes. */
-function scripted(calls: 'spread' | 'first', addresses: string[]): { set: LaneSet; lanes: Map<string, ScriptedLane> } {
+function scripted(calls: 'spread' | 'one', addresses: string[]): { set: LaneSet; lanes: Map<string, ScriptedLane> } {
   const lanes = new Map<string, ScriptedLane>()
   const set = createLaneSet({
     peer: 'tokenizer',
@@ -103,7 +103,7 @@ test('a replica that comes back before it was closed is used again', async () =>
 })
 
 test('where one counts at a time, all calls go to the first that is up, and one that is gone loses its own at once', async () => {
-  const { set, lanes } = scripted('first', ['a', 'b'])
+  const { set, lanes } = scripted('one', ['a', 'b'])
   const calls = [ask(set), ask(set)]
   expect(waiting(lanes)).toEqual({ a: 2, b: 0 })
   set.set(['b'])
@@ -113,4 +113,21 @@ test('where one counts at a time, all calls go to the first that is up, and one 
   expect(waiting(lanes)).toMatchObject({ b: 1 })
   lanes.get('b')?.answer[0]?.({ version: '1' })
   await next
+})
+
+test('where one counts at a time, another that answers too does not drive it out; when it is lost, that takes its place', async () => {
+  const { set, lanes } = scripted('one', ['a', 'b'])
+  const [a, b] = [lanes.get('a'), lanes.get('b')]
+  if (a === undefined || b === undefined) return expect.unreachable()
+  a.up = false
+  const first = ask(set)
+  expect(waiting(lanes)).toEqual({ a: 0, b: 1 })
+  a.up = true
+  const second = ask(set)
+  expect(waiting(lanes)).toEqual({ a: 0, b: 2 })
+  b.up = false
+  const third = ask(set)
+  expect(waiting(lanes)).toEqual({ a: 1, b: 2 })
+  for (const { answer } of [a, b]) for (const end of answer) end({ version: '1' })
+  await Promise.all([first, second, third])
 })

@@ -15,9 +15,9 @@ export interface LaneSetOptions {
   addresses: readonly string[]
   /**
    * `spread`: a call goes to the replica with the fewest, and where it is lost there, to another: for calls that change nothing.
-   * `first`: all calls go to the first replica that can be reached, and a replica that is gone loses its calls at once: for a service of which one at a time counts.
+   * `one`: all calls go to the same replica as long as it can be reached, and one that is gone loses its calls at once: for a service of which one at a time counts.
    */
-  calls: 'spread' | 'first'
+  calls: 'spread' | 'one'
 }
 
 interface Member {
@@ -28,6 +28,8 @@ interface Member {
 
 export function createLaneSet({ peer, connect, addresses, calls }: LaneSetOptions): LaneSet {
   const members = new Map<string, Member>()
+  /** Where calls of \`one\` go. */
+  let current: Member | undefined
 
   function set(wanted: readonly string[]): void {
     for (const [address, member] of members) {
@@ -45,7 +47,7 @@ export function createLaneSet({ peer, connect, addresses, calls }: LaneSetOption
 
   function choose(tried: ReadonlySet<Member>): Member | undefined {
     const usable = [...members.values()].filter((member) => member.lane.up && !member.leaving && !tried.has(member))
-    if (calls === 'first') return usable[0]
+    if (calls === 'one') return (current = current !== undefined && usable.includes(current) ? current : usable[0])
     return usable.reduce<Member | undefined>((least, member) => (least === undefined || member.calls < least.calls ? member : least), undefined)
   }
 
@@ -66,7 +68,7 @@ export function createLaneSet({ peer, connect, addresses, calls }: LaneSetOption
         return
       } catch (thrown) {
         last = asServiceError(thrown)
-        if (calls === 'first' || begun || signal.aborted || last.code !== 'UNAVAILABLE') throw last
+        if (calls === 'one' || begun || signal.aborted || last.code !== 'UNAVAILABLE') throw last
       } finally {
         member.calls -= 1
         closeWhenIdle(member.lane.address, member)

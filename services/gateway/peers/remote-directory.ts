@@ -35,7 +35,7 @@ interface State {
  * requests are refused for that.
  */
 export function followDirectory({ connect, addresses, log, retryMs = 200 }: RemoteDirectoryOptions): RemoteDirectory {
-  const peer = createLaneSet({ peer: 'audit', connect, addresses, calls: 'first' })
+  const peer = createLaneSet({ peer: 'audit', connect, addresses, calls: 'one' })
   const closing = new AbortController()
   let state: State | undefined
   let troubled = false
@@ -96,7 +96,7 @@ export function followDirectory({ connect, addresses, log, retryMs = 200 }: Remo
 function stateOf(parts: readonly DirectoryPart[]): State {
   const [first] = parts
   if (first === undefined || first.hmacKey.length !== 32) throw new ServiceError('INTERNAL', 'directory_unreadable', 'The directory came without its key.')
-  const teams = new Map(first.teams.map((team) => [team.name, { ...team, createdMs: Number(team.createdMs) }]))
+  const teams = new Map(first.teams.map((team) => [team.name, team]))
   const live: State['live'] = new Map()
   const revoked: State['revoked'] = new Map()
   for (const { hmac, id, team, revoked: isRevoked } of parts.flatMap(({ keys }) => keys)) {

@@ -20,6 +20,11 @@ export function recordingExchange(): RecordingExchange {
     signal: new AbortController().signal,
     errors: openAiErrors,
     ended: false,
+    copy: undefined,
+    hold(run) {
+      run()
+      return { release: () => undefined }
+    },
     header: () => undefined,
     json(_status, json) {
       body = JSON.parse(json)

@@ -38,7 +38,7 @@ describe('an editor that checks against it', () => {
     ['the default file', parse(defaultConfigFile())],
     ['nothing set', {}],
     ['a section with all its lines commented out', { gateway: null }],
-    ['some settings', { gateway: { port: 9000, tokenizer: '', audit: '[::1]:1' }, serve: ['a'], tls: { folder: '~/tls' } }],
+    ['some settings', { gateway: { port: 9000, tokenizer: '', audit: ['[::1]:1'] }, serve: ['a'], tls: { folder: '~/tls' } }],
   ])('accepts %s', (_, value: unknown) => {
     expect(Check(schema, value)).toBe(true)
   })

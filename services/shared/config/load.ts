@@ -78,10 +78,14 @@ export function loadConfig({ env, file: namedFile, overrides = {}, service }: Lo
       memoryFolder: folder(settings.modelEncryption.memoryFolder, '', env),
     },
     tls: { ...settings.tls, folder: folder(settings.tls.folder, join(home, 'tls'), env) },
+    gateway: { ...settings.gateway, contentKeyFolder: folder(settings.gateway.contentKeyFolder, '', env) },
     audit: {
       ...settings.audit,
       folder: folder(settings.audit.folder, join(home, 'audit'), env),
       keyFolder: folder(settings.audit.keyFolder, join(home, 'audit-key'), env),
+      // Processes that share a database need a folder that they share, too: nobody but the operator knows one.
+      contentFolder: folder(settings.audit.contentFolder, settings.audit.postgres.url === '' ? join(home, 'content') : '', env),
+      keyFile: folder(settings.audit.keyFile, '', env),
       postgres: {
         ...settings.audit.postgres,
         passwordFile: folder(settings.audit.postgres.passwordFile, '', env),

@@ -3,7 +3,8 @@ import { ModelEntry } from '../models/catalogue.ts'
 import { isolation } from './isolation.ts'
 import { modelEncryption } from './model-encryption.ts'
 import { prices } from './prices.ts'
-import { audit, gateway, inferenceWorker, tokenizer } from './service-settings.ts'
+import { gateway } from './gateway-settings.ts'
+import { audit, inferenceWorker, tokenizer } from './service-settings.ts'
 
 /**
  * Every setting: its type, description, unit, default and bounds. The types below, the validation, the JSON Schema, the

@@ -1,122 +1,14 @@
 import { auditAnchors, auditWitnesses, auditWitnessSeconds } from './audit-anchors.ts'
 import { auditPostgres } from './audit-postgres.ts'
+import { auditRetention } from './audit-retention.ts'
+import { metricsPort } from './ports.ts'
 
-/** The sections of the four services in the configuration's schema; see schema.ts. */
-const port = { type: 'integer', minimum: 0, maximum: 65_535 } as const
-const metricsPort = {
-  ...port,
-  description: 'Port of /metrics, /livez and /readyz, on metricsHost; 0: any free one.',
-} as const
+/** The sections of three of the four services in the configuration's schema; see schema.ts. */
 const listen = {
   type: 'string',
   format: 'host:port',
   default: '127.0.0.1:0',
   description: 'Address that it serves gRPC (mutual TLS) on; port 0: any free one.',
-} as const
-
-export const gateway = {
-  type: 'object',
-  description: 'The front door: HTTPS, identity, queue, the OpenAI API.',
-  additionalProperties: false,
-  properties: {
-    host: { type: 'string', format: 'host', default: '127.0.0.1', description: 'Address that HTTPS is served on.' },
-    port: { ...port, default: 8443, description: 'Port that HTTPS is served on; 0: any free one.' },
-    names: {
-      type: 'array',
-      items: { type: 'string', format: 'host' },
-      default: [],
-      description:
-        'Further host names and IP addresses that the HTTPS certificate is valid for, beside localhost and its addresses.',
-    },
-    metricsPort: { ...metricsPort, default: 9464 },
-    instance: {
-      type: 'string',
-      format: 'name',
-      default: 'gateway',
-      description: 'Name of this gateway in the ledger: stable over its restarts, and another one for each replica.',
-    },
-    maxBodyBytes: {
-      type: 'integer',
-      minimum: 1024,
-      maximum: 33_554_432,
-      default: 4_194_304,
-      unit: 'bytes',
-      description: 'Largest request body that is read.',
-    },
-    maxConcurrent: {
-      type: 'integer',
-      minimum: 1,
-      maximum: 100_000,
-      default: 256,
-      unit: 'requests',
-      description: 'Requests under way at once.',
-    },
-    maxQueued: {
-      type: 'integer',
-      minimum: 0,
-      maximum: 100_000,
-      default: 512,
-      unit: 'requests',
-      description: 'Requests that wait for their turn; one more gets status 429.',
-    },
-    queueTimeoutSeconds: {
-      type: 'integer',
-      minimum: 1,
-      maximum: 3600,
-      default: 30,
-      unit: 'seconds',
-      description: 'Longest wait for a turn.',
-    },
-    requestTimeoutSeconds: {
-      type: 'integer',
-      minimum: 1,
-      maximum: 86_400,
-      default: 600,
-      unit: 'seconds',
-      description: 'Longest time from a request to the end of its answer.',
-    },
-    bodyTimeoutSeconds: {
-      type: 'integer',
-      minimum: 1,
-      maximum: 3600,
-      default: 30,
-      unit: 'seconds',
-      description: 'Longest time for a request body to arrive.',
-    },
-    tokenizer: {
-      type: 'string',
-      format: 'host:port',
-      default: '',
-      description: 'Where the tokenizer serves gRPC. The local launcher fills it in.',
-    },
-    audit: {
-      type: 'string',
-      format: 'host:port',
-      default: '',
-      description: 'Where the audit service serves gRPC. The local launcher fills it in.',
-    },
-    workers: {
-      type: 'array',
-      items: { type: 'string', format: 'host:port' },
-      default: [],
-      description: 'Where the inference workers serve gRPC. The local launcher fills it in.',
-    },
-    directory: {
-      type: 'string',
-      enum: ['file', 'audit'],
-      default: 'file',
-      description: 'Where teams and API keys are asked for: file, in the state folder; audit, of the audit service, which then has audit.directory.',
-    },
-    kubernetes: {
-      type: 'object',
-      description: 'In a cluster: the other services are found by watching EndpointSlices, in place of the three settings above. The chart fills it in.',
-      additionalProperties: false,
-      properties: {
-        namespace: { type: 'string', pattern: '^([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)?$', default: '', description: 'Namespace of the installation; empty: this is no cluster.' },
-        selector: { type: 'string', pattern: '^[A-Za-z0-9./_=,-]*$', default: '', description: 'Label selector of the Services of the installation.' },
-      },
-    },
-  },
 } as const
 
 export const tokenizer = {
@@ -317,6 +209,13 @@ export const audit = {
       description:
         "Folder of the key that signs the log's checkpoints, made at first start, and of what it signed last; empty: audit-key/ in the state folder. Keep it, and its backups, apart from those of the log.",
     },
+    keyFile: {
+      type: 'string',
+      format: 'file',
+      default: '',
+      description:
+        'File of that key where it is not log.key in audit.keyFolder, for example of a Kubernetes Secret; it is only read. For audit services that share a log in PostgreSQL: they need the same key, and an audit.folder and audit.keyFolder each of their own.',
+    },
     origin: {
       type: 'string',
       default: '',
@@ -364,6 +263,21 @@ export const audit = {
       unit: 'seconds',
       description: 'Longest wait for the end record of an answer to be on disk; after it the answer ends with an error.',
     },
+    contentFolder: {
+      type: 'string',
+      format: 'folder',
+      default: '',
+      description:
+        'Folder of the content that teams have kept, encrypted; empty: content/ in the state folder. With audit.postgres.url it must be set, to a volume that all audit processes share, or none is kept.',
+    },
+    contentDays: {
+      type: 'integer',
+      minimum: 1,
+      maximum: 36_500,
+      default: 30,
+      unit: 'days',
+      description: 'How long content is kept, where a team has it kept. What is older is deleted.',
+    },
     witnesses: auditWitnesses,
     witnessSeconds: auditWitnessSeconds,
     anchors: auditAnchors,
@@ -374,6 +288,7 @@ export const audit = {
       description:
         'What happens to requests while they can not be recorded. With allow they are answered without a record, counted, and recorded later as far as is known; the gateway starts so only with INTRAMUROS_AUDIT_ALLOW_UNRECORDED=yes-i-accept-unrecorded-answers in its environment.',
     },
+    retention: auditRetention,
     postgres: auditPostgres,
   },
 } as const

@@ -11,9 +11,9 @@ export interface DirectoryChange {
   id: number
   /** RFC 3339, UTC. */
   changedAt: string
-  event: 'team.created' | 'team.changed' | 'team.deleted' | 'key.created' | 'key.revoked'
+  event: 'team.created' | 'team.changed' | 'team.deleted' | 'key.created' | 'key.revoked' | 'content_key.created' | 'content_key.destroyed'
   team: string
-  /** Empty for a team's. */
+  /** Of the API key or the content key; empty for a team's. */
   keyId: string
   /** Names of what was changed of a team. */
   settings: readonly string[]
@@ -40,7 +40,7 @@ export function createChanges(database: DatabaseSync): Changes {
   }
 }
 
-const events: ReadonlySet<string> = new Set<DirectoryChange['event']>(['team.created', 'team.changed', 'team.deleted', 'key.created', 'key.revoked'])
+const events: ReadonlySet<string> = new Set<DirectoryChange['event']>(['team.created', 'team.changed', 'team.deleted', 'key.created', 'key.revoked', 'content_key.created', 'content_key.destroyed'])
 
 function isEvent(text: string): text is DirectoryChange['event'] {
   return events.has(text)

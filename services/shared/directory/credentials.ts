@@ -22,6 +22,8 @@ export interface Credential {
   readonly weight: number
   /** The team's requests can wait for others'. */
   readonly batch: boolean
+  /** Id of the key that the team's content is kept under; empty: none is kept. */
+  readonly contentKeyId: string
   mayUse(model: string): boolean
 }
 
@@ -42,8 +44,8 @@ export interface Credentials {
 export function createCredentials(database: DatabaseSync, hmacKey: Uint8Array): Credentials {
   const dataVersion = database.prepare('PRAGMA data_version')
   const liveKeys = database.prepare(
-    `SELECT api_key.id, api_key.team, api_key.hmac, team.models, team.strict_parameters, team.weight, team.batch, team.created_at
-     FROM api_key JOIN team ON team.name = api_key.team WHERE api_key.revoked_at IS NULL`,
+    `SELECT api_key.id, api_key.hmac, ${termsColumns}
+     FROM api_key JOIN team ON team.name = api_key.team LEFT JOIN content_key ON content_key.name = team.content_key WHERE api_key.revoked_at IS NULL`,
   )
   let loadedVersion: number | undefined
   let byHmac = new Map<string, Credential>()
@@ -79,25 +81,34 @@ export function createCredentials(database: DatabaseSync, hmacKey: Uint8Array): 
   }
 }
 
+export function teamIdOf(name: string, createdAt: string): string {
+  return `${name}@${Date.parse(createdAt).toString(36)}`
+}
+
 function credential(row: Row): Credential {
-  return credentialOf(
-    {
-      name: textOf(row, 'team'),
-      models: modelsOf(row),
-      strictParameters: numberOf(row, 'strict_parameters') !== 0,
-      weight: numberOf(row, 'weight'),
-      batch: numberOf(row, 'batch') !== 0,
-      createdMs: Date.parse(textOf(row, 'created_at')),
-    },
-    textOf(row, 'id'),
-  )
+  return credentialOf(termsOf(row), textOf(row, 'id'))
 }
 
 /** What is said of a team to those who check its keys. */
-export type TeamTerms = Pick<Credential, 'models' | 'strictParameters' | 'weight' | 'batch'> & { name: string; createdMs: number }
+export type TeamTerms = Pick<Credential, 'models' | 'strictParameters' | 'weight' | 'batch' | 'contentKeyId'> & { name: string; createdAt: string }
 
-export function credentialOf({ name, createdMs, models, strictParameters, weight, batch }: TeamTerms, keyId: string): Credential {
+export const termsColumns = 'team.name, team.models, team.strict_parameters, team.weight, team.batch, team.created_at, team.content_key, content_key.key_id AS content_key_id'
+
+export function termsOf(row: Row): TeamTerms {
+  return {
+    name: textOf(row, 'name'),
+    models: modelsOf(row),
+    strictParameters: numberOf(row, 'strict_parameters') !== 0,
+    weight: numberOf(row, 'weight'),
+    batch: numberOf(row, 'batch') !== 0,
+    createdAt: textOf(row, 'created_at'),
+    // A key that is not there must not count as none that is wanted: textOf throws.
+    contentKeyId: textOf(row, 'content_key') === '' ? '' : textOf(row, 'content_key_id'),
+  }
+}
+
+export function credentialOf({ name, createdAt, models, strictParameters, weight, batch, contentKeyId }: TeamTerms, keyId: string): Credential {
   const allowed = new Set(models)
   const mayUse = (model: string): boolean => allowed.size === 0 || allowed.has(model)
-  return Object.freeze({ team: name, teamId: `${name}@${createdMs.toString(36)}`, keyId, models, strictParameters, weight, batch, mayUse })
+  return Object.freeze({ team: name, teamId: teamIdOf(name, createdAt), keyId, models, strictParameters, weight, batch, contentKeyId, mayUse })
 }

@@ -13,7 +13,7 @@ export interface OpenDatabase {
   hmacKey: Buffer
 }
 
-const schemaVersion = 4
+const schemaVersion = 5
 
 const changesTable = `
 CREATE TABLE directory_change (
@@ -25,6 +25,17 @@ CREATE TABLE directory_change (
   settings TEXT NOT NULL CHECK (json_valid(settings))
 ) STRICT`
 
+// Keys that were destroyed stay, so that their names are never given to others.
+const contentKeyTable = `
+CREATE TABLE content_key (
+  name TEXT PRIMARY KEY,
+  team TEXT NOT NULL,
+  team_id TEXT NOT NULL,
+  key_id TEXT NOT NULL UNIQUE,
+  created_at TEXT NOT NULL,
+  destroyed_at TEXT
+) STRICT, WITHOUT ROWID`
+
 // A key's team is plain text: revoked keys outlive their team, so that an id in an old audit record can still be told.
 const schema = `
 CREATE TABLE team (
@@ -33,6 +44,7 @@ CREATE TABLE team (
   strict_parameters INTEGER NOT NULL DEFAULT 0,
   weight REAL NOT NULL DEFAULT 1,
   batch INTEGER NOT NULL DEFAULT 0,
+  content_key TEXT NOT NULL DEFAULT '',
   created_at TEXT NOT NULL
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE api_key (
@@ -45,6 +57,7 @@ CREATE TABLE api_key (
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE hmac_key (check_value BLOB NOT NULL) STRICT;
 ${changesTable};
+${contentKeyTable};
 PRAGMA user_version = ${schemaVersion};
 `
 
@@ -53,6 +66,7 @@ const migrations: ReadonlyMap<number, string> = new Map([
   [2, 'ALTER TABLE team ADD COLUMN strict_parameters INTEGER NOT NULL DEFAULT 0'],
   [3, 'ALTER TABLE team ADD COLUMN weight REAL NOT NULL DEFAULT 1; ALTER TABLE team ADD COLUMN batch INTEGER NOT NULL DEFAULT 0'],
   [4, changesTable],
+  [5, `ALTER TABLE team ADD COLUMN content_key TEXT NOT NULL DEFAULT ''; ${contentKeyTable}`],
 ])
 
 /** Waiting for another process stops the event loop: a writer is a short command, a reader may be a gateway. */

@@ -74,8 +74,8 @@ test('what was changed is there after closing and opening', () => {
 
   const again = reopen(directory, { readOnly: true })
   expect(again.listTeams()).toEqual([
-    { name: 'a', models: [], strictParameters: false, weight: 1, batch: false, createdAt: '2026-01-01T00:00:02.000Z' },
-    { name: 'b', models: ['m'], strictParameters: true, weight: 2.5, batch: true, createdAt: '2026-01-01T00:00:01.000Z' },
+    { name: 'a', models: [], strictParameters: false, weight: 1, batch: false, contentKey: '', createdAt: '2026-01-01T00:00:02.000Z' },
+    { name: 'b', models: ['m'], strictParameters: true, weight: 2.5, batch: true, contentKey: '', createdAt: '2026-01-01T00:00:01.000Z' },
   ])
   expect(again.listKeys()).toEqual([
     { id: first.id, team: 'b', label: 'CI – Zürich', createdAt: '2026-01-01T00:00:05.000Z', revokedAt: undefined },
@@ -241,10 +241,10 @@ test('a key file cut by a crash before there was a database is replaced', () => 
 test('a file of the version before is brought up to date by who may write, and by nobody else', () => {
   open().addTeam('default', [])
   const older = new DatabaseSync(join(home, 'directory.sqlite'))
-  older.exec('ALTER TABLE team DROP COLUMN strict_parameters; ALTER TABLE team DROP COLUMN weight; ALTER TABLE team DROP COLUMN batch; DROP TABLE directory_change; PRAGMA user_version = 1')
+  older.exec('ALTER TABLE team DROP COLUMN strict_parameters; ALTER TABLE team DROP COLUMN weight; ALTER TABLE team DROP COLUMN batch; ALTER TABLE team DROP COLUMN content_key; DROP TABLE content_key; DROP TABLE directory_change; PRAGMA user_version = 1')
   older.close()
   expect(() => open({ readOnly: true })).toThrow(/older version/)
-  expect(open().listTeams()).toMatchObject([{ name: 'default', strictParameters: false, weight: 1, batch: false }])
+  expect(open().listTeams()).toMatchObject([{ name: 'default', strictParameters: false, weight: 1, batch: false, contentKey: '' }])
   expect(open({ readOnly: true }).listTeams()).toHaveLength(1)
 })
 

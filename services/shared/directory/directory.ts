@@ -2,7 +2,8 @@ import { join } from 'node:path'
 import { ServiceError } from '../errors.ts'
 import { isSecret, newKeyId, newSecret } from './api-key.ts'
 import { type DirectoryChange, createChanges } from './changes.ts'
-import { createCredentials, type Credential, type TeamTerms } from './credentials.ts'
+import { type ContentKey, createContentKeys } from './content-keys.ts'
+import { createCredentials, type Credential, teamIdOf, type TeamTerms, termsColumns, termsOf } from './credentials.ts'
 import { blobOf, numberOf, openDatabase, optionalTextOf, type Row, textOf, transaction } from './database.ts'
 import { DirectoryError, withDirectoryErrors } from './directory-error.ts'
 import { hmacOf } from './hmac-key.ts'
@@ -19,12 +20,14 @@ export interface Team {
   weight: number
   /** All of its requests are work that can wait for others'. */
   batch: boolean
+  /** Name of the key that its content is kept under; empty: none is kept. */
+  contentKey: string
   /** RFC 3339, UTC. */
   createdAt: string
 }
 
 /** What can be changed of a team. */
-export type TeamChanges = Partial<Pick<Team, 'strictParameters' | 'weight' | 'batch'>>
+export type TeamChanges = Partial<Pick<Team, 'strictParameters' | 'weight' | 'batch' | 'contentKey'>>
 
 export interface ApiKey {
   id: string
@@ -65,6 +68,12 @@ export interface Directory extends KeyCheck {
   listKeys(team?: string): ApiKey[]
   /** Revoking a revoked key changes nothing and answers with what it was. */
   revokeKey(id: string): ApiKey
+  /** Makes a key known that is in its file. Refuses a name that there was before, also one that was destroyed. */
+  addContentKey(key: Pick<ContentKey, 'name' | 'team' | 'keyId'>): ContentKey
+  /** By time; destroyed ones as well. */
+  listContentKeys(): ContentKey[]
+  /** From then on the key is used no more. Refuses while a team's content is kept under it; once destroyed, it changes nothing. */
+  destroyContentKey(name: string): ContentKey
   /** Changes with larger ids than this one, in their order, at most so many. */
   changesAfter(id: number, limit: number): DirectoryChange[]
   /** All that is needed to check keys elsewhere. */
@@ -95,20 +104,22 @@ export function openDirectory({ home, readOnly = false, create = true, now = () 
   const { database, file, hmacKey } = withDirectoryErrors(join(home, 'directory.sqlite'), () =>
     openDatabase(home, { readOnly, create: create && !readOnly }),
   )
-  const selectTeams = database.prepare('SELECT name, models, strict_parameters, weight, batch, created_at FROM team ORDER BY name')
+  const selectTeams = database.prepare('SELECT name, models, strict_parameters, weight, batch, content_key, created_at FROM team ORDER BY name')
   const selectTeam = database.prepare('SELECT name FROM team WHERE name = ?')
   const insertTeam = database.prepare('INSERT INTO team (name, models, created_at) VALUES (?, ?, ?)')
-  const updateTeam = database.prepare('UPDATE team SET strict_parameters = ?, weight = ?, batch = ? WHERE name = ?')
+  const updateTeam = database.prepare('UPDATE team SET strict_parameters = ?, weight = ?, batch = ?, content_key = ? WHERE name = ?')
   const deleteTeam = database.prepare('DELETE FROM team WHERE name = ?')
   const selectKeys = database.prepare('SELECT id, team, label, created_at, revoked_at FROM api_key ORDER BY created_at, id')
   const selectKey = database.prepare('SELECT id, team, label, created_at, revoked_at FROM api_key WHERE id = ?')
   const insertKey = database.prepare('INSERT INTO api_key (id, team, hmac, label, created_at) VALUES (?, ?, ?, ?, ?)')
   const updateRevoked = database.prepare('UPDATE api_key SET revoked_at = ? WHERE id = ?')
   const selectRevoked = database.prepare('SELECT id, team FROM api_key WHERE hmac = ? AND revoked_at IS NOT NULL')
+  const selectTerms = database.prepare(`SELECT ${termsColumns} FROM team LEFT JOIN content_key ON content_key.name = team.content_key ORDER BY team.name`)
   const selectHmacs = database.prepare('SELECT id, team, hmac, revoked_at FROM api_key ORDER BY id')
   const dataVersion = database.prepare('PRAGMA data_version')
   const credentials = createCredentials(database, hmacKey)
   const changes = createChanges(database)
+  const contentKeys = createContentKeys(database, changes)
 
   function reading<T>(body: () => T): T {
     return withDirectoryErrors(file, () => transaction(database, 'read', body))
@@ -143,7 +154,7 @@ export function openDirectory({ home, readOnly = false, create = true, now = () 
       checkModels(models, knownModels)
       return writing(() => {
         if (selectTeam.get(name) !== undefined) throw new DirectoryError(`Team "${name}" already exists.`)
-        const team = { name, models: [...new Set(models)], strictParameters: false, weight: 1, batch: false, createdAt: now().toISOString() }
+        const team = { name, models: [...new Set(models)], strictParameters: false, weight: 1, batch: false, contentKey: '', createdAt: now().toISOString() }
         insertTeam.run(name, JSON.stringify(team.models), team.createdAt)
         changes.note({ changedAt: team.createdAt, event: 'team.created', team: name, settings: team.models.length > 0 ? ['models'] : [] })
         return team
@@ -156,9 +167,10 @@ export function openDirectory({ home, readOnly = false, create = true, now = () 
         const team = all.find((one) => one.name === name)
         if (team === undefined) throw unknownTeam(name, all.map((one) => one.name))
         const changed = { ...team, ...wanted }
-        const settings = (['strictParameters', 'weight', 'batch'] as const).filter((one) => changed[one] !== team[one])
+        if (changed.contentKey !== '') contentKeys.require(changed.contentKey, teamIdOf(name, team.createdAt))
+        const settings = (['strictParameters', 'weight', 'batch', 'contentKey'] as const).filter((one) => changed[one] !== team[one])
         if (settings.length > 0) changes.note({ changedAt: now().toISOString(), event: 'team.changed', team: name, settings })
-        updateTeam.run(changed.strictParameters ? 1 : 0, changed.weight, changed.batch ? 1 : 0, name)
+        updateTeam.run(changed.strictParameters ? 1 : 0, changed.weight, changed.batch ? 1 : 0, changed.contentKey, name)
         return changed
       })
     },
@@ -202,6 +214,22 @@ export function openDirectory({ home, readOnly = false, create = true, now = () 
         return revoke(keyOf(row))
       })
     },
+    addContentKey(key) {
+      return writing(() => {
+        const all = teams()
+        const team = all.find((one) => one.name === key.team)
+        if (team === undefined) throw unknownTeam(key.team, all.map((one) => one.name))
+        return contentKeys.add({ ...key, teamId: teamIdOf(team.name, team.createdAt), createdAt: now().toISOString() })
+      })
+    },
+    listContentKeys: () => reading(contentKeys.list),
+    destroyContentKey(name) {
+      return writing(() => {
+        const user = teams().find((team) => team.contentKey === name)
+        if (user !== undefined) throw new DirectoryError(`Content of team "${user.name}" is kept under this key: give the team another first, or keep none (teams set ${user.name} --keep-content <key|off>).`)
+        return contentKeys.destroy(name, now().toISOString())
+      })
+    },
     authenticate(secret) {
       try {
         return credentials.find(secret)
@@ -222,7 +250,7 @@ export function openDirectory({ home, readOnly = false, create = true, now = () 
     terms() {
       return reading(() => ({
         hmacKey,
-        teams: teams().map((team) => ({ ...team, createdMs: Date.parse(team.createdAt) })),
+        teams: selectTerms.all().map(termsOf),
         keys: selectHmacs.all().map((row) => ({ hmac: blobOf(row, 'hmac'), id: textOf(row, 'id'), team: textOf(row, 'team'), revoked: row['revoked_at'] !== null })),
       }))
     },
@@ -233,7 +261,7 @@ export function openDirectory({ home, readOnly = false, create = true, now = () 
 }
 
 function teamOf(row: Row): Team {
-  return { name: textOf(row, 'name'), models: modelsOf(row), strictParameters: numberOf(row, 'strict_parameters') !== 0, weight: numberOf(row, 'weight'), batch: numberOf(row, 'batch') !== 0, createdAt: textOf(row, 'created_at') }
+  return { name: textOf(row, 'name'), models: modelsOf(row), strictParameters: numberOf(row, 'strict_parameters') !== 0, weight: numberOf(row, 'weight'), batch: numberOf(row, 'batch') !== 0, contentKey: textOf(row, 'content_key'), createdAt: textOf(row, 'created_at') }
 }
 
 function keyOf(row: Row): ApiKey {

@@ -138,7 +138,9 @@ export function connectLane(options: LaneOptions): LaneClient {
     while (calls.has(nextId)) nextId = nextCallId(nextId)
     const id = nextId
     nextId = nextCallId(nextId)
-    const { timeoutMs = 0, requestId, signal } = callOptions
+    const { requestId, signal } = callOptions
+    // On the wire it is a whole number: one that is not would cost the lane, and all calls on it.
+    const timeoutMs = Math.ceil(callOptions.timeoutMs ?? 0)
     calls.set(id, call)
     const traceparent = observed.span.traceparent === '' ? (callOptions.traceparent ?? '') : observed.span.traceparent
     writer.push(

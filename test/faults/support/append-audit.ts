@@ -3,7 +3,7 @@ import { openTestLog, refusal } from '../../../services/audit/test-support/open-
 
 /**
  * A process that appends to the log of a folder: `append-audit.ts HOME LIMIT_MS MOST`. Says each record on standard output, at once, when it
- * was acknowledged: "index name"; "refused" when it was not; "open" and "failed". Ends after MOST records, or when standard input ends.
+ * was acknowledged: "index name"; "refused name" when it was not; "open" and "failed". Ends after MOST records, or when standard input ends.
  */
 const [home = '', limitMs = '1000', most = 'Infinity'] = process.argv.slice(2)
 
@@ -42,7 +42,7 @@ async function lane(number: number): Promise<void> {
       tell(`${await log.append([refusal(name)])} ${name}`)
       acknowledged += 1
     } catch {
-      tell('refused')
+      tell(`refused ${name}`)
       await new Promise((resolve) => setTimeout(resolve, 5))
     }
   }

@@ -15,10 +15,11 @@ export interface Appender {
   ended: Promise<number | NodeJS.Signals>
 }
 
-/** Starts append-audit.ts, behind `prefix` on the command line. */
-export function appendTo(home: string, { prefix = [], limitMs = 1000, most = Infinity }: { prefix?: string[]; limitMs?: number; most?: number } = {}): Appender {
+/** Starts append-audit.ts, behind `prefix` on the command line, with modules of this folder loaded first. */
+export function appendTo(home: string, { prefix = [], preload = [], limitMs = 1000, most = Infinity }: { prefix?: string[]; preload?: string[]; limitMs?: number; most?: number } = {}): Appender {
   const script = join(import.meta.dirname, 'append-audit.ts')
-  const [command, ...args] = [...prefix, process.execPath, script, home, String(limitMs), String(most)]
+  const imports = preload.flatMap((name) => ['--import', join(import.meta.dirname, name)])
+  const [command, ...args] = [...prefix, process.execPath, ...imports, script, home, String(limitMs), String(most)]
   const child = spawn(command, args, { stdio: ['pipe', 'pipe', 'ignore'] })
   const said: string[] = []
   const waiting: { what: (said: string[]) => boolean; resolve: () => void }[] = []
@@ -45,17 +46,21 @@ export function appendTo(home: string, { prefix = [], limitMs = 1000, most = Inf
 export function acknowledgedBy(said: readonly string[]): Map<number, string> {
   const acknowledged = new Map<number, string>()
   for (const line of said) {
-    const [index, name] = line.split(' ')
-    if (name !== undefined) acknowledged.set(Number(index), name)
+    const [, index, name = ''] = /^(\d+) (.+)$/.exec(line) ?? []
+    if (index !== undefined) acknowledged.set(Number(index), name)
   }
   return acknowledged
+}
+
+export function refusedBy(said: readonly string[]): string[] {
+  return said.flatMap((line) => /^refused (.+)$/.exec(line)?.[1] ?? [])
 }
 
 /** Checks the whole log, and that each acknowledged record stands where it was said to. */
 export async function expectWhole(home: string, acknowledged: ReadonlyMap<number, string>): Promise<number> {
   const vkey = await readFile(join(home, 'audit-key/log.pub'), 'utf8').then((text) => text.trim(), () => undefined)
   const result = await verifyFolder(join(home, 'audit'), vkey === undefined ? {} : { vkey })
-  expect(result).toMatchObject({ ok: true })
+  expect(result, result.ok ? '' : result.message).toMatchObject({ ok: true })
   const records = await recordsIn(join(home, 'audit'))
   for (const [index, name] of acknowledged) expect(records[index]?.['instance'], `record ${index}`).toBe(name)
   return records.length

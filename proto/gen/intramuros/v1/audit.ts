@@ -22,6 +22,7 @@ import {
   type ServiceError,
   type UntypedServiceImplementation,
 } from "@grpc/grpc-js";
+import { SealedPiece } from "./content.ts";
 import { LaneFrame } from "./lane.ts";
 
 export const protobufPackage = "intramuros.v1";
@@ -235,8 +236,17 @@ export interface RecordRequest {
     | { $case: "serviceChanged"; value: ServiceChanged }
     | { $case: "directoryChanged"; value: DirectoryChanged }
     | { $case: "requestUnrecorded"; value: RequestUnrecorded }
+    | { $case: "gap"; value: UnrecordedGap }
     | { $case: "isolationChecked"; value: IsolationChecked }
     | undefined;
+}
+
+/** A time in which requests were answered without a record. */
+export interface UnrecordedGap {
+  /** When the first of them began, as the gateway's clock has it: ISO 8601. */
+  from: string;
+  /** How many they were, whether a RequestUnrecorded tells of them or not. */
+  unrecorded: number;
 }
 
 export interface RecordResponse {
@@ -325,6 +335,20 @@ export interface GetReceiptRequest {
 export interface GetReceiptResponse {
   /** c2sp.org/tlog-proof, with the record's bytes as its extra data. */
   proof: string;
+}
+
+export interface KeepContentRequest {
+  piece:
+    | SealedPiece
+    | undefined;
+  /** With the last piece: bytes of the part's plaintext, and their HMAC-SHA256 under a key that is made of the team's own. */
+  bytes: bigint;
+  fingerprint: Buffer;
+}
+
+export interface KeepContentResponse {
+  /** Place of the record in the log, with the last piece. */
+  index?: bigint | undefined;
 }
 
 export interface ProveIsolationRequest {
@@ -1165,8 +1189,11 @@ export const RecordRequest: MessageFns<RecordRequest> = {
       case "requestUnrecorded":
         RequestUnrecorded.encode(message.event.value, writer.uint32(42).fork()).join();
         break;
+      case "gap":
+        UnrecordedGap.encode(message.event.value, writer.uint32(50).fork()).join();
+        break;
       case "isolationChecked":
-        IsolationChecked.encode(message.event.value, writer.uint32(50).fork()).join();
+        IsolationChecked.encode(message.event.value, writer.uint32(58).fork()).join();
         break;
     }
     return writer;
@@ -1230,7 +1257,72 @@ export const RecordRequest: MessageFns<RecordRequest> = {
               break;
             }
 
+            message.event = { $case: "gap", value: UnrecordedGap.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 7: {
+            if (tag !== 58) {
+              break;
+            }
+
             message.event = { $case: "isolationChecked", value: IsolationChecked.decode(reader, reader.uint32()) };
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseUnrecordedGap(): UnrecordedGap {
+  return { from: "", unrecorded: 0 };
+}
+
+export const UnrecordedGap: MessageFns<UnrecordedGap> = {
+  encode(message: UnrecordedGap, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.from !== "") {
+      writer.uint32(10).string(message.from);
+    }
+    if (message.unrecorded !== 0) {
+      writer.uint32(16).uint32(message.unrecorded);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): UnrecordedGap {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseUnrecordedGap();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.from = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.unrecorded = reader.uint32();
             continue;
           }
         }
@@ -2059,6 +2151,126 @@ export const GetReceiptResponse: MessageFns<GetReceiptResponse> = {
   },
 };
 
+function createBaseKeepContentRequest(): KeepContentRequest {
+  return { piece: undefined, bytes: 0n, fingerprint: Buffer.alloc(0) };
+}
+
+export const KeepContentRequest: MessageFns<KeepContentRequest> = {
+  encode(message: KeepContentRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.piece !== undefined) {
+      SealedPiece.encode(message.piece, writer.uint32(10).fork()).join();
+    }
+    if (message.bytes !== 0n) {
+      if (BigInt.asUintN(64, message.bytes) !== message.bytes) {
+        throw new globalThis.Error("value provided for field message.bytes of type uint64 too large");
+      }
+      writer.uint32(16).uint64(message.bytes);
+    }
+    if (message.fingerprint.length !== 0) {
+      writer.uint32(26).bytes(message.fingerprint);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): KeepContentRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseKeepContentRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.piece = SealedPiece.decode(reader, reader.uint32());
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.bytes = reader.uint64() as bigint;
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.fingerprint = Buffer.from(reader.bytes());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseKeepContentResponse(): KeepContentResponse {
+  return { index: undefined };
+}
+
+export const KeepContentResponse: MessageFns<KeepContentResponse> = {
+  encode(message: KeepContentResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.index !== undefined) {
+      if (BigInt.asUintN(64, message.index) !== message.index) {
+        throw new globalThis.Error("value provided for field message.index of type uint64 too large");
+      }
+      writer.uint32(8).uint64(message.index);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): KeepContentResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseKeepContentResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.index = reader.uint64() as bigint;
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
 function createBaseProveIsolationRequest(): ProveIsolationRequest {
   return { index: 0n };
 }
@@ -2411,6 +2623,20 @@ export const AuditService = {
     responseDeserialize: (value: Buffer): GetReceiptResponse => GetReceiptResponse.decode(value),
   },
   /**
+   * Keeps a piece of content, in the order of a part's pieces and once each. The last piece of a part is acknowledged once all of the part
+   * is on disk, and recorded (content.kept).
+   * Errors: UNAVAILABLE content_unavailable; UNAVAILABLE audit_unavailable; INVALID_ARGUMENT invalid_record.
+   */
+  keepContent: {
+    path: "/intramuros.v1.Audit/KeepContent" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: KeepContentRequest): Buffer => Buffer.from(KeepContentRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): KeepContentRequest => KeepContentRequest.decode(value),
+    responseSerialize: (value: KeepContentResponse): Buffer => Buffer.from(KeepContentResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): KeepContentResponse => KeepContentResponse.decode(value),
+  },
+  /**
    * The same of a check of the walls, by the place of its record: whoever made the check keeps it.
    * Errors: NOT_FOUND receipt_not_found, also for any other record; UNAVAILABLE receipt_unavailable.
    */
@@ -2465,6 +2691,12 @@ export interface AuditServer extends UntypedServiceImplementation {
    * Errors: NOT_FOUND receipt_not_found, when there is none or it is another team's; UNAVAILABLE receipt_unavailable.
    */
   getReceipt: handleUnaryCall<GetReceiptRequest, GetReceiptResponse>;
+  /**
+   * Keeps a piece of content, in the order of a part's pieces and once each. The last piece of a part is acknowledged once all of the part
+   * is on disk, and recorded (content.kept).
+   * Errors: UNAVAILABLE content_unavailable; UNAVAILABLE audit_unavailable; INVALID_ARGUMENT invalid_record.
+   */
+  keepContent: handleUnaryCall<KeepContentRequest, KeepContentResponse>;
   /**
    * The same of a check of the walls, by the place of its record: whoever made the check keeps it.
    * Errors: NOT_FOUND receipt_not_found, also for any other record; UNAVAILABLE receipt_unavailable.
@@ -2571,6 +2803,26 @@ export interface AuditClient extends Client {
     metadata: Metadata,
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: GetReceiptResponse) => void,
+  ): ClientUnaryCall;
+  /**
+   * Keeps a piece of content, in the order of a part's pieces and once each. The last piece of a part is acknowledged once all of the part
+   * is on disk, and recorded (content.kept).
+   * Errors: UNAVAILABLE content_unavailable; UNAVAILABLE audit_unavailable; INVALID_ARGUMENT invalid_record.
+   */
+  keepContent(
+    request: KeepContentRequest,
+    callback: (error: ServiceError | null, response: KeepContentResponse) => void,
+  ): ClientUnaryCall;
+  keepContent(
+    request: KeepContentRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: KeepContentResponse) => void,
+  ): ClientUnaryCall;
+  keepContent(
+    request: KeepContentRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: KeepContentResponse) => void,
   ): ClientUnaryCall;
   /**
    * The same of a check of the walls, by the place of its record: whoever made the check keeps it.

@@ -22,6 +22,7 @@ import {
   type ServiceError,
   type UntypedServiceImplementation,
 } from "@grpc/grpc-js";
+import { SealedPiece } from "./content.ts";
 import { LaneFrame } from "./lane.ts";
 
 export const protobufPackage = "intramuros.v1";
@@ -264,6 +265,13 @@ export interface ReadCheckpointRequest {
 export interface ReadTileRequest {
   reader: string;
   path: string;
+}
+
+export interface ReadContentRequest {
+  reader: string;
+  /** Name of the team whose request it was. */
+  team: string;
+  requestId: string;
 }
 
 function createBaseQueryRequest(): QueryRequest {
@@ -2122,6 +2130,74 @@ export const ReadTileRequest: MessageFns<ReadTileRequest> = {
   },
 };
 
+function createBaseReadContentRequest(): ReadContentRequest {
+  return { reader: "", team: "", requestId: "" };
+}
+
+export const ReadContentRequest: MessageFns<ReadContentRequest> = {
+  encode(message: ReadContentRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.reader !== "") {
+      writer.uint32(10).string(message.reader);
+    }
+    if (message.team !== "") {
+      writer.uint32(18).string(message.team);
+    }
+    if (message.requestId !== "") {
+      writer.uint32(26).string(message.requestId);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ReadContentRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseReadContentRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.reader = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.team = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.requestId = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
 /**
  * Reading the ledger. What an administrator or auditor reads is itself a record (log.read), durable before the first row leaves; each
  * request says who reads, as far as the caller knows ("reader").
@@ -2215,6 +2291,19 @@ export const AuditReadService = {
     responseSerialize: (value: LogFile): Buffer => Buffer.from(LogFile.encode(value).finish()),
     responseDeserialize: (value: Buffer): LogFile => LogFile.decode(value),
   },
+  /**
+   * What is kept of a request, encrypted as it is. For the command line. Recorded as content.read.
+   * Errors: NOT_FOUND content_not_found, when nothing is kept or it is another team's; UNAVAILABLE content_unavailable.
+   */
+  readContent: {
+    path: "/intramuros.v1.AuditRead/ReadContent" as const,
+    requestStream: false as const,
+    responseStream: true as const,
+    requestSerialize: (value: ReadContentRequest): Buffer => Buffer.from(ReadContentRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): ReadContentRequest => ReadContentRequest.decode(value),
+    responseSerialize: (value: SealedPiece): Buffer => Buffer.from(SealedPiece.encode(value).finish()),
+    responseDeserialize: (value: Buffer): SealedPiece => SealedPiece.decode(value),
+  },
   /** Carries the methods above; see lane.proto. */
   lane: {
     path: "/intramuros.v1.AuditRead/Lane" as const,
@@ -2255,6 +2344,11 @@ export interface AuditReadServer extends UntypedServiceImplementation {
    * Errors: NOT_FOUND no_such_tile.
    */
   readTile: handleUnaryCall<ReadTileRequest, LogFile>;
+  /**
+   * What is kept of a request, encrypted as it is. For the command line. Recorded as content.read.
+   * Errors: NOT_FOUND content_not_found, when nothing is kept or it is another team's; UNAVAILABLE content_unavailable.
+   */
+  readContent: handleServerStreamingCall<ReadContentRequest, SealedPiece>;
   /** Carries the methods above; see lane.proto. */
   lane: handleBidiStreamingCall<LaneFrame, LaneFrame>;
 }
@@ -2344,6 +2438,16 @@ export interface AuditReadClient extends Client {
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: LogFile) => void,
   ): ClientUnaryCall;
+  /**
+   * What is kept of a request, encrypted as it is. For the command line. Recorded as content.read.
+   * Errors: NOT_FOUND content_not_found, when nothing is kept or it is another team's; UNAVAILABLE content_unavailable.
+   */
+  readContent(request: ReadContentRequest, options?: Partial<CallOptions>): ClientReadableStream<SealedPiece>;
+  readContent(
+    request: ReadContentRequest,
+    metadata?: Metadata,
+    options?: Partial<CallOptions>,
+  ): ClientReadableStream<SealedPiece>;
   /** Carries the methods above; see lane.proto. */
   lane(): ClientDuplexStream<LaneFrame, LaneFrame>;
   lane(options: Partial<CallOptions>): ClientDuplexStream<LaneFrame, LaneFrame>;

@@ -46,8 +46,10 @@ export interface DirectoryTeam {
   /** 0.001 to 1000. */
   weight: number;
   batch: boolean;
-  /** Milliseconds since 1970. */
-  createdMs: bigint;
+  /** RFC 3339, UTC. */
+  createdAt: string;
+  /** Id of the key that its content is kept under; empty: none is kept. */
+  contentKeyId: string;
 }
 
 export interface DirectoryKey {
@@ -175,7 +177,7 @@ export const DirectoryPart: MessageFns<DirectoryPart> = {
 };
 
 function createBaseDirectoryTeam(): DirectoryTeam {
-  return { name: "", models: [], strictParameters: false, weight: 0, batch: false, createdMs: 0n };
+  return { name: "", models: [], strictParameters: false, weight: 0, batch: false, createdAt: "", contentKeyId: "" };
 }
 
 export const DirectoryTeam: MessageFns<DirectoryTeam> = {
@@ -195,11 +197,11 @@ export const DirectoryTeam: MessageFns<DirectoryTeam> = {
     if (message.batch !== false) {
       writer.uint32(40).bool(message.batch);
     }
-    if (message.createdMs !== 0n) {
-      if (BigInt.asUintN(64, message.createdMs) !== message.createdMs) {
-        throw new globalThis.Error("value provided for field message.createdMs of type uint64 too large");
-      }
-      writer.uint32(48).uint64(message.createdMs);
+    if (message.createdAt !== "") {
+      writer.uint32(50).string(message.createdAt);
+    }
+    if (message.contentKeyId !== "") {
+      writer.uint32(58).string(message.contentKeyId);
     }
     return writer;
   },
@@ -258,11 +260,19 @@ export const DirectoryTeam: MessageFns<DirectoryTeam> = {
             continue;
           }
           case 6: {
-            if (tag !== 48) {
+            if (tag !== 50) {
               break;
             }
 
-            message.createdMs = reader.uint64() as bigint;
+            message.createdAt = reader.string();
+            continue;
+          }
+          case 7: {
+            if (tag !== 58) {
+              break;
+            }
+
+            message.contentKeyId = reader.string();
             continue;
           }
         }

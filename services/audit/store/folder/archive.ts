@@ -6,8 +6,8 @@ import { parseCheckpoint } from '../../tlog/checkpoint.ts'
 import { hashBytes, perfectRoot } from '../../tlog/merkle.ts'
 import { parseNote } from '../../tlog/note.ts'
 import { checkpointPath, fullWidth, highestLevel, partialTiles, tilePath, widthAt } from '../../tlog/tile-path.ts'
-import { headReader } from './database.ts'
-import { createFilePlacer, readIfThere } from './place-file.ts'
+import { busyMs, headReader } from './database.ts'
+import { createFilePlacer, listIfThere, readIfThere } from './place-file.ts'
 import { createTail } from './tail.ts'
 
 /** The files of a log's folder, beside the thread that commits: reads, moves out what is full, and serves what was published. */
@@ -23,18 +23,25 @@ export interface Archive {
   /** The same of the one that is published, at start. */
   serveAnew(): void
   prune(indexes: readonly number[]): void
+  /** Copies SQLite's WAL to the database, as far as is possible beside those who write and read. */
+  fold(): void
 }
 
 /** Bundles that one call moves. */
 const mostMoved = 32
+/** How long the commits may wait for the write-ahead log to be emptied, in milliseconds. */
+const walWaitMs = 20
 
 export function createArchive(folder: string, database: DatabaseSync): Archive {
   const readHead = headReader(database)
+  const freePages = database.prepare('PRAGMA freelist_count')
   const tail = createTail(database)
   const files = createFilePlacer(folder)
   /** By level from 1, the hashes known of the last tile: each is that of a full tile below, so that none ever changes. */
   const known = new Map<number, { index: number; hashes: Buffer }>()
   let moved = readHead().moved
+  /** Something that was pruned may stand in the write-ahead log. */
+  let walFull = false
 
   const read = (path: string): Uint8Array | undefined => readIfThere(join(folder, path))
 
@@ -79,7 +86,12 @@ export function createArchive(folder: string, database: DatabaseSync): Archive {
 
   /** Once a tile is full, nobody needs the narrower ones any more. */
   function dropPartials(level: number | 'entries', index: number): void {
-    rmSync(join(folder, `${fullPath(level, index)}.p`), { recursive: true, force: true })
+    files.removeFolder(`${fullPath(level, index)}.p`)
+  }
+
+  function dropOtherPartials(level: number | 'entries', index: number, width: number): void {
+    const partials = `${fullPath(level, index)}.p`
+    for (const name of listIfThere(join(folder, partials))) if (name !== String(width)) rmSync(join(folder, partials, name), { force: true })
   }
 
   function moveOut(): { moved: number; more: boolean } {
@@ -122,42 +134,71 @@ export function createArchive(folder: string, database: DatabaseSync): Archive {
       files.place(tilePath({ level: 'entries', index, width }), encodeBundle(decodeBundle(last.bytes, last.width).slice(0, width)))
     }
     while (moveOut().more);
+    if (walFull) emptyWal()
     // Never ahead of what it speaks of.
     files.sync()
     files.place(checkpointPath, note)
     files.sync()
   }
 
-  function prune(indexes: readonly number[]): void {
+  function prune(unsorted: readonly number[]): void {
+    const indexes = unsorted.toSorted((a, b) => a - b)
     const byBundle = Map.groupBy(indexes.filter((index) => index < moved), (index) => Math.floor(index / fullWidth))
     for (const [index, gone] of byBundle) {
       const path = tilePath({ level: 'entries', index, width: fullWidth })
       const bytes = read(path)
       if (bytes === undefined) throw new Error(`${path} is gone`)
       const entries = decodeBundle(bytes)
+      // A power failure may have brought some back.
+      dropPartials('entries', index)
       const places = gone.map((entry) => entry - index * fullWidth).filter((place) => entries[place] !== undefined)
       if (places.length === 0) continue
       for (const place of places) entries[place] = undefined
       files.place(path, encodeBundle(entries))
+      // One after the other, also at a power failure.
+      files.sync()
     }
-    files.sync()
     // Rows of what was moved may still be there.
     tail.prune(indexes)
-    dropPartials('entries', Math.floor(readHead().size / fullWidth))
-    const { checkpoint } = readHead()
-    if (checkpoint !== undefined) serve(checkpoint)
-    database.exec('PRAGMA wal_checkpoint(TRUNCATE)')
+    for (const [index, gone] of Map.groupBy(indexes.filter((at) => at >= moved), (at) => Math.floor(at / fullWidth))) prunePartials(index, new Set(gone))
+    files.sync()
+    // What was pruned is still in free pages, and in those that the WAL has from before. Who prunes does it again when this is not reached.
+    if (Number(freePages.get()?.['freelist_count'] ?? 0) > 0) database.exec('VACUUM')
+    emptyWal()
   }
 
-  /** Those that a crash left half done are made again. */
+  /** Those of checkpoints before the newest too: somebody may just be reading the log by one. */
+  function prunePartials(index: number, gone: ReadonlySet<number>): void {
+    for (const width of listIfThere(join(folder, `${fullPath('entries', index)}.p`)).map(Number)) {
+      const path = tilePath({ level: 'entries', index, width })
+      const bytes = read(path)
+      const entries = bytes === undefined ? [] : decodeBundle(bytes, width)
+      const kept = entries.map((entry, at) => (gone.has(index * fullWidth + at) ? undefined : entry))
+      if (kept.some((entry, at) => entry !== entries[at])) files.place(path, encodeBundle(kept))
+    }
+  }
+
+  /** What was dropped from the database still stands in its write-ahead log. */
+  function emptyWal(): void {
+    // Who reads for long, a check of the whole log for example, would make it wait, and the commits with it: it is tried again.
+    database.exec(`PRAGMA busy_timeout = ${walWaitMs}`)
+    walFull = database.prepare('PRAGMA wal_checkpoint(TRUNCATE)').get()?.['busy'] !== 0
+    database.exec(`PRAGMA busy_timeout = ${busyMs}`)
+  }
+
+  /** Narrower copies go last: what the file of the checkpoint speaks of is there at any moment, also where this is cut off or the disk is full. */
   function serveAnew(): void {
     const { size, checkpoint } = readHead()
-    for (const { level, index } of partialTiles(size)) dropPartials(level, index)
-    dropPartials('entries', Math.floor(size / fullWidth))
+    // As it may have left undone, too.
+    walFull = true
     if (checkpoint !== undefined) serve(checkpoint)
+    const served = checkpoint === undefined ? 0 : sizeOf(checkpoint)
+    for (const { level, index } of partialTiles(size)) dropOtherPartials(level, index, widthAt(served, level, index))
+    const last = Math.floor(size / fullWidth)
+    dropOtherPartials('entries', last, widthAt(served, 0, last))
   }
 
-  return { bundle, tile, checkpoint: () => readHead().checkpoint, moveOut, serve, prune, serveAnew }
+  return { bundle, tile, checkpoint: () => readHead().checkpoint, moveOut, serve, prune, serveAnew, fold: () => database.exec('PRAGMA wal_checkpoint(PASSIVE)') }
 }
 
 /** Where a full tile or bundle is. */

@@ -10,8 +10,15 @@ export const databaseName = 'log.sqlite'
 const schemaVersion = 1
 /** SQLite's number for FULL: a commit is on the disk when it returns. */
 const synchronousFull = 2
+/** Bytes of a page: a group of records takes some; larger ones make a single record dear. */
+export const pageBytes = 8192
+/**
+ * Pages in the WAL from which on a commit copies them to the database itself, and makes its caller wait for that: 32 MB. The archive's thread
+ * does it long before; this starts the WAL again at its front.
+ */
+const mostWalPages = 4096
 /** How long a connection waits for another's transaction, in milliseconds. There is one other in this process; it takes milliseconds. */
-const busyMs = 5000
+export const busyMs = 5000
 
 /** The row of the log: everything but `moved` is what a LogStore tells. */
 export interface HeadRow extends TreeHead {
@@ -58,13 +65,15 @@ export function openForReading(folder: string): DatabaseSync {
 }
 
 function settle(database: DatabaseSync): void {
+  database.exec(`PRAGMA page_size = ${pageBytes}`)
   database.exec('PRAGMA journal_mode = WAL')
   database.exec('PRAGMA synchronous = FULL')
   // macOS: fsync alone leaves data in the disk's cache.
   database.exec('PRAGMA fullfsync = ON')
   database.exec('PRAGMA checkpoint_fullfsync = ON')
-  // What was pruned is gone from free pages, too.
-  database.exec('PRAGMA secure_delete = ON')
+  database.exec(`PRAGMA wal_autocheckpoint = ${mostWalPages}`)
+  // Free pages are not overwritten each time that a group has become a file, which would double what a commit writes: prune() does away with them.
+  database.exec('PRAGMA secure_delete = FAST')
   assertDurable(database)
 }
 

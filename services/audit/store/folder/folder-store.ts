@@ -1,7 +1,8 @@
-import { chmod, mkdir } from 'node:fs/promises'
+import { makeFolder } from '../../make-folder.ts'
 import { decodeBundle, encodeBundle } from '../../tlog/bundle.ts'
 import { fullWidth } from '../../tlog/tile-path.ts'
 import { type Batch, HeadMovedError, type LogStore, StoreError } from '../store.ts'
+import { pageBytes } from './database.ts'
 import { lockFolder } from './lock.ts'
 import { dropTemporaryFiles, syncFolder } from './place-file.ts'
 import { startThread, type ThreadCalls } from './thread-calls.ts'
@@ -28,8 +29,7 @@ export class FolderLockedError extends Error {
  */
 export async function openFolderStore(options: FolderStoreOptions): Promise<LogStore> {
   const { folder, lockWaitMs } = options
-  await mkdir(folder, { recursive: true, mode: 0o700 })
-  await chmod(folder, 0o700)
+  await makeFolder(folder)
   const lock = await lockFolder(folder, lockWaitMs)
   if (lock === undefined) throw new FolderLockedError(`The audit log in ${folder} is being written by another process. Stop that one first.`)
   try {
@@ -58,6 +58,17 @@ export async function openUnlocked(options: FolderStoreOptions, release: () => v
   return startStore({ writer, archive, lost: lost.signal, onTrouble, release })
 }
 
+/** Entries that are moved to files without waiting for a checkpoint to be published, which moves all. */
+const moveEntries = 32 * fullWidth
+/** Entries that wait to be moved, from which on who appends waits, too. */
+const mostUnmoved = 256 * fullWidth
+/**
+ * Bytes in SQLite's WAL, about, from which on it is copied to the database beside the commits, which would have to wait for that otherwise.
+ * A commit writes some pages besides its entries.
+ */
+const foldBytes = 8 * 1024 * 1024
+const pagesOfCommit = 3 * pageBytes
+
 interface Parts {
   writer: ThreadCalls<'writer'>
   archive: ThreadCalls<'archive'>
@@ -69,8 +80,12 @@ interface Parts {
 function startStore({ writer, archive, lost, onTrouble, release }: Parts): LogStore {
   /** Entries that are in files, so that the next append may drop their rows. */
   let moved = 0
-  /** Bundles that are full and in no file yet, as far as is known. */
+  /** Enough bundles are full and in no file yet, or may be. */
   let movable = true
+  /** Entries since the last were moved, and bytes of the WAL since it was last copied. */
+  let unmoved = 0
+  let unfolded = 0
+  let moving: Promise<{ moved: number; more: boolean }> | undefined
   let unserved: string | undefined
   let tidying: Promise<void> | undefined
   let closed = false
@@ -90,22 +105,36 @@ function startStore({ writer, archive, lost, onTrouble, release }: Parts): LogSt
           await archive.call('serve', checkpoint)
           if (unserved === checkpoint) unserved = undefined
         }
-        const done = await archive.call('moveOut', undefined)
+        unmoved = 0
+        moving = archive.call('moveOut', undefined)
+        const done = await moving
         moved = Math.max(moved, done.moved)
         movable ||= done.more
+        if (unfolded >= foldBytes) {
+          unfolded = 0
+          await archive.call('fold', undefined)
+        }
       }
     } catch (thrown) {
       // The next append or checkpoint tries again.
       movable = true
       onTrouble(thrown)
+    } finally {
+      moving = undefined
     }
   }
 
   async function append({ from, to, entries, tiles }: Batch): Promise<void> {
+    // Files take longer to write than rows: who appends without end waits for them, so that the database stays small.
+    if (from.size - moved > mostUnmoved) await moving?.catch(() => undefined)
     const bundle = new Uint8Array(encodeBundle(entries))
+    const bytes = bundle.length
     const outcome = await writer.call('append', { from, to, count: entries.length, bundle, tiles, moved }, [bundle.buffer])
     if (outcome === 'moved') throw new HeadMovedError('The log has grown by another writer.')
-    if (tiles.length === 0 && !movable) return
+    unmoved += entries.length
+    unfolded += bytes + pagesOfCommit
+    // The rest is moved with the next checkpoint: many files at once cost far less than each by itself.
+    if (unmoved < moveEntries && unfolded < foldBytes && !movable) return
     movable = true
     void tidy()
   }

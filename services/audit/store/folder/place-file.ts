@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto'
-import { closeSync, fsyncSync, mkdirSync, openSync, readdirSync, readFileSync, renameSync, rmSync, writeSync } from 'node:fs'
+import { closeSync, existsSync, fsyncSync, mkdirSync, openSync, readdirSync, readFileSync, renameSync, rmSync, writeSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 
 /**
@@ -8,10 +8,15 @@ import { dirname, join } from 'node:path'
  */
 const temporaryFolder = 'tmp'
 
+/** Files that are open at once, at most. */
+const mostWritten = 128
+
 export interface FilePlacer {
-  /** Puts a file in its place: it is on the disk after the next sync(). */
+  /** Puts a file in its place: it is there, and on the disk, after the next sync(). When this or that throws, those since the last sync() may be missing. */
   place(path: string, bytes: Uint8Array | string): void
-  /** Makes the entries of folders durable that files were placed in. */
+  /** Removes a folder that files were placed in, with them, if it is there. Those placed since the last sync() are none of it. */
+  removeFolder(path: string): void
+  /** Makes what was placed durable, and the entries of folders that it is in. */
   sync(): void
 }
 
@@ -27,6 +32,7 @@ export function createFilePlacer(folder: string): FilePlacer {
   const own = randomUUID()
   const known = new Set<string>(['.'])
   const unsynced = new Set<string>()
+  let written: Written[] = []
   let serial = 0
 
   function makeFolder(path: string): void {
@@ -38,31 +44,71 @@ export function createFilePlacer(folder: string): FilePlacer {
     known.add(path)
   }
 
+  /** Takes back what is not in its place. */
+  function drop(): void {
+    for (const { file, fd } of written) {
+      closeSync(fd)
+      rmSync(file, { force: true })
+    }
+    written = []
+  }
+
+  /**
+   * Puts what was written in its place. The syncs of many files one after the other cost a file system far less than a sync behind each: the
+   * first takes the others' metadata along.
+   */
+  function settle(): void {
+    try {
+      for (const { fd } of written) fsyncSync(fd)
+      for (const { file, path } of written) {
+        renameSync(file, join(folder, path))
+        unsynced.add(dirname(path))
+      }
+    } catch (thrown) {
+      drop()
+      throw thrown
+    }
+    for (const { fd } of written) closeSync(fd)
+    written = []
+  }
+
   return {
     place(path, bytes) {
-      makeFolder(dirname(path))
-      const file = join(temporary, `${own}-${serial++}`)
-      const fd = openSync(file, 'wx', 0o600)
+      if (written.length === mostWritten) settle()
       try {
+        makeFolder(dirname(path))
+        const file = join(temporary, `${own}-${serial++}`)
+        const fd = openSync(file, 'wx', 0o600)
+        written.push({ path, file, fd })
         const data = typeof bytes === 'string' ? Buffer.from(bytes) : bytes
         for (let at = 0; at < data.length; ) at += writeSync(fd, data, at)
-        fsyncSync(fd)
       } catch (thrown) {
-        closeSync(fd)
-        rmSync(file, { force: true })
+        drop()
         throw thrown
       }
-      closeSync(fd)
-      renameSync(file, join(folder, path))
+    },
+    removeFolder(path) {
+      if (!existsSync(join(folder, path))) return
+      rmSync(join(folder, path), { recursive: true, force: true })
+      for (const folders of [known, unsynced]) for (const one of folders) if (one === path || one.startsWith(`${path}/`)) folders.delete(one)
       unsynced.add(dirname(path))
     },
     sync() {
+      settle()
       for (const path of unsynced) {
         syncFolder(join(folder, path))
         unsynced.delete(path)
       }
     },
   }
+}
+
+interface Written {
+  /** Where it belongs. */
+  path: string
+  /** Where it is. */
+  file: string
+  fd: number
 }
 
 /** Makes the entries of a folder durable. */

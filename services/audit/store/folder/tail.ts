@@ -18,14 +18,21 @@ export interface Tail {
 
 export function createTail(database: DatabaseSync): Tail {
   // The last group that begins at or before `from` may hold it.
-  const select = database.prepare('SELECT first, count, bundle FROM tail WHERE first >= (SELECT coalesce(max(first), 0) FROM tail WHERE first <= ?1) AND first < ?2 ORDER BY first')
+  const select = database.prepare('SELECT first, count FROM tail WHERE first >= (SELECT coalesce(max(first), 0) FROM tail WHERE first <= ?1) AND first < ?2 ORDER BY first')
+  const selectBundle = database.prepare('SELECT bundle FROM tail WHERE first = ?')
   const selectTile = database.prepare('SELECT hashes FROM tile WHERE id = ?')
   const selectPruned = database.prepare('SELECT hash FROM pruned WHERE entry = ?')
 
-  function groups(from: number, to: number): { first: number; entries: (Uint8Array | undefined)[] }[] {
-    return select.all(from, to).map(({ first, count, bundle }) => {
-      if (typeof first !== 'number' || typeof count !== 'number' || !(bundle instanceof Uint8Array)) throw new DatabaseUnusableError('a group of records is malformed.')
-      return { first, entries: decodeGroup(first, bundle, count) }
+  /** A group may have many bundles' entries, which are asked for one after the other: the last one that was read. It never changes but by prune(). */
+  let known: Group | undefined
+
+  function groups(from: number, to: number): Group[] {
+    return select.all(from, to).map(({ first, count }) => {
+      if (typeof first !== 'number' || typeof count !== 'number') throw malformed()
+      if (known?.first === first && known.entries.length === count) return known
+      const bundle = selectBundle.get(first)?.['bundle']
+      if (!(bundle instanceof Uint8Array)) throw malformed()
+      return (known = { first, entries: decodeGroup(first, bundle, count) })
     })
   }
 
@@ -63,6 +70,7 @@ export function createTail(database: DatabaseSync): Tail {
     },
     prune(indexes) {
       if (indexes.length === 0) return
+      known = undefined
       const gone = new Set(indexes)
       const [least, most] = indexes.reduce(([low, high], index) => [Math.min(low, index), Math.max(high, index)], [Infinity, 0])
       const keepHash = database.prepare('INSERT OR IGNORE INTO pruned VALUES (?, ?)')
@@ -81,9 +89,20 @@ export function createTail(database: DatabaseSync): Tail {
       } catch (thrown) {
         if (database.isTransaction) database.exec('ROLLBACK')
         throw thrown
+      } finally {
+        known = undefined
       }
     },
   }
+}
+
+interface Group {
+  first: number
+  entries: (Uint8Array | undefined)[]
+}
+
+function malformed(): DatabaseUnusableError {
+  return new DatabaseUnusableError('a group of records is malformed.')
 }
 
 function decodeGroup(first: number, bundle: Uint8Array, count: number): (Uint8Array | undefined)[] {

@@ -93,7 +93,7 @@ export function logWriter(run: Run, token: string): LogWriter {
     },
 
     async prune(indexes) {
-      for (const part of parts(indexes, pruneEntries)) {
+      for (const part of parts([...indexes].toSorted((a, b) => a - b), pruneEntries)) {
         await run({
           what: 'pruning',
           name: 'prune',

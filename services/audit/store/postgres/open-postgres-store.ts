@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { setTimeout as delay } from 'node:timers/promises'
 import type { Client } from 'pg'
+import { LogBrokenError } from '../../read-end.ts'
 import type { LogStore } from '../store.ts'
 import { clientConfig, connect, connections, disconnect, type PostgresSettings, placeOf, type Run, runOn } from './connection.ts'
 import { type LogReader, logReader } from './log-reader.ts'
@@ -17,12 +18,14 @@ export interface OpenPostgresOptions {
   wait: boolean
   /** Ends the waiting. */
   signal?: AbortSignal
-  /** Why it waits, each time that it is another reason than before: for the log. */
-  onWaiting?: (why: string) => void
+  /** Why it waits, each time that it is another reason than before: another process writes the log, or the database is away. */
+  onWaiting?: (waiting: { why: string; for: 'writer' | 'database' }) => void
   timing?: Partial<PostgresTiming>
 }
 
 const readers = 4
+/** Connections of who only follows the log. */
+const followers = 2
 
 /**
  * The log in PostgreSQL, once this process is the only one that writes it: it has the lock of the database, on a connection of its own.
@@ -40,7 +43,7 @@ export async function openPostgresStore({ settings, wait, signal, onWaiting = ()
     try {
       const client = await connect(lockConfig, place)
       try {
-        const { lock, token } = await becomeWriter(client, timing, { wait, ...(signal === undefined ? {} : { signal }), onWaiting: tell })
+        const { lock, token } = await becomeWriter(client, timing, { wait, ...(signal === undefined ? {} : { signal }), onWaiting: (why) => tell(why, 'writer') })
         return await storeOf({ settings, timing, place, lock, token })
       } catch (thrown) {
         await disconnect(client)
@@ -48,13 +51,13 @@ export async function openPostgresStore({ settings, wait, signal, onWaiting = ()
       }
     } catch (thrown) {
       if (!wait || !(thrown instanceof PostgresError) || !thrown.passing) throw thrown
-      tell(thrown.message)
+      tell(thrown.message, 'database')
       await delay(timing.retryMs, undefined, signal === undefined ? {} : { signal })
     }
   }
 
-  function tell(why: string): void {
-    if (why !== reason) onWaiting(why)
+  function tell(why: string, what: 'writer' | 'database'): void {
+    if (why !== reason) onWaiting({ why, for: what })
     reason = why
   }
 }
@@ -62,7 +65,7 @@ export async function openPostgresStore({ settings, wait, signal, onWaiting = ()
 /** The log as it stands, for who only reads it, beside the process that writes it. */
 export async function openPostgresReader(settings: PostgresSettings, given: Partial<PostgresTiming> = {}): Promise<LogReader & Pick<LogStore, 'close'>> {
   const timing = { ...postgresTiming, ...given }
-  const { run, close } = connections(await clientConfig(settings, timing), placeOf(settings.address), readers, async () => {})
+  const { run, close } = connections(await clientConfig(settings, timing), placeOf(settings.address), followers, async () => {})
   return { ...logReader(run), close }
 }
 
@@ -110,7 +113,7 @@ async function claim(run: Run): Promise<string> {
   const [row] = rows
   if (row === undefined || row.size !== row.entries) {
     const found = row === undefined ? 'no head' : `a head at ${row.size} and ${row.entries} entries`
-    throw new PostgresError(`The log in PostgreSQL has ${found}: rows were lost, removed or put back from another time.`, { stored: 'no', passing: false })
+    throw new LogBrokenError(`The log in PostgreSQL has ${found}: rows were lost, removed or put back from another time.`)
   }
   return token
 }

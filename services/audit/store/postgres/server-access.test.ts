@@ -6,6 +6,7 @@ import { inspect } from 'node:util'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { createIdentities, type Identities } from '../../../../test/support/identities.ts'
 import { type PostgresServer, startPostgres } from '../../../../test/support/postgres.ts'
+import { LogBrokenError } from '../../read-end.ts'
 import { expectSame } from '../conformance.ts'
 import { type LogStore, StoreError } from '../store.ts'
 import { ModelLog, someEntries } from '../test-support/model-log.ts'
@@ -51,7 +52,7 @@ async function refusal(settings: PostgresSettings): Promise<string> {
   try {
     await withStore(settings, async () => {})
   } catch (thrown) {
-    if (thrown instanceof StoreError) return thrown.message
+    if (thrown instanceof StoreError || thrown instanceof LogBrokenError) return thrown.message
     throw thrown
   }
   throw new Error('it was opened')
@@ -230,7 +231,7 @@ describe('a connection', () => {
     const closed = { ...settings, address: { ...settings.address, port: 1 } }
     expect(await refusal(closed)).toBe('No connection to PostgreSQL at 127.0.0.1:1/log_0: ECONNREFUSED.')
     const told: string[] = []
-    const waiting = openPostgresStore({ settings: closed, wait: true, signal: AbortSignal.timeout(400), timing: { retryMs: 20 }, onWaiting: (why) => told.push(why) })
+    const waiting = openPostgresStore({ settings: closed, wait: true, signal: AbortSignal.timeout(400), timing: { retryMs: 20 }, onWaiting: ({ why }) => told.push(why) })
     await expect(waiting).rejects.toThrow(/abort|timeout/i)
     expect(told).toHaveLength(1)
     await expect(openPostgresStore({ settings, wait: true })).rejects.toThrow('database "log_0" does not exist')

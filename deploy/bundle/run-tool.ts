@@ -1,0 +1,13 @@
+import { spawn } from 'node:child_process'
+
+/** Runs a standard program to its end. Throws with what it said when it fails. */
+export async function runTool(program: string, args: readonly string[]): Promise<void> {
+  const child = spawn(program, args, { stdio: ['ignore', 'inherit', 'pipe'], env: { ...process.env, LC_ALL: 'C' } })
+  let said = ''
+  child.stderr.on('data', (chunk: Buffer) => (said = (said + chunk.toString()).slice(-4096)))
+  const code = await new Promise<number | null>((resolve, reject) => {
+    child.on('error', (error) => reject(new Error(`${program} can not be run: ${error.message}`)))
+    child.on('close', resolve)
+  })
+  if (code !== 0) throw new Error(`${program} failed with status ${code}: ${said.trim()}`)
+}
