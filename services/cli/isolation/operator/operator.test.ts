@@ -32,12 +32,13 @@ let created: V1Job[]
 let deleted: string[]
 let log: string
 let failedJob: boolean
+let mayListNodes: boolean
 let server: ReturnType<typeof createServer>
 
 beforeEach(async () => {
   home = await mkdtemp(join(tmpdir(), 'intramuros-operator-'))
   cronJobs = [cronJob('llm-isolation', 'collector'), cronJob('llm-isolation-audit', 'probe')]
-  ;[created, deleted, failedJob] = [[], [], false]
+  ;[created, deleted, failedJob, mayListNodes] = [[], [], false, false]
   log = `Trying from 4 pods.\n${encodeTold({ report: encodeReport(report), receipt: 'a receipt' })}`
   server = createServer((request, response) => void respond(request, response))
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
@@ -81,7 +82,10 @@ async function answer(request: IncomingMessage): Promise<[number, object | strin
     case 'GET /apis/discovery.k8s.io/v1/namespaces/kube-system/endpointslices':
       return list([{ addressType: 'IPv4', endpoints: [{ addresses: ['10.244.0.7'] }], ports: [{ port: 53, protocol: 'UDP' }, { port: 9153, protocol: 'TCP' }] }])
     case 'GET /api/v1/nodes':
-      return [403, { kind: 'Status', code: 403 }]
+      if (!mayListNodes) return [403, { kind: 'Status', code: 403 }]
+      return list([{ status: { addresses: [{ type: 'Hostname', address: 'node-1' }, { type: 'InternalIP', address: '10.1.0.2' }, { type: 'InternalIP', address: 'fd00::2' }] } }])
+    case 'GET /api/v1/services':
+      return list([{ spec: { ports: [{ port: 53, protocol: 'UDP', nodePort: 30_053 }, { port: 80 }] } }, { spec: { ports: [{ port: 443, nodePort: 30_443 }] } }])
     default:
       if (pathname.startsWith(`${jobs}/`)) {
         if (request.method === 'DELETE') deleted.push(pathname.slice(jobs.length + 1))
@@ -121,6 +125,13 @@ test('jobs are made of the CronJobs, their report is told and saved, and they ar
   expect(new Set(deleted)).toEqual(new Set(created.map(({ metadata }) => metadata?.name)))
   expect(await readFile(join(home, 'kept/isolation-report.json'), 'utf8')).toBe(encodeReport(report))
   expect(await readFile(join(home, 'kept/isolation-receipt.txt'), 'utf8')).toBe('a receipt')
+})
+
+test('nodes, and a port that they publish, are tried where this user may list them', async () => {
+  mayListNodes = true
+  expect((await run()).status).toBe(0)
+  const args = created.at(-1)?.spec?.template.spec?.containers[0]?.args
+  expect(args?.filter((arg) => arg.startsWith('node'))).toEqual(['node=tcp:10.1.0.2:10250', 'node-port=tcp:10.1.0.2:30443', 'node=tcp:[fd00::2]:10250', 'node-port=tcp:[fd00::2]:30443'])
 })
 
 test('the status tells what came of it, and a check that nobody vouches for does not hold', async () => {
