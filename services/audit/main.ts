@@ -13,6 +13,7 @@ import { serveDirectory } from './directory-service.ts'
 import { createBackend } from './backend.ts'
 import { createContent } from './content/content.ts'
 import { goOnFromIndex } from './go-on-from-index.ts'
+import { createIsolationChecks } from './isolation-checks.ts'
 import { createLedger } from './ledger.ts'
 import { createMetrics } from './metrics.ts'
 import { hasFormerLog, LogUnusableError, openLog, type OpenLog } from './open-log.ts'
@@ -37,6 +38,7 @@ async function start({ config, log: logger, registry, identity, serverCalls }: S
   const metrics = createMetrics(registry)
   const requests = createRequests()
   const backend = createBackend(config.audit, logger)
+  const closing = new AbortController()
   const log = await open()
   logger.info({ records: log.size, origin: log.signer.origin }, 'ledger opened')
   if (await hasFormerLog(folder)) logger.info({}, 'an audit.log of a former version lies beside the log: it is left as it is, and no longer written')
@@ -66,6 +68,16 @@ async function start({ config, log: logger, registry, identity, serverCalls }: S
     // One that witnesses have cosigned tells more than a newer one that none has.
     checkpointOf: async (size) => outside.cosignedOf(size) ?? (await log.checkpointOf(size)),
   })
+  const isolation = createIsolationChecks({
+    async newest(signal) {
+      await reading.index.reached(log.size, signal)
+      return (await reading.index.ask('events', { type: 'isolation.checked', order: 'newest', limit: 1 })).rows[0]?.record
+    },
+    registry,
+    log: logger,
+    clock: Date.now,
+  })
+  isolation.restore(closing.signal).catch(() => undefined) // what needs it tries again
   const directory = config.audit.directory ? openServedDirectory(config.home) : undefined
   const served = directory && serveDirectory({ directory, log: logger })
   const delivery =
@@ -80,7 +92,7 @@ async function start({ config, log: logger, registry, identity, serverCalls }: S
   delivery?.attached(ledger.directoryChange)
   const server = await serveRpc({
     service: AuditService,
-    handlers: { ...createAuditService({ ledger, receipts, settings, content, log: logger }) },
+    handlers: { ...createAuditService({ ledger, receipts, settings, content, isolation, log: logger }) },
     identity,
     listen,
     callers: ['gateway'],
@@ -98,6 +110,7 @@ async function start({ config, log: logger, registry, identity, serverCalls }: S
       await server.close(limitMs)
     },
     async close() {
+      closing.abort()
       delivery?.close()
       directory?.close()
       clearInterval(cleaning)

@@ -73,3 +73,11 @@ test('a receipt is checked by whoever has it and the key, and no other text pass
     if (changed !== receipt) expect(verifyReceipt(changed, vkey), `changed at ${at}`).toMatchObject({ ok: false })
   }
 })
+
+test('a check of the walls is proven by its place, and nothing else is', async () => {
+  const { log, receipts } = await bench(3)
+  await log.append([{ type: 'isolation.checked', instance: 'x', outcome: 'held', compared: 'first', components: ['gateway'], attempts: 1, violations: 0, broken: 0, untried: 0, report: 'ab'.repeat(32), problems: [] }])
+  const result = verifyReceipt(await receipts.isolationProof(7), vkey)
+  expect(result).toMatchObject({ ok: true, index: 7, record: { type: 'isolation.checked', outcome: 'held' } })
+  for (const index of [0, 1, 6, 8, 2 ** 60]) await expect(receipts.isolationProof(index)).rejects.toMatchObject({ code: 'NOT_FOUND', reason: 'receipt_not_found' })
+})

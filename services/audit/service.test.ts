@@ -1,9 +1,11 @@
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { Registry } from 'prom-client'
 import { afterEach, beforeEach, expect, test } from 'vitest'
-import { Auth, type BeginRequest, type EndRequest, Outcome, Priority, type RecordRequest, ServiceEvent, ServiceKind } from '../../proto/gen/intramuros/v1/audit.ts'
+import { Auth, type BeginRequest, type EndRequest, type IsolationChecked, IsolationOutcome, Outcome, Priority, type RecordRequest, ServiceEvent, ServiceKind } from '../../proto/gen/intramuros/v1/audit.ts'
 import type { CallContext } from '../shared/rpc/handler.ts'
+import { createIsolationChecks } from './isolation-checks.ts'
 import { createLedger } from './ledger.ts'
 import { createRequests } from './requests.ts'
 import { type AuditService, createAuditService } from './service.ts'
@@ -36,9 +38,13 @@ async function createService(): Promise<AuditService> {
   }
   const ledger = createLedger({ log, requests: createRequests(), findForgotten: () => Promise.resolve(undefined), orphanMs: 1000, schedule, logger, onOpen: () => undefined })
   const settings = await openSettingsMemory(join(folder, 'settings.json'))
-  const receipts = { receiptOf: (requestId: string, team: string) => Promise.resolve(`receipt of ${requestId} for ${team}`) }
+  const receipts = {
+    receiptOf: (requestId: string, team: string) => Promise.resolve(`receipt of ${requestId} for ${team}`),
+    isolationProof: (index: number) => Promise.resolve(`proof of ${index}`),
+  }
+  const isolation = createIsolationChecks({ newest: () => Promise.resolve(undefined), registry: new Registry(), log: logger, clock: () => 0 })
   const content = { keep: () => Promise.resolve(undefined), keyDestroyed: (...key: string[]) => Promise.resolve(void erased.push(key)) }
-  return createAuditService({ ledger, receipts, settings, content, log: logger })
+  return createAuditService({ ledger, receipts, settings, content, isolation, log: logger })
 }
 
 function call(signal = new AbortController().signal): CallContext {
@@ -206,6 +212,41 @@ test.each<[string, RecordRequest]>([
 ])('an event with a bad %s is refused by name alone', async (param, request) => {
   const refusal = await service.record(request, call()).catch((thrown: unknown) => thrown)
   expect(refusal).toMatchObject({ code: 'INVALID_ARGUMENT', reason: 'invalid_record', ...(param === '' ? {} : { param }) })
+  expect(JSON.stringify([refusal, String(refusal), logged]).toLowerCase()).not.toContain('secret')
+  expect(await records()).toEqual([])
+})
+
+const checked: IsolationChecked = {
+  instance: 'llm-isolation-x', outcome: IsolationOutcome.VIOLATED, components: ['gateway', 'tokenizer'], attempts: 20, violations: 2, broken: 0, untried: 1, report: 'ab'.repeat(32),
+  problems: [{ component: 'tokenizer', kind: 'dns', verdict: 'violated', count: 2 }],
+}
+
+test('checks of the walls are recorded, each compared to the one before', async () => {
+  const record = (id: string, change: Partial<IsolationChecked> = {}) => service.record({ id, event: { $case: 'isolationChecked', value: { ...checked, ...change } } }, call())
+  expect(await record('i-1')).toEqual({ index: 0n })
+  expect(await record('i-1')).toEqual({ index: 0n })
+  expect(await record('i-2', { attempts: 21 })).toEqual({ index: 1n })
+  expect(await record('i-3', { outcome: IsolationOutcome.HELD, violations: 0, problems: [] })).toEqual({ index: 2n })
+  expect(await records()).toMatchObject([
+    { type: 'isolation.checked', ...checked, outcome: 'violated', compared: 'first' },
+    { compared: 'same', attempts: 21 },
+    { compared: 'changed', outcome: 'held', problems: [] },
+  ])
+  expect(await service.proveIsolation({ index: 2n }, call())).toEqual({ proof: 'proof of 2' })
+})
+
+test.each<[string, Partial<IsolationChecked>]>([
+  ['instance', { instance: secret }],
+  ['outcome', { outcome: IsolationOutcome.UNSPECIFIED }],
+  ['components', { components: [secret] }],
+  ['attempts', { attempts: -1 }],
+  ['report', { report: secret }],
+  ['problems', { problems: [{ component: 'tokenizer', kind: secret, verdict: 'violated', count: 1 }] }],
+  ['problems', { problems: [{ component: 'tokenizer', kind: 'dns', verdict: secret, count: 1 }] }],
+  ['problems', { problems: Array.from({ length: 33 }, () => ({ component: 'tokenizer', kind: 'dns', verdict: 'violated', count: 1 })) }],
+])('a check with a bad %s is refused by name alone', async (param, change) => {
+  const refusal = await service.record({ id: 'i', event: { $case: 'isolationChecked', value: { ...checked, ...change } } }, call()).catch((thrown: unknown) => thrown)
+  expect(refusal).toMatchObject({ code: 'INVALID_ARGUMENT', reason: 'invalid_record', param })
   expect(JSON.stringify([refusal, String(refusal), logged]).toLowerCase()).not.toContain('secret')
   expect(await records()).toEqual([])
 })

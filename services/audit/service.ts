@@ -2,6 +2,7 @@ import type { AuditService as Definition } from '../../proto/gen/intramuros/v1/a
 import type { Logger } from '../shared/log.ts'
 import type { HandlersOf } from '../shared/rpc/methods.ts'
 import type { Content } from './content/content.ts'
+import type { IsolationChecks } from './isolation-checks.ts'
 import type { Ledger } from './ledger.ts'
 import type { Receipts } from './receipts.ts'
 import type { SettingsMemory } from './settings-memory.ts'
@@ -13,6 +14,7 @@ export interface AuditServiceOptions {
   receipts: Receipts
   settings: SettingsMemory
   content: Pick<Content, 'keep' | 'keyDestroyed'>
+  isolation: IsolationChecks
   log: Logger
 }
 
@@ -22,7 +24,7 @@ export type AuditService = HandlersOf<typeof Definition>
 /** Settings that one record names; how many there are more it tells, too. */
 const mostNamed = 64
 
-export function createAuditService({ ledger, receipts, settings, content, log }: AuditServiceOptions): AuditService {
+export function createAuditService({ ledger, receipts, settings, content, isolation, log }: AuditServiceOptions): AuditService {
   return {
     async *attach(request, call) {
       const { instance, open } = validAttach(request)
@@ -53,9 +55,11 @@ export function createAuditService({ ledger, receipts, settings, content, log }:
       log.info({ requestId, index, outcome, durationMs: Math.round(durationUs / 1000) }, 'request ended')
       return { index: BigInt(index) }
     },
-    async record(request) {
-      const { id, entry } = validEvent(request)
+    async record(request, call) {
+      const { id, entry: told } = validEvent(request)
+      const entry = told.type === 'isolation.checked' ? await isolation.compare(told, call.signal) : told
       const index = await ledger.record(id, entry)
+      if (entry.type === 'isolation.checked') isolation.recorded(entry)
       log.info({ index, type: entry.type }, 'event recorded')
       // Behind the record: whatever becomes of the files, the ledger knows that nobody has the key any more.
       if (entry.type === 'directory.changed' && entry.event === 'content_key.destroyed') void content.keyDestroyed(entry.team, entry.keyId)
@@ -81,6 +85,10 @@ export function createAuditService({ ledger, receipts, settings, content, log }:
     async getReceipt(request) {
       const { requestId, team } = validReceiptQuestion(request)
       return { proof: await receipts.receiptOf(requestId, team) }
+    },
+    async proveIsolation({ index }) {
+      // One that is too large for a number is not in the log either.
+      return { proof: await receipts.isolationProof(Number(index)) }
     },
   }
 }

@@ -1,12 +1,15 @@
 import Type from 'typebox'
 import { Compile } from 'typebox/compile'
-import { type ConfigureRequest, Outcome, type RecordRequest, ServiceEvent, ServiceKind } from '../../proto/gen/intramuros/v1/audit.ts'
+import { type ConfigureRequest, IsolationOutcome, Outcome, type RecordRequest, ServiceEvent, ServiceKind } from '../../proto/gen/intramuros/v1/audit.ts'
 import { type Entry, type EntryOf, fieldsOf, RequestId } from './records/record.ts'
 import { invalid } from './validate.ts'
 
 /** The edge of the ledger for what is no request's begin or end; see validate.ts. */
-type EventType = 'request.refused' | 'service.changed' | 'directory.changed' | 'request.unrecorded' | 'log.gap'
+type EventType = 'request.refused' | 'service.changed' | 'directory.changed' | 'request.unrecorded' | 'isolation.checked' | 'log.gap'
 export type EventEntry = EntryOf<EventType>
+
+/** What the ledger alone can tell of a check: it knows the one before. */
+export const notCompared = 'first'
 
 const closed = { additionalProperties: false }
 /** Of what an event says, by its type. */
@@ -16,6 +19,7 @@ const checks = {
   'directory.changed': Compile(Type.Object(fieldsOf('directory.changed'), closed)),
   'request.unrecorded': Compile(Type.Object(fieldsOf('request.unrecorded'), closed)),
   'log.gap': Compile(Type.Object(fieldsOf('log.gap'), closed)),
+  'isolation.checked': Compile(Type.Object(fieldsOf('isolation.checked'), closed)),
 }
 const messageId = Compile(Type.Object({ id: RequestId }))
 
@@ -36,6 +40,12 @@ const outcomes: Partial<Record<Outcome, EntryOf<'request.unrecorded'>['outcome']
   [Outcome.COMPLETED]: 'completed',
   [Outcome.CANCELLED]: 'cancelled',
   [Outcome.FAILED]: 'failed',
+}
+
+const isolationOutcomes: Partial<Record<IsolationOutcome, EntryOf<'isolation.checked'>['outcome']>> = {
+  [IsolationOutcome.HELD]: 'held',
+  [IsolationOutcome.VIOLATED]: 'violated',
+  [IsolationOutcome.UNPROVEN]: 'unproven',
 }
 
 export function validEvent({ id, event }: RecordRequest): { id: string; entry: EventEntry } {
@@ -71,6 +81,11 @@ function candidateOf(event: RecordRequest['event']): Unchecked<EventEntry> | und
     }
     case 'gap':
       return { type: 'log.gap', from: event.value.from, reason: 'not_reached', refused: 0, unrecorded: event.value.unrecorded }
+    case 'isolationChecked': {
+      const { instance, components, attempts, violations, broken, untried, report } = event.value
+      const problems = event.value.problems.map(({ component, kind, verdict, count }) => ({ component, kind, verdict, count }))
+      return { type: 'isolation.checked', instance, outcome: isolationOutcomes[event.value.outcome], compared: notCompared, components, attempts, violations, broken, untried, report, problems }
+    }
     case undefined:
       return undefined
   }

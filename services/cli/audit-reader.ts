@@ -10,7 +10,7 @@ import { type CallOptions, connectLane } from '../shared/rpc/lane-client.ts'
 import { createCallObserver } from '../shared/rpc/observe.ts'
 import { noTelemetry } from '../shared/telemetry.ts'
 import { identityPlace, watchIdentity } from '../shared/tls/identity.ts'
-import type { Logger } from '../shared/log.ts'
+import { silent } from './silent.ts'
 
 type Unread<Request> = Omit<Request, 'reader'>
 
@@ -114,5 +114,3 @@ export function readerName(): string {
     return `uid-${process.getuid?.() ?? 'unknown'}`
   }
 }
-
-const silent: Logger = { debug() {}, info() {}, warn() {}, error() {} }

@@ -26,6 +26,8 @@ const commands: Record<string, (program: Command, context: ProgramContext) => Pr
   },
   usage: async (program, context) => (await import('./commands/usage.ts')).registerUsage(program, { ...context, openReader: (folder) => openReader(context, folder), prices: () => context.config().prices }),
   models: async (program, context) => (await import('./commands/models.ts')).registerModels(program, context),
+  verify: async (program, context) => (await import('./commands/verify-isolation.ts')).registerVerifyIsolation(program, context),
+  probe: async (program, context) => (await import('./commands/probe.ts')).registerProbe(program, context),
   config: async (program, context) => (await import('./commands/config.ts')).registerConfig(program, context),
 }
 

@@ -1,5 +1,6 @@
 import { type Directory, openDirectory } from '../shared/directory/directory.ts'
 import { DirectoryError } from '../shared/directory/directory-error.ts'
+import { startBehindWalls } from '../shared/isolation/behind-walls.ts'
 import { type RunningService, runService, type ServiceContext } from '../shared/lifecycle.ts'
 import { ContentError } from '../shared/content/content-error.ts'
 import { contentKeyFolder } from '../shared/content/key-folder.ts'
@@ -9,7 +10,7 @@ import { identityPlace, watchIdentity } from '../shared/tls/identity.ts'
 import { requireSecondSwitch } from './allow-unrecorded.ts'
 import { startGateway } from './gateway.ts'
 
-await runService('gateway', start)
+await runService('gateway', (context) => startBehindWalls(context, start))
 
 async function start(context: ServiceContext): Promise<RunningService> {
   const { config, log } = context

@@ -1,4 +1,5 @@
 import type { Config } from '../shared/config/load.ts'
+import { startBehindWalls } from '../shared/isolation/behind-walls.ts'
 import { type RunningService, runService, type ServiceContext } from '../shared/lifecycle.ts'
 import { FatalStartError } from '../shared/supervision.ts'
 import { sizeSetting } from '../shared/fit/wanted.ts'
@@ -14,7 +15,11 @@ import { statusOfLoadError } from './exit-status.ts'
 import { openaiOptions } from './openai-options.ts'
 import { serveEngine } from './serve-engine.ts'
 
-await runService('inference-worker', async (context: ServiceContext): Promise<RunningService> => serveEngine(context, await loadEngine(context)))
+await runService('inference-worker', (context) => startBehindWalls(context, start))
+
+async function start(context: ServiceContext): Promise<RunningService> {
+  return serveEngine(context, await loadEngine(context))
+}
 
 async function loadEngine({ config, log, atRisk }: ServiceContext): Promise<Engine> {
   const { model, engine } = config.inferenceWorker

@@ -33,6 +33,8 @@ export interface RunningService {
   ready(): boolean
   /** What an operator must not forget while the service is ready; `/readyz` says it. Undefined: nothing. */
   warning?(): string | undefined
+  /** Why it is not ready, where there is more to say; `/readyz` says it. */
+  notReady?(): string | undefined
   /** Refuses new work and waits for what is under way, at most `limitMs`; then ends it. */
   drain(limitMs: number): Promise<void>
   /** Releases what is left. Called once, after drain. */
@@ -90,6 +92,7 @@ export async function runService(name: ServiceName, start: (context: ServiceCont
       live: () => true,
       ready: () => running?.ready() ?? false,
       warning: () => running?.warning?.(),
+      notReady: () => running?.notReady?.(),
     })
     const stopHeeding = mayEndWhileStarting ? heedWhileStarting(log) : undefined
     running = await start({

@@ -23,6 +23,8 @@ export interface MonitorOptions {
   ready(): boolean
   /** What is said beside "ready"; undefined: nothing. */
   warning?(): string | undefined
+  /** What is said beside "not ready"; undefined: nothing. */
+  notReady?(): string | undefined
 }
 
 export interface Monitor {
@@ -31,7 +33,7 @@ export interface Monitor {
 }
 
 /** HTTP for Prometheus and probes, apart from the service's own port: `/metrics`, `/livez`, `/readyz`. */
-export async function startMonitor({ registry, host, port, live, ready, warning }: MonitorOptions): Promise<Monitor> {
+export async function startMonitor({ registry, host, port, live, ready, warning, notReady }: MonitorOptions): Promise<Monitor> {
   const server = createServer({ requestTimeout: 5000, headersTimeout: 5000, keepAliveTimeout: 5000 }, (request, response) => {
     const answer = (status: number, text: string, type = 'text/plain; charset=utf-8'): void => {
       response.writeHead(status, { 'content-type': type }).end(text)
@@ -41,7 +43,7 @@ export async function startMonitor({ registry, host, port, live, ready, warning 
       case '/livez':
         return live() ? answer(200, 'live\n') : answer(503, 'not live\n')
       case '/readyz':
-        return ready() ? answer(200, `ready\n${warningLine(warning?.())}`) : answer(503, 'not ready\n')
+        return ready() ? answer(200, `ready\n${warningLine(warning?.())}`) : answer(503, `not ready\n${reasonLine(notReady?.())}`)
       case '/metrics':
         registry.metrics().then(
           (text) => answer(200, text, registry.contentType),
@@ -68,6 +70,10 @@ export async function startMonitor({ registry, host, port, live, ready, warning 
 
 /** How `/readyz` says a warning, behind its first line. */
 export const warningPrefix = 'warning: '
+
+function reasonLine(reason: string | undefined): string {
+  return reason === undefined ? '' : `${reason}\n`
+}
 
 function warningLine(warning: string | undefined): string {
   return warning === undefined ? '' : `${warningPrefix}${warning}\n`

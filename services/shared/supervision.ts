@@ -19,6 +19,8 @@ export const exitStatus = {
   outOfMemory: 71,
   /** EX_TEMPFAIL: what it works on was lost, and another start will find it again, or wait for it. */
   again: 75,
+  /** EX_NOPERM: the service can reach the outside, and was told not to work then. */
+  outsideReached: 77,
   /** EX_CONFIG: a setting is wrong, or can't be met on this machine. */
   configuration: 78,
   /** Told twice to end: 128 and SIGINT's number, as shells have it. */
@@ -26,7 +28,7 @@ export const exitStatus = {
 } as const
 
 /** Those that stand for an error which somebody has to mend before another start makes sense. */
-export type FatalStatus = (typeof exitStatus)['badData' | 'missingFile' | 'outOfMemory' | 'configuration']
+export type FatalStatus = (typeof exitStatus)['badData' | 'missingFile' | 'outOfMemory' | 'outsideReached' | 'configuration']
 
 /** An error at start that no restart will mend: the process tells it in its words and ends with its status. */
 export class FatalStartError extends Error {
@@ -50,7 +52,7 @@ export class StartAgainError extends Error {
  */
 export function isFinal(status: number | null, wasReady: boolean): boolean {
   if (status === exitStatus.outOfMemory) return !wasReady
-  return status === exitStatus.badData || status === exitStatus.missingFile || status === exitStatus.configuration
+  return status === exitStatus.badData || status === exitStatus.missingFile || status === exitStatus.outsideReached || status === exitStatus.configuration
 }
 
 /** From the launcher to a service, and back, over the child process's IPC channel. */

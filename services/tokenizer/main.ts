@@ -1,4 +1,5 @@
 import { TokenizerService } from '../../proto/gen/intramuros/v1/tokenizer.ts'
+import { startBehindWalls } from '../shared/isolation/behind-walls.ts'
 import { type RunningService, runService, type ServiceContext } from '../shared/lifecycle.ts'
 import { exitStatus, FatalStartError } from '../shared/supervision.ts'
 import { createModelOpener, type OpenedModel } from '../shared/models/open-model.ts'
@@ -8,7 +9,7 @@ import { createMetrics } from './metrics.ts'
 import { ModelLoadError } from './model.ts'
 import { createTokenizerService, type TokenizerService as Service } from './service.ts'
 
-await runService('tokenizer', start)
+await runService('tokenizer', (context) => startBehindWalls(context, start))
 
 async function start({ config, log, registry, identity, serverCalls, atRisk }: ServiceContext): Promise<RunningService> {
   const { contextLength } = config.inferenceWorker

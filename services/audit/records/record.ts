@@ -28,6 +28,9 @@ const settingName = Type.String({ maxLength: 128, pattern: '^[A-Za-z0-9.\\[\\]]+
 export const RequestId = Type.String({ maxLength: 64, pattern: '^[A-Za-z0-9._-]+$' })
 export const InstanceName = name()
 
+/** A kind of pod. */
+const component = Type.Enum(['gateway', 'tokenizer', 'inference-worker', 'audit'])
+
 /** How somebody proved who they are. */
 const auth = Type.Enum(['api_key', 'oidc', 'certificate', 'folder', 'none'])
 
@@ -159,6 +162,27 @@ const fields = {
     outcome: Type.Enum(['completed', 'cancelled', 'failed', 'interrupted']),
     inputTokens: count,
     outputTokens: count,
+  },
+  /** Pods with each component's labels tried to get through the walls: what came of it. The report itself is kept by who made the check. */
+  'isolation.checked': {
+    instance: InstanceName,
+    /** `held`: nothing got through; `violated`: something did; `unproven`: too little could be tried to say so. */
+    outcome: Type.Enum(['held', 'violated', 'unproven']),
+    /** Whether outcome and problems are those of the check before. */
+    compared: Type.Enum(['first', 'same', 'changed']),
+    /** Components that it was tried from. */
+    components: Type.Array(component, { maxItems: 8 }),
+    attempts: count,
+    /** Attempts that got through to what they must not reach. */
+    violations: count,
+    /** Attempts at what must work that failed. */
+    broken: count,
+    /** Attempts of which nothing can be said. */
+    untried: count,
+    /** SHA-256 of the report's bytes. */
+    report: Type.String({ pattern: '^[0-9a-f]{64}$' }),
+    /** By component and kind of target, the most frequent first. */
+    problems: Type.Array(Type.Object({ component, kind: Type.String({ maxLength: 32, pattern: '^[a-z][a-z-]*$' }), verdict: Type.Enum(['violated', 'broken']), count }, closed), { maxItems: 32 }),
   },
   /** Records of a class go, of which only the hashes stay: those that stand before `to` and were recorded before `before`, but begins of requests that had not ended there, and the newest change of the directory. Written before they go. Counts only where `from` is the `to` of the last one of its class that counts, or 0. */
   'log.pruned': {

@@ -72,7 +72,7 @@ beforeAll(async () => {
   }
   server = await serveRpc({
     service: AuditService,
-    handlers: { attach: unused, begin: unused, end: unused, record: unused, configure: unused, getReceipt: unused, keepContent: unused },
+    handlers: { attach: unused, begin: unused, end: unused, record: unused, configure: unused, getReceipt: unused, keepContent: unused, proveIsolation: unused },
     beside: [reading.beside],
     identity: await identities.of('audit'),
     listen: '127.0.0.1:0',

@@ -1,4 +1,5 @@
-import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { createHash } from 'node:crypto'
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { PassThrough } from 'node:stream'
@@ -20,13 +21,16 @@ let home: string
 beforeEach(async () => {
   home = await mkdtemp(join(tmpdir(), 'intramuros-receipts-'))
   const log = createMemoryLog()
-  await log.append([beginOf('a'), endOf('a'), beginOf('b')])
+  const report = createHash('sha256').update('{"a": "report"}').digest('hex')
+  await log.append([beginOf('a'), endOf('a'), beginOf('b'), { type: 'isolation.checked', instance: 'x', outcome: 'held', compared: 'first', components: [], attempts: 0, violations: 0, broken: 0, untried: 0, report, problems: [] }])
   const receipts = createReceipts({
     findRequest: () => Promise.resolve({ team: 'default', begin: 0, end: 1 }),
     store: log.store,
     checkpointOf: async () => signCheckpoint({ ...(await log.store.head()), origin }, [ed25519Signer(skey)]),
   })
   await writeFile(join(home, 'receipt'), await receipts.receiptOf('a', 'default'))
+  await writeFile(join(home, 'isolation-receipt'), await receipts.isolationProof(3))
+  await writeFile(join(home, 'report'), '{"a": "report"}')
   await writeFile(join(home, 'key'), `${vkey}\n`)
 })
 afterEach(() => rm(home, { recursive: true }))
@@ -38,7 +42,7 @@ async function run(...args: string[]): Promise<{ status: number; out: string; er
   registerAudit(program, { home: () => home, knownModels: () => [], auditFolder: () => join(home, 'audit'), auditKeyFile: () => join(home, 'audit-key/log.pub'), out, err })
   let status = 0
   try {
-    await program.parseAsync(['audit', 'verify', ...args], { from: 'user' })
+    await program.parseAsync(['audit', ...(args[0] === 'key' ? args : ['verify', ...args])], { from: 'user' })
   } catch (thrown) {
     if (!(thrown instanceof CommanderError)) throw thrown
     status = exitStatusOf(thrown)
@@ -51,7 +55,7 @@ test('a receipt that holds has status 0, with the key as it is or in a file, and
   for (const key of [vkey, join(home, 'key')]) {
     const { status, out } = await run('--receipt', receipt, '--key', key)
     expect(status).toBe(0)
-    expect(out).toContain('holds: record 1 of the log ledger.example, which then had 3 entries')
+    expect(out).toContain('holds: record 1 of the log ledger.example, which then had 4 entries')
     expect(out).toContain('"requestId": "a"')
   }
   expect(JSON.parse((await run('--receipt', receipt, '--key', vkey, '--json')).out)).toMatchObject({ receipt, ok: true, index: 1, record: { type: 'request.end' } })
@@ -69,4 +73,21 @@ test('none, or no key, is no verdict: status 2', async () => {
   expect(await run('--receipt', receipt)).toMatchObject({ status: 2, out: '' })
   expect(await run('--receipt', receipt, '--key', 'a+b+c')).toMatchObject({ status: 2, out: '' })
   expect(await run('--receipt', join(home, 'none'), '--key', vkey)).toMatchObject({ status: 2, out: '' })
+})
+
+test('the receipt of an isolation check is of its report, and of no other', async () => {
+  const args = ['--receipt', join(home, 'isolation-receipt'), '--report', join(home, 'report'), '--key', vkey]
+  expect(await run(...args)).toMatchObject({ status: 0, out: expect.stringContaining('"outcome": "held"') as string })
+  expect(await run('--receipt', join(home, 'receipt'), ...args.slice(2))).toMatchObject({ status: 1, out: expect.stringContaining('something else than the report') as string })
+  await writeFile(join(home, 'report'), '{"a": "rePort"}')
+  expect(await run(...args)).toMatchObject({ status: 1, out: expect.stringContaining('does not hold') as string })
+  await rm(join(home, 'report'))
+  expect(await run(...args)).toMatchObject({ status: 2, out: '' })
+})
+
+test('the public key of the log is printed, for those who keep it', async () => {
+  expect(await run('key')).toMatchObject({ status: 2, out: '' })
+  await mkdir(join(home, 'audit-key'))
+  await writeFile(join(home, 'audit-key/log.pub'), `${vkey}\n`)
+  expect(await run('key')).toEqual({ status: 0, out: `${vkey}\n`, err: '' })
 })

@@ -16,11 +16,12 @@ export function registerAudit(program: Command, { auditFolder, auditPostgres, au
     .description('check the whole log against its signed checkpoint, and name the first record or file that was changed or removed; the platform may be running')
     .option('--folder <folder>', 'folder of the log, or of a copy (default: the one that is configured)')
     .option('--archive <folder>', 'check what "audit export" wrote instead')
-    .option('--receipt <file>', 'check what GET /v1/receipts/ answered instead')
+    .option('--receipt <file>', 'check what GET /v1/receipts/ answered, or "verify isolation" saved, instead')
+    .option('--report <file>', 'with --receipt: the receipt must be of this report of "verify isolation"')
     .option('--key <vkey>', 'the key that its checkpoint must be signed with, or a file that holds it (default for the configured log and for receipts: log.pub of its key folder)')
     .option('--checkpoint <file>', 'a checkpoint that was kept elsewhere, or a folder of them: the log must contain what was signed in each')
     .option('--json', 'print JSON')
-    .action(async (options: { folder?: string; archive?: string; receipt?: string; key?: string; checkpoint?: string; json?: true }, command: Command) => {
+    .action(async (options: { folder?: string; archive?: string; receipt?: string; report?: string; key?: string; checkpoint?: string; json?: true }, command: Command) => {
       if (options.receipt !== undefined) {
         const { verifyReceiptFile } = await import('./audit-verify-receipt.ts')
         verifyReceiptFile(command, options.receipt, (await namedKey(command, options.key)) ?? (await configuredKey(await auditKeyFile())), options, out)
@@ -36,6 +37,13 @@ export function registerAudit(program: Command, { auditFolder, auditPostgres, au
       const result = await verify(command, database ?? folder, { ...(vkey === undefined ? {} : { vkey }), ...(options.checkpoint === undefined ? {} : { checkpoints: options.checkpoint }) })
       out.write(options.json ? `${JSON.stringify({ folder, ...result })}\n` : verdict(folder, result))
       if (!result.ok) throw new CommanderError(1, 'intramuros.tampered', result.message)
+    })
+  audit
+    .command('key')
+    .description('print the public key of the log, for those who check it')
+    .action(async (_: object, command: Command) => {
+      const key = (await configuredKey(await auditKeyFile())) ?? misused(command, 'there is none yet: the audit service makes it when it starts first.')
+      out.write(`${key}\n`)
     })
   return audit
 }

@@ -63,6 +63,10 @@ const examples: Record<string, { good: string[]; bad: string[] }> = {
     good: ['MODEL_KEY', '_x1', 'INTRAMUROS_MODEL_KEY'],
     bad: ['', '1A', 'A-B', 'A B', 'A=1', 'INTRAMUROS_KEY', 'INTRAMUROS_LOG_LEVEL'],
   },
+  target: {
+    good: ['tcp:1.1.1.1:443', 'dns:[2606:4700:4700::1111]:53', 'ping:1.1.1.1', 'ping:[::1]'],
+    bad: ['', '1.1.1.1:443', 'tcp:1.1.1.1', 'tcp:1.1.1.1:0', 'tcp:1.1.1.1:65536', 'ping:1.1.1.1:1', 'tcp:example.org:443', 'tcp:::1:443', 'udp:1.1.1.1:53'],
+  },
   name: { good: ['gateway', 'gw-1', 'A.b_c', 'x'.repeat(63)], bad: ['', '-a', 'a b', 'x'.repeat(64), 'a/b'] },
 }
 

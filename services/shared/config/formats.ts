@@ -1,5 +1,6 @@
 import { isIP } from 'node:net'
 import { isAbsolute } from 'node:path'
+import { parseTarget } from '../isolation/target.ts'
 import { parsePodAddress } from './pod-address.ts'
 import { parsePostgresUrl } from './postgres-url.ts'
 
@@ -57,6 +58,11 @@ export const formats: Readonly<Record<string, Format>> = {
     allowed: 'a database as postgres://user@host:5432/database, without a password and parameters',
     pattern: '^postgres(ql)?://[^:@/?#\\s]+@[^@/?#\\s]+/[^:@/?#\\s]+$',
     accepts: (text) => parsePostgresUrl(text) !== undefined,
+  },
+  target: {
+    allowed: 'an address to try, for example tcp:1.1.1.1:443, dns:[2606:4700:4700::1111]:53 or ping:1.1.1.1',
+    pattern: '^((tcp|dns):([0-9.]+|\\[[0-9A-Fa-f:.]+\\]):[0-9]{1,5}|ping:([0-9.]+|\\[[0-9A-Fa-f:.]+\\]))$',
+    accepts: (text) => parseTarget(text) !== undefined,
   },
   folder: {
     allowed: 'an absolute path, or one that begins with ~/',

@@ -1,5 +1,6 @@
 import type { XStatic } from 'typebox/schema'
 import { ModelEntry } from '../models/catalogue.ts'
+import { isolation } from './isolation.ts'
 import { modelEncryption } from './model-encryption.ts'
 import { prices } from './prices.ts'
 import { gateway } from './gateway-settings.ts'
@@ -125,6 +126,7 @@ export const configSchema = {
       },
     },
     prices,
+    isolation,
     gateway,
     tokenizer,
     inferenceWorker,

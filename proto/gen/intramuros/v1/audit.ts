@@ -117,6 +117,25 @@ export namespace ServiceEvent {
   export type UNRECOGNIZED = typeof ServiceEvent.UNRECOGNIZED;
 }
 
+export const IsolationOutcome = {
+  UNSPECIFIED: 0,
+  HELD: 1,
+  VIOLATED: 2,
+  /** UNPROVEN - Nothing got through, but too little could be tried to say that nothing can. */
+  UNPROVEN: 3,
+  UNRECOGNIZED: -1,
+} as const;
+
+export type IsolationOutcome = typeof IsolationOutcome[keyof typeof IsolationOutcome];
+
+export namespace IsolationOutcome {
+  export type UNSPECIFIED = typeof IsolationOutcome.UNSPECIFIED;
+  export type HELD = typeof IsolationOutcome.HELD;
+  export type VIOLATED = typeof IsolationOutcome.VIOLATED;
+  export type UNPROVEN = typeof IsolationOutcome.UNPROVEN;
+  export type UNRECOGNIZED = typeof IsolationOutcome.UNRECOGNIZED;
+}
+
 export interface AttachRequest {
   /** Name of the gateway replica, the same after a restart. */
   instance: string;
@@ -218,6 +237,7 @@ export interface RecordRequest {
     | { $case: "directoryChanged"; value: DirectoryChanged }
     | { $case: "requestUnrecorded"; value: RequestUnrecorded }
     | { $case: "gap"; value: UnrecordedGap }
+    | { $case: "isolationChecked"; value: IsolationChecked }
     | undefined;
 }
 
@@ -329,6 +349,38 @@ export interface KeepContentRequest {
 export interface KeepContentResponse {
   /** Place of the record in the log, with the last piece. */
   index?: bigint | undefined;
+}
+
+export interface ProveIsolationRequest {
+  index: bigint;
+}
+
+/** What came of trying to get through the walls, from pods with each component's labels. */
+export interface IsolationChecked {
+  /** Who made the check. */
+  instance: string;
+  outcome: IsolationOutcome;
+  /** Components that it was tried from. */
+  components: string[];
+  attempts: number;
+  /** Of these, those that got through to what they must not reach; what must work and does not; those that nothing can be said of. */
+  violations: number;
+  broken: number;
+  untried: number;
+  /** SHA-256 of the report's bytes, lower-case hexadecimal. */
+  report: string;
+  /** At most 32; the more frequent ones first. */
+  problems: IsolationProblem[];
+}
+
+export interface IsolationProblem {
+  /** Whose labels the pod had. */
+  component: string;
+  /** Kind of what was tried, for example "dns". */
+  kind: string;
+  /** "violated" or "broken". */
+  verdict: string;
+  count: number;
 }
 
 function createBaseAttachRequest(): AttachRequest {
@@ -1140,6 +1192,9 @@ export const RecordRequest: MessageFns<RecordRequest> = {
       case "gap":
         UnrecordedGap.encode(message.event.value, writer.uint32(50).fork()).join();
         break;
+      case "isolationChecked":
+        IsolationChecked.encode(message.event.value, writer.uint32(58).fork()).join();
+        break;
     }
     return writer;
   },
@@ -1203,6 +1258,14 @@ export const RecordRequest: MessageFns<RecordRequest> = {
             }
 
             message.event = { $case: "gap", value: UnrecordedGap.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 7: {
+            if (tag !== 58) {
+              break;
+            }
+
+            message.event = { $case: "isolationChecked", value: IsolationChecked.decode(reader, reader.uint32()) };
             continue;
           }
         }
@@ -2208,6 +2271,278 @@ export const KeepContentResponse: MessageFns<KeepContentResponse> = {
   },
 };
 
+function createBaseProveIsolationRequest(): ProveIsolationRequest {
+  return { index: 0n };
+}
+
+export const ProveIsolationRequest: MessageFns<ProveIsolationRequest> = {
+  encode(message: ProveIsolationRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.index !== 0n) {
+      if (BigInt.asUintN(64, message.index) !== message.index) {
+        throw new globalThis.Error("value provided for field message.index of type uint64 too large");
+      }
+      writer.uint32(8).uint64(message.index);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ProveIsolationRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseProveIsolationRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.index = reader.uint64() as bigint;
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseIsolationChecked(): IsolationChecked {
+  return {
+    instance: "",
+    outcome: 0,
+    components: [],
+    attempts: 0,
+    violations: 0,
+    broken: 0,
+    untried: 0,
+    report: "",
+    problems: [],
+  };
+}
+
+export const IsolationChecked: MessageFns<IsolationChecked> = {
+  encode(message: IsolationChecked, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.instance !== "") {
+      writer.uint32(10).string(message.instance);
+    }
+    if (message.outcome !== 0) {
+      writer.uint32(16).int32(message.outcome);
+    }
+    for (const v of message.components) {
+      writer.uint32(26).string(v!);
+    }
+    if (message.attempts !== 0) {
+      writer.uint32(32).uint32(message.attempts);
+    }
+    if (message.violations !== 0) {
+      writer.uint32(40).uint32(message.violations);
+    }
+    if (message.broken !== 0) {
+      writer.uint32(48).uint32(message.broken);
+    }
+    if (message.untried !== 0) {
+      writer.uint32(56).uint32(message.untried);
+    }
+    if (message.report !== "") {
+      writer.uint32(66).string(message.report);
+    }
+    for (const v of message.problems) {
+      IsolationProblem.encode(v!, writer.uint32(74).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): IsolationChecked {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseIsolationChecked();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.instance = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.outcome = reader.int32() as any;
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.components.push(reader.string());
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.attempts = reader.uint32();
+            continue;
+          }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.violations = reader.uint32();
+            continue;
+          }
+          case 6: {
+            if (tag !== 48) {
+              break;
+            }
+
+            message.broken = reader.uint32();
+            continue;
+          }
+          case 7: {
+            if (tag !== 56) {
+              break;
+            }
+
+            message.untried = reader.uint32();
+            continue;
+          }
+          case 8: {
+            if (tag !== 66) {
+              break;
+            }
+
+            message.report = reader.string();
+            continue;
+          }
+          case 9: {
+            if (tag !== 74) {
+              break;
+            }
+
+            message.problems.push(IsolationProblem.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseIsolationProblem(): IsolationProblem {
+  return { component: "", kind: "", verdict: "", count: 0 };
+}
+
+export const IsolationProblem: MessageFns<IsolationProblem> = {
+  encode(message: IsolationProblem, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.component !== "") {
+      writer.uint32(10).string(message.component);
+    }
+    if (message.kind !== "") {
+      writer.uint32(18).string(message.kind);
+    }
+    if (message.verdict !== "") {
+      writer.uint32(26).string(message.verdict);
+    }
+    if (message.count !== 0) {
+      writer.uint32(32).uint32(message.count);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): IsolationProblem {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseIsolationProblem();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.component = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.kind = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.verdict = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.count = reader.uint32();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
 /** The ledger. A call answers only once its record is durable. */
 export type AuditService = typeof AuditService;
 export const AuditService = {
@@ -2301,6 +2636,20 @@ export const AuditService = {
     responseSerialize: (value: KeepContentResponse): Buffer => Buffer.from(KeepContentResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): KeepContentResponse => KeepContentResponse.decode(value),
   },
+  /**
+   * The same of a check of the walls, by the place of its record: whoever made the check keeps it.
+   * Errors: NOT_FOUND receipt_not_found, also for any other record; UNAVAILABLE receipt_unavailable.
+   */
+  proveIsolation: {
+    path: "/intramuros.v1.Audit/ProveIsolation" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: ProveIsolationRequest): Buffer =>
+      Buffer.from(ProveIsolationRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): ProveIsolationRequest => ProveIsolationRequest.decode(value),
+    responseSerialize: (value: GetReceiptResponse): Buffer => Buffer.from(GetReceiptResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): GetReceiptResponse => GetReceiptResponse.decode(value),
+  },
   /** Carries the methods above; see lane.proto. */
   lane: {
     path: "/intramuros.v1.Audit/Lane" as const,
@@ -2348,6 +2697,11 @@ export interface AuditServer extends UntypedServiceImplementation {
    * Errors: UNAVAILABLE content_unavailable; UNAVAILABLE audit_unavailable; INVALID_ARGUMENT invalid_record.
    */
   keepContent: handleUnaryCall<KeepContentRequest, KeepContentResponse>;
+  /**
+   * The same of a check of the walls, by the place of its record: whoever made the check keeps it.
+   * Errors: NOT_FOUND receipt_not_found, also for any other record; UNAVAILABLE receipt_unavailable.
+   */
+  proveIsolation: handleUnaryCall<ProveIsolationRequest, GetReceiptResponse>;
   /** Carries the methods above; see lane.proto. */
   lane: handleBidiStreamingCall<LaneFrame, LaneFrame>;
 }
@@ -2469,6 +2823,25 @@ export interface AuditClient extends Client {
     metadata: Metadata,
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: KeepContentResponse) => void,
+  ): ClientUnaryCall;
+  /**
+   * The same of a check of the walls, by the place of its record: whoever made the check keeps it.
+   * Errors: NOT_FOUND receipt_not_found, also for any other record; UNAVAILABLE receipt_unavailable.
+   */
+  proveIsolation(
+    request: ProveIsolationRequest,
+    callback: (error: ServiceError | null, response: GetReceiptResponse) => void,
+  ): ClientUnaryCall;
+  proveIsolation(
+    request: ProveIsolationRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: GetReceiptResponse) => void,
+  ): ClientUnaryCall;
+  proveIsolation(
+    request: ProveIsolationRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: GetReceiptResponse) => void,
   ): ClientUnaryCall;
   /** Carries the methods above; see lane.proto. */
   lane(): ClientDuplexStream<LaneFrame, LaneFrame>;
