@@ -3,7 +3,7 @@ import { createReadStream, createWriteStream } from 'node:fs'
 import { chmod, cp, mkdir, mkdtemp, open, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
 import { basename, dirname, join, relative } from 'node:path'
 import { pipeline } from 'node:stream/promises'
-import { runTool } from './run-tool.ts'
+import { runTool } from '../run-tool.ts'
 
 export interface BundleParts {
   /** Version of the platform. */
