@@ -57,7 +57,18 @@ async function recordsOf(requestId: unknown): Promise<Record<string, unknown>[]>
 }
 
 /** Names of the files in the state folder that hold one of these. */
+/** Looks again when a file was replaced meanwhile, as those of a running service are: what it held stands somewhere else then. */
 async function filesWith(...secrets: (string | Buffer)[]): Promise<string[]> {
+  for (let tries = 0; ; tries += 1) {
+    try {
+      return await lookThrough(secrets)
+    } catch (thrown) {
+      if (tries === 20 || !(thrown instanceof Error && 'code' in thrown && thrown.code === 'ENOENT')) throw thrown
+    }
+  }
+}
+
+async function lookThrough(secrets: readonly (string | Buffer)[]): Promise<string[]> {
   const found: string[] = []
   for (const file of await readdir(platform.home, { recursive: true, withFileTypes: true })) {
     const path = join(file.parentPath, file.name)
