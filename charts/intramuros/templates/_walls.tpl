@@ -44,6 +44,7 @@ number of small pieces opens the walls.
 {{- $given := .Values.walls.apiServer -}}
 {{- $cidrs := list -}}
 {{- $ports := list -}}
+{{- $targets := list -}}
 {{- if $given.cidrs -}}
 {{- range $given.cidrs -}}{{- $cidrs = append $cidrs (include "intramuros.cidr" .) -}}{{- end -}}
 {{- $ports = $given.ports -}}
@@ -52,12 +53,20 @@ number of small pieces opens the walls.
 {{- with $service -}}
 {{- range (.spec.clusterIPs | default list) -}}{{- $cidrs = append $cidrs (include "intramuros.cidr" .) -}}{{- end -}}
 {{- range .spec.ports -}}{{- $ports = append $ports (int .port) -}}{{- end -}}
+{{- $targets = append $targets (dict "address" .spec.clusterIP "port" (int (first .spec.ports).port)) -}}
 {{- end -}}
 {{- $slices := lookup "discovery.k8s.io/v1" "EndpointSlice" "default" "" -}}
 {{- range ($slices.items | default list) -}}
 {{- if eq (dig "metadata" "labels" "kubernetes.io/service-name" "" .) "kubernetes" -}}
-{{- range (.endpoints | default list) -}}{{- range .addresses -}}{{- $cidrs = append $cidrs (include "intramuros.cidr" .) -}}{{- end -}}{{- end -}}
-{{- range (.ports | default list) -}}{{- $ports = append $ports (int .port) -}}{{- end -}}
+{{- $own := list -}}
+{{- range (.ports | default list) -}}{{- $own = append $own (int .port) -}}{{- end -}}
+{{- $ports = concat $ports $own -}}
+{{- range (.endpoints | default list) -}}
+{{- range .addresses -}}
+{{- $cidrs = append $cidrs (include "intramuros.cidr" .) -}}
+{{- $targets = append $targets (dict "address" . "port" (first $own)) -}}
+{{- end -}}
+{{- end -}}
 {{- end -}}
 {{- end -}}
 {{- if not $cidrs -}}
@@ -65,7 +74,7 @@ number of small pieces opens the walls.
 {{- end -}}
 {{- end -}}
 {{- include "intramuros.guard" (list . "walls.apiServer.cidrs" $cidrs) -}}
-{{- dict "cidrs" (uniq $cidrs) "ports" (uniq $ports) | toJson -}}
+{{- dict "cidrs" (uniq $cidrs) "ports" (uniq $ports) "targets" $targets | toJson -}}
 {{- end -}}
 
 {{/* Head of a policy of a component's pods. Takes (list $ component types). */}}
@@ -96,4 +105,26 @@ spec:
 - from: {{- toYaml . | nindent 4 }}
   ports: [{ protocol: TCP, port: {{ index $ 1 }} }]
 {{- end }}
+{{- end -}}
+
+{{/* Refuses what is narrow enough piece by piece and too wide together. Takes $. */}}
+{{- define "intramuros.guardTogether" -}}
+{{- if not .Values.walls.iKnowThisOpensTheWalls -}}
+{{- $cidrs := .Values.walls.apiServer.cidrs -}}
+{{- range concat .Values.gateway.outside .Values.audit.outside -}}{{- $cidrs = append $cidrs .cidr -}}{{- end -}}
+{{- $cidrs = concat $cidrs .Values.audit.postgres.addresses -}}
+{{- range .Values.pools -}}{{- range (dig "source" "loader" "outside" list .) -}}{{- $cidrs = append $cidrs .cidr -}}{{- end -}}{{- end -}}
+{{- $held := 0 -}}
+{{- range $cidrs -}}
+{{- $cidr := include "intramuros.cidr" . -}}
+{{- if not (contains ":" $cidr) -}}
+{{- $size := 1 -}}
+{{- range until (sub 32 (regexReplaceAll "^.*/" $cidr "" | int) | int) -}}{{- $size = mul 2 $size -}}{{- end -}}
+{{- $held = add $held $size -}}
+{{- end -}}
+{{- end -}}
+{{- if gt (int64 $held) 33554432 -}}
+{{- fail (printf "The ways out of gateway.outside, audit.outside, audit.postgres.addresses, walls.apiServer.cidrs and the loaders hold %d addresses together, more than two /8: that opens the walls. Name the addresses that are needed. If it really must be, set walls.iKnowThisOpensTheWalls to true." (int64 $held)) -}}
+{{- end -}}
+{{- end -}}
 {{- end -}}
