@@ -110,7 +110,7 @@ spec:
 {{/* Refuses what is narrow enough piece by piece and too wide together. Takes $. */}}
 {{- define "intramuros.guardTogether" -}}
 {{- if not .Values.walls.iKnowThisOpensTheWalls -}}
-{{- $cidrs := .Values.walls.apiServer.cidrs -}}
+{{- $cidrs := .Values.walls.apiServer.cidrs | default list -}}
 {{- range concat .Values.gateway.outside .Values.audit.outside -}}{{- $cidrs = append $cidrs .cidr -}}{{- end -}}
 {{- $cidrs = concat $cidrs .Values.audit.postgres.addresses -}}
 {{- range .Values.pools -}}{{- range (dig "source" "loader" "outside" list .) -}}{{- $cidrs = append $cidrs .cidr -}}{{- end -}}{{- end -}}
