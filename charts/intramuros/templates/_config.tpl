@@ -102,9 +102,9 @@ intramuros.yaml. Takes (dict "root" $ "pools" all "pool" one or nothing): that o
   "gateway" (dict
     "host" (include "intramuros.anyAddress" $root) "port" 8443 "metricsPort" 9464 "directory" "audit"
     "kubernetes" (dict "namespace" $root.Release.Namespace "selector" (printf "app.kubernetes.io/name=%s,app.kubernetes.io/instance=%s" $root.Chart.Name $root.Release.Name)))
-  "tokenizer" (dict "listen" (include "intramuros.grpcListen" $root) "metricsPort" 9462)
-  "inferenceWorker" (dict "listen" (include "intramuros.grpcListen" $root) "metricsPort" 9463)
-  "audit" (dict "listen" (include "intramuros.grpcListen" $root) "metricsPort" 9461 "directory" true "folder" "/var/lib/intramuros/audit" "keyFolder" "/var/lib/intramuros-key/audit-key")
+  "tokenizer" (dict "metricsPort" 9462)
+  "inferenceWorker" (dict "metricsPort" 9463)
+  "audit" (dict "metricsPort" 9461 "directory" true "folder" "/var/lib/intramuros/audit" "keyFolder" "/var/lib/intramuros-key/audit-key")
 -}}
 {{- if $v.gateway.contentKeySecret -}}{{- $_ := set $own.gateway "contentKeyFolder" "/etc/intramuros/content-keys" -}}{{- end -}}
 {{- with $v.audit.postgres -}}

@@ -38,6 +38,9 @@ template:
         securityContext: {{- include "intramuros.containerSecurity" $root | nindent 10 }}
         env:
           {{- include "intramuros.env" $root | nindent 10 }}
+          {{- if not $collector }}
+          {{- include "intramuros.listenEnv" (list $root .component) | nindent 10 }}
+          {{- end }}
           - name: NODE_IP
             valueFrom: { fieldRef: { fieldPath: status.hostIP } }
         {{- if not $collector }}

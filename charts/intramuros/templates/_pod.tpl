@@ -52,6 +52,14 @@ seccompProfile:
   value: /etc/intramuros/intramuros.yaml
 {{- end -}}
 
+{{/*
+Where a component listens: of its own pods alone, since in one configuration no two may have the same port. Takes (list $ component).
+*/}}
+{{- define "intramuros.listenEnv" -}}
+- name: INTRAMUROS_{{ index . 1 | upper | replace "-" "_" }}_LISTEN
+  value: {{ include "intramuros.grpcListen" (index . 0) | quote }}
+{{- end -}}
+
 {{/* Takes (list $ configMap names of certificates…). */}}
 {{- define "intramuros.commonMounts" -}}
 - name: config

@@ -75,6 +75,7 @@ containers:
     securityContext: {{- include "intramuros.containerSecurity" $root | nindent 6 }}
     env:
       {{- include "intramuros.env" $root | nindent 6 }}
+      {{- include "intramuros.listenEnv" (list $root "inference-worker") | nindent 6 }}
       - name: INTRAMUROS_INFERENCE_WORKER_MODEL
         value: {{ $pool.model.id | quote }}
     ports:
