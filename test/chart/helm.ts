@@ -19,6 +19,8 @@ export interface Rendering {
   setJson?: readonly string[]
   /** API versions that the cluster has beside Kubernetes' own. */
   apis?: readonly string[]
+  /** Of a cluster that `lookup` asks; without it nothing is found. */
+  kubeconfig?: string
 }
 
 export interface Container {
@@ -76,8 +78,8 @@ export function podsOf(manifests: readonly Manifest[]): (PodTemplate & { of: str
 }
 
 /** Objects that `helm template` makes. Throws an Error with what Helm said. */
-export async function render({ scenario, set = [], setJson = [], apis = [] }: Rendering): Promise<Manifest[]> {
-  const options = [...set.flatMap((text) => ['--set', text]), ...setJson.flatMap((text) => ['--set-json', text]), ...apis.flatMap((text) => ['--api-versions', text])]
+export async function render({ scenario, set = [], setJson = [], apis = [], kubeconfig }: Rendering): Promise<Manifest[]> {
+  const options = [...set.flatMap((text) => ['--set', text]), ...setJson.flatMap((text) => ['--set-json', text]), ...apis.flatMap((text) => ['--api-versions', text]), ...(kubeconfig === undefined ? [] : ['--dry-run=server', '--kubeconfig', kubeconfig])]
   const text = await runProgram(await helmProgram(), ['template', 'llm', chart, ...common, '-f', scenarioFile(scenario), ...options], { timeoutMs: 60_000 })
   return parseAllDocuments(text).flatMap((document) => (document.contents === null ? [] : [document.toJS() as Manifest]))
 }

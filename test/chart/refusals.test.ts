@@ -16,16 +16,16 @@ test.each([
   [['audit.postgres.host=db'], /pods have no DNS/],
   [['tls.mode=secrets'], /tls\.existingSecrets\.[a-z-]+ is empty/],
   [['gateway.names={cli.intramuros.internal}'], /names under intramuros\.internal/],
-  [['pools=null'], /pools/],
-  [['pools[0].replicas=-1'], /pools\/0\/replicas/],
-  [['gatway.replicas=2'], /gatway/],
-  [['pools[0].gpu.cuont=2'], /cuont/],
+  [['pools=null'], /missing property 'pools'|pools is empty: name at least one model/],
+  [['pools[0].replicas=-1'], /at '\/pools\/0\/replicas': minimum/],
+  [['gatway.replicas=2'], /additional properties 'gatway' not allowed/],
+  [['pools[0].gpu.cuont=2'], /additional properties 'cuont' not allowed/],
 ])('%j is refused', async (set, message) => {
   await expect(render({ scenario, set })).rejects.toThrow(message)
 })
 
 test.each([
-  [['pools[0].source={}'], /source/],
+  [['pools[0].source={}'], /at '\/pools\/0\/source': minProperties/],
   [['pools[0].source={"claim":"a","hostPath":"/b"}'], /pools\.small\.source has 2 of claim, hostPath, image and loader/],
   [['pools[0].engine="openai"'], /engine openai and no server\.image/],
   [['pools[0].nodes={"count":2}'], /which only a server of the engine openai can be/],
