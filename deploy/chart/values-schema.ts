@@ -21,7 +21,7 @@ export function valuesSchema(values: readonly Value[]): Schema {
 
 function propertiesUnder(path: readonly string[], values: readonly Value[], withDefaults = true): Schema {
   const own = values.filter((value) => value.path.length === path.length + 1 && path.every((name, index) => value.path[index] === name))
-  return Object.fromEntries(own.map((value) => [value.path.at(-1), schemaOf(value, values, withDefaults)]))
+  return Object.fromEntries(own.map((value): [string, Schema] => [value.path.at(-1) ?? '', schemaOf(value, values, withDefaults)]))
 }
 
 function schemaOf(value: Value, values: readonly Value[], withDefaults: boolean): Schema {

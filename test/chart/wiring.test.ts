@@ -37,7 +37,8 @@ test('MIG: a slice as a resource, a slice as a claim; certificates by cert-manag
   const small = named(made, 'Deployment', 'worker-small').spec.template?.spec
   expect(small).toMatchObject({ resourceClaims: [{ name: 'slice', resourceClaimTemplateName: 'mig-1g-10gb' }], containers: [{ resources: { claims: [{ name: 'slice' }] } }] })
   expect(made.filter(({ kind }) => kind === 'Secret')).toEqual([])
-  const usages = Object.fromEntries(made.filter(({ kind, spec }) => kind === 'Certificate' && spec['isCA'] !== true).map(({ spec }) => [spec['secretName'], [spec['dnsNames'], spec['usages']]]))
+  const leaves = made.filter(({ kind, spec }) => kind === 'Certificate' && spec['isCA'] !== true)
+  const usages = Object.fromEntries(leaves.map(({ spec }): [string, unknown[]] => [String(spec['secretName']), [spec['dnsNames'], spec['usages']]]))
   expect(usages).toMatchObject({
     'llm-intramuros-tls-gateway': [['gateway.intramuros.internal'], ['digital signature', 'server auth', 'client auth']],
     'llm-intramuros-tls-cli': [['cli.intramuros.internal'], ['digital signature', 'client auth']],
@@ -94,7 +95,7 @@ test('vLLM over two nodes: the first pod serves, the second finds it without DNS
 test('isolation checks: a CronJob for each component and a collector, by the labels that the check looks for', async () => {
   const made = await render({ scenario: 'single-node', set: ['isolation.check.targets={cluster-dns=dns:10.96.0.10:53}'] })
   const jobs = made.filter(({ kind }) => kind === 'CronJob')
-  expect(jobs.map(({ metadata }) => metadata.labels?.['intramuros.io/isolation']).toSorted()).toEqual(['collector', 'probe', 'probe', 'probe'])
+  expect(jobs.map(({ metadata }) => metadata.labels?.['intramuros.io/isolation'] ?? '').toSorted()).toEqual(['collector', 'probe', 'probe', 'probe'])
   for (const { metadata, spec } of jobs) {
     expect(metadata.name.length, metadata.name).toBeLessThanOrEqual(52)
     expect(spec).toMatchObject({ schedule: '17 3 * * *', concurrencyPolicy: 'Forbid', jobTemplate: { spec: { backoffLimit: 0, activeDeadlineSeconds: 900, template: { spec: { restartPolicy: 'Never' } } } } })
