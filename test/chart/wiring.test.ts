@@ -69,7 +69,9 @@ test('air-gapped: digests, the private registry, the loader alone reaches the mi
 test('PostgreSQL: two audit services that start side by side, with the password, CA and key of Secrets; encrypted models in memory', async () => {
   const made = await render({ scenario: 'postgres' })
   const { spec } = named(made, 'StatefulSet', 'audit')
-  expect(spec).toMatchObject({ replicas: 2, podManagementPolicy: 'Parallel' })
+  expect(spec).toMatchObject({ replicas: 2, podManagementPolicy: 'Parallel', updateStrategy: { type: 'OnDelete' } })
+  // One that stands by is never ready: a budget would never let the other one go.
+  expect(made.filter(({ kind, metadata }) => kind === 'PodDisruptionBudget' && metadata.name.endsWith('audit'))).toEqual([])
   expect(spec.template?.spec.hostAliases).toEqual(['10.40.0.3', '10.40.0.4'].map((ip) => ({ ip, hostnames: ['db.example.org'] })))
   const config = named(made, 'ConfigMap', 'config').data?.['intramuros.yaml']
   expect(config).toContain('url: postgres://intramuros_writer@db.example.org:5432/audit')
