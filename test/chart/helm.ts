@@ -78,10 +78,14 @@ export function podsOf(manifests: readonly Manifest[]): (PodTemplate & { of: str
 }
 
 /** Objects that `helm template` makes. Throws an Error with what Helm said. */
-export async function render({ scenario, set = [], setJson = [], apis = [], kubeconfig }: Rendering): Promise<Manifest[]> {
+export async function render(rendering: Rendering): Promise<Manifest[]> {
+  return parseAllDocuments(await renderText(rendering)).flatMap((document) => (document.contents === null ? [] : [document.toJS() as Manifest]))
+}
+
+/** The same as text. */
+export async function renderText({ scenario, set = [], setJson = [], apis = [], kubeconfig }: Rendering): Promise<string> {
   const options = [...set.flatMap((text) => ['--set', text]), ...setJson.flatMap((text) => ['--set-json', text]), ...apis.flatMap((text) => ['--api-versions', text]), ...(kubeconfig === undefined ? [] : ['--dry-run=server', '--kubeconfig', kubeconfig])]
-  const text = await runProgram(await helmProgram(), ['template', 'llm', chart, ...common, '-f', scenarioFile(scenario), ...options], { timeoutMs: 60_000 })
-  return parseAllDocuments(text).flatMap((document) => (document.contents === null ? [] : [document.toJS() as Manifest]))
+  return runProgram(await helmProgram(), ['template', 'llm', chart, ...common, '-f', scenarioFile(scenario), ...options], { timeoutMs: 60_000 })
 }
 
 /** Throws an Error with what Helm's linter said. */
