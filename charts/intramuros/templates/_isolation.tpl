@@ -47,8 +47,8 @@ template:
         ports: [{ name: grpc, containerPort: 50051 }]
         {{- end }}
         resources:
-          requests: { cpu: 50m, memory: 128Mi }
-          limits: { cpu: 500m, memory: 384Mi }
+          requests: { cpu: 50m, memory: 128Mi, ephemeral-storage: 128Mi }
+          limits: { cpu: 500m, memory: 384Mi, ephemeral-storage: 1Gi }
         volumeMounts:
           {{- include "intramuros.commonMounts" (list $root $config .component) | nindent 10 }}
           - { name: home, mountPath: /var/lib/intramuros }
