@@ -16,6 +16,8 @@ test.each([
   [['audit.postgres.host=db'], /pods have no DNS/],
   [['tls.mode=secrets'], /tls\.existingSecrets\.[a-z-]+ is empty/],
   [['gateway.names={cli.intramuros.internal}'], /names under intramuros\.internal/],
+  [['config.gateway.port=1'], /config\.gateway\.port is set: the chart makes that setting itself/],
+  [['config.serve={a}'], /config\.serve is set/],
   [['pools=null'], /missing property 'pools'|pools is empty: name at least one model/],
   [['pools[0].replicas=-1'], /at '\/pools\/0\/replicas': minimum/],
   [['gatway.replicas=2'], /additional properties 'gatway' not allowed/],

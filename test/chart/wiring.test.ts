@@ -118,3 +118,11 @@ test('IPv6: services listen on it, and names are asked of its loopback', async (
   expect(worker?.containers[0]?.env).toContainEqual({ name: 'INTRAMUROS_INFERENCE_WORKER_LISTEN', value: '[::]:50051' })
   expect(JSON.stringify(made)).toContain('"cidr":"fd00::5/128"')
 })
+
+test('settings of config reach all services, beside those that the chart makes', async () => {
+  const made = await render({ scenario: 'single-node', set: ['config.gateway.maxQueued=7', 'config.prices.currency=EUR', 'config.audit.contentDays=3'] })
+  for (const name of ['config', 'worker-small']) {
+    const text = named(made, 'ConfigMap', name).data?.['intramuros.yaml']
+    for (const line of ['maxQueued: 7', 'currency: EUR', 'contentDays: 3', 'directory: audit']) expect(text).toContain(line)
+  }
+})

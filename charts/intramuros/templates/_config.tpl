@@ -132,6 +132,15 @@ intramuros.yaml. Takes (dict "root" $ "pools" all "pool" one or nothing): that o
 {{- end -}}
 {{- $_ := set $own "inferenceWorker" (mergeOverwrite $settings $own.inferenceWorker $chosen) -}}
 {{- end -}}
+{{- range $path := list "serve" "models" "metricsHost" "drainSeconds" "tls.folder" "gateway.host" "gateway.port" "gateway.metricsPort" "gateway.directory" "gateway.kubernetes" "tokenizer.listen" "tokenizer.metricsPort" "inferenceWorker.listen" "inferenceWorker.metricsPort" "inferenceWorker.model" "inferenceWorker.engine" "audit.listen" "audit.metricsPort" "audit.directory" "audit.folder" "audit.keyFolder" "audit.postgres" "isolation" "modelEncryption" -}}
+{{- $at := $v.config -}}
+{{- range $name := splitList "." $path -}}
+{{- $at = ternary (get (default dict $at) $name) "" (kindIs "map" $at) -}}
+{{- end -}}
+{{- if not (kindIs "string" $at | and (empty $at)) -}}
+{{- fail (printf "config.%s is set: the chart makes that setting itself, from its own values." $path) -}}
+{{- end -}}
+{{- end -}}
 {{- $config := mergeOverwrite (deepCopy $v.config) $own -}}
 {{- toYaml $config -}}
 {{- end -}}
