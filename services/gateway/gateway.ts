@@ -19,6 +19,7 @@ import { createLaneSet } from './peers/lane-set.ts'
 import { followDirectory, type RemoteDirectory } from './peers/remote-directory.ts'
 import { watchKubernetes } from './peers/watch-kubernetes.ts'
 import type { Gateway } from './recorded.ts'
+import { isReady } from './readiness.ts'
 import { createRoutes } from './routes.ts'
 import { watchTokenizer } from './watch-tokenizer.ts'
 import { createToLedger } from './to-ledger.ts'
@@ -126,7 +127,16 @@ export async function startGateway(context: ServiceContext, { directory, httpsId
 
   return {
     ports: { https: front.port },
-    ready: () => !draining && records.available && remote?.known !== false && tokenizer.up && [...models.keys()].every((id) => workers.serves(id)),
+    ready: () =>
+      isReady({
+        draining,
+        recording: records.available,
+        directoryKnown: remote?.known !== false,
+        tokenizerUp: tokenizer.up,
+        models: models.keys(),
+        serves: (model) => workers.serves(model),
+        inCluster: namespace !== '',
+      }),
     warning: () => (config.audit.onFailure === 'allow' ? unrecordedWarning(records.attached) : undefined),
     drain(limitMs) {
       draining = true
