@@ -104,6 +104,18 @@ describe('begin and end', () => {
     expect(await story(bench)).toEqual(['begin a', 'completed a'])
   })
 
+  test('a begin whose answer was lost is repeated, and recorded once', async () => {
+    let bench = await start()
+    expect(await Promise.all([bench.ledger.begin(begin('a')), bench.ledger.begin(begin('a'), true)])).toEqual([0, 0])
+    bench = await restart(bench)
+    expect(await bench.ledger.begin(begin('a'), true)).toBe(0)
+    await expect(bench.ledger.begin({ ...begin('a'), instance: 'another' }, true)).rejects.toMatchObject({ code: 'ALREADY_EXISTS' })
+    expect(await bench.ledger.begin(begin('b'), true)).toBe(1)
+    await bench.ledger.end(end('a'))
+    await expect(bench.ledger.begin(begin('a'), true)).rejects.toMatchObject({ code: 'ALREADY_EXISTS' })
+    expect(await story(bench)).toEqual(['begin a', 'begin b', 'completed a'])
+  })
+
   test('a request ends once, whoever asks, and says where again', async () => {
     let bench = await start()
     await bench.ledger.begin(begin('a'))

@@ -24,8 +24,11 @@ export interface LedgerOptions {
 
 /** Which requests are open, and whose they are. Every promise resolves only once what it tells of is durable. */
 export interface Ledger {
-  /** Resolves with the record's place. Throws ALREADY_EXISTS record_exists; UNAVAILABLE audit_unavailable. */
-  begin(fields: BeginFields): Promise<number>
+  /**
+   * Resolves with the record's place; with `again`, of a request that is open in the name of the same instance already, with that one's.
+   * Throws ALREADY_EXISTS record_exists; UNAVAILABLE audit_unavailable.
+   */
+  begin(fields: BeginFields, again?: boolean): Promise<number>
   /** As begin; repeated, it gives the same place again. Throws NOT_FOUND no_such_record, UNAVAILABLE audit_unavailable. */
   end(fields: EndFields): Promise<number>
   /**
@@ -132,8 +135,15 @@ export function createLedger({ log, requests, findForgotten, orphanMs, schedule,
     onOpen(open.size)
   }
 
-  async function begin(fields: BeginFields): Promise<number> {
+  async function begin(fields: BeginFields, again = false): Promise<number> {
     const { requestId, instance, team } = fields
+    if (again) {
+      const before = open.get(requestId)
+      const index = before?.instance === instance ? (before.beginning ?? before.begin) : undefined
+      if (index !== undefined) return index
+      // Recorded a second time it would be two requests.
+      if (doubtful) throw unknownYet()
+    }
     if (open.has(requestId) || requests.find(requestId) !== undefined) {
       throw new ServiceError('ALREADY_EXISTS', 'record_exists', 'This request has a record already.')
     }
@@ -170,7 +180,7 @@ export function createLedger({ log, requests, findForgotten, orphanMs, schedule,
 
   /** Whether a begin that was given up is in the log, the next commit tells: before that nobody may take it for none. */
   function notBegun(): ServiceError {
-    if (doubtful) return new ServiceError('UNAVAILABLE', 'audit_unavailable', 'It is not known yet whether this request has a record.', { retryAfterMs: 1000 })
+    if (doubtful) return unknownYet()
     return new ServiceError('NOT_FOUND', 'no_such_record', 'This request has no record that could be ended.')
   }
 
@@ -300,6 +310,10 @@ export function createLedger({ log, requests, findForgotten, orphanMs, schedule,
 const unseen = {
   outcome: 'interrupted', finishReason: '', error: '', inputTokens: 0, cachedTokens: 0, outputTokens: 0, responseBytes: 0, firstTokenUs: 0, durationUs: 0, workerUs: 0, worker: '', workerVersion: '', redactions: [],
 } satisfies Omit<EndFields, 'requestId'>
+
+function unknownYet(): ServiceError {
+  return new ServiceError('UNAVAILABLE', 'audit_unavailable', 'It is not known yet whether this request has a record.', { retryAfterMs: 1000 })
+}
 
 function leaving(): ServiceError {
   return new ServiceError('UNAVAILABLE', 'draining', 'The audit service is stopping.', { retryAfterMs: 1000 })

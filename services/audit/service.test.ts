@@ -51,10 +51,12 @@ function call(signal = new AbortController().signal): CallContext {
   return { requestId: 'r', peer: 'gateway', signal }
 }
 
-const begin: BeginRequest = {
+const asked: BeginRequest = {
   requestId: 'r', instance: 'gateway', team: 'default', keyId: 'key_1', model: 'org/model:q4', endpoint: 'POST /v1/chat/completions', stream: true, requestBytes: 12, gatewayVersion: '0.1.0', subject: '',
-  auth: Auth.API_KEY, modelDigest: '', adapter: '', priority: Priority.BATCH, parameters: { maxTokens: 5, temperature: 0.7, seed: true },
+  auth: Auth.API_KEY, modelDigest: '', adapter: '', priority: Priority.BATCH, parameters: { maxTokens: 5, temperature: 0.7, seed: true }, again: false,
 }
+/** What of it is recorded. */
+const { again: _, ...begin } = asked
 const end: EndRequest = {
   requestId: 'r', outcome: Outcome.COMPLETED, finishReason: 'stop', error: '', inputTokens: 3, outputTokens: 4, responseBytes: 5, firstTokenUs: 6n, durationUs: 7000n,
   worker: '[::1]:50051', cachedTokens: 2, workerUs: 6000n, workerVersion: '0.1.0', redactions: [],
@@ -65,7 +67,7 @@ function records(): Promise<unknown[]> {
 }
 
 test('a request from its begin to its end', async () => {
-  expect(await service.begin(begin, call())).toEqual({ index: 0n })
+  expect(await service.begin(asked, call())).toEqual({ index: 0n })
   expect(await service.end(end, call())).toEqual({ index: 1n })
   expect(await records()).toMatchObject([
     { type: 'request.begin', ...begin, auth: 'api_key', priority: 'batch', parameters: { maxTokens: 5, temperature: '0.7', seed: true } },
@@ -75,7 +77,7 @@ test('a request from its begin to its end', async () => {
 })
 
 test.each([[Outcome.CANCELLED, 'cancelled'], [Outcome.FAILED, 'failed']] as const)('outcome %s is %s', async (outcome, name) => {
-  await service.begin(begin, call())
+  await service.begin(asked, call())
   await service.end({ ...end, outcome }, call())
   expect((await records())[1]).toMatchObject({ outcome: name })
 })
@@ -98,7 +100,7 @@ test.each<[string, Partial<BeginRequest>]>([
   ['modelDigest', { modelDigest: secret }],
   ['parameters', { parameters: { temperature: Number.NaN } }],
 ])('a begin with a bad %s is refused by name alone', async (param, change) => {
-  const refusal = await service.begin({ ...begin, ...change }, call()).catch((thrown: unknown) => thrown)
+  const refusal = await service.begin({ ...asked, ...change }, call()).catch((thrown: unknown) => thrown)
   expect(refusal).toMatchObject({ code: 'INVALID_ARGUMENT', reason: 'invalid_record', param })
   expect(JSON.stringify([refusal, String(refusal), logged])).not.toContain('secret')
   expect(await records()).toEqual([])
@@ -114,26 +116,26 @@ test.each<[string, Partial<EndRequest>]>([
   ['workerVersion', { workerVersion: secret }],
   ['redactions', { redactions: [{ kind: secret, count: 1 }] }],
 ])('an end with a bad %s is refused by name alone', async (param, change) => {
-  await service.begin(begin, call())
+  await service.begin(asked, call())
   const refusal = await service.end({ ...end, ...change }, call()).catch((thrown: unknown) => thrown)
   expect(refusal).toMatchObject({ code: 'INVALID_ARGUMENT', param })
   expect(JSON.stringify([refusal, String(refusal), logged])).not.toContain('secret')
 })
 
 test('nothing but the fields of a record is stored', async () => {
-  const extended = { ...begin, prompt: secret, parameters: { maxTokens: 1, prompt: secret } }
+  const extended = { ...asked, prompt: secret, parameters: { maxTokens: 1, prompt: secret } }
   await service.begin(extended, call())
   expect(JSON.stringify(await records())).not.toContain('secret')
 })
 
 test('a begin that nobody waits for any more is not stored', async () => {
   const gone = AbortSignal.abort(new Error('gone'))
-  await expect(service.begin(begin, call(gone))).rejects.toThrow('gone')
+  await expect(service.begin(asked, call(gone))).rejects.toThrow('gone')
   expect(await records()).toEqual([])
 })
 
 test('attach answers once, and ends with its caller', async () => {
-  await service.begin(begin, call())
+  await service.begin(asked, call())
   const abort = new AbortController()
   const events = service.attach({ instance: 'gateway', open: ['r'] }, call(abort.signal))[Symbol.asyncIterator]()
   expect(await events.next()).toMatchObject({ value: { directoryChange: 0n }, done: false })

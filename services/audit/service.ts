@@ -44,7 +44,7 @@ export function createAuditService({ ledger, receipts, settings, content, isolat
       const fields = validBegin(request)
       // Nobody waits for it any more, and a gateway that died would never end it.
       call.signal.throwIfAborted()
-      const index = await ledger.begin(fields)
+      const index = await ledger.begin(fields, request.again)
       log.debug({ requestId: fields.requestId, index }, 'request begun')
       return { index: BigInt(index) }
     },

@@ -39,7 +39,7 @@ test('whatever teams, models, gateways and workers are called, their requests ca
     fc.property(team, fc.stringMatching(new RegExp(modelPattern)), instance, address, fc.uuid(), uint32, parameters, (own, model, gateway, worker, requestId, count, sent) => {
       const begin = validBegin({
         requestId, instance: gateway, team: own, keyId: newKeyId(), model, endpoint: 'POST /v1/messages/count_tokens', stream: false, requestBytes: count, gatewayVersion: '1.2.3-rc.1+build.7', subject: '',
-        auth: Auth.API_KEY, modelDigest: '', adapter: '', priority: Priority.INTERACTIVE, parameters: sent,
+        auth: Auth.API_KEY, modelDigest: '', adapter: '', priority: Priority.INTERACTIVE, parameters: sent, again: false,
       })
       const end = validEnd({
         requestId, outcome: Outcome.FAILED, finishReason: '', error: 'no_worker', inputTokens: count, outputTokens: count, responseBytes: count, firstTokenUs: BigInt(count), durationUs: 2n ** 50n, worker,
@@ -60,7 +60,7 @@ test('whatever teams, models, gateways and workers are called, their requests ca
 test('parameters that were not sent are not in the record', () => {
   const begin = validBegin({
     requestId: 'r', instance: 'g', team: 't', keyId: 'k', model: 'm', endpoint: 'POST /v1/embeddings', stream: false, requestBytes: 1, gatewayVersion: '', subject: '', auth: Auth.API_KEY, modelDigest: '',
-    adapter: '', priority: Priority.INTERACTIVE, parameters: { maxTokens: undefined, seed: false, topP: 1e-7 },
+    adapter: '', priority: Priority.INTERACTIVE, parameters: { maxTokens: undefined, seed: false, topP: 1e-7 }, again: false,
   })
   expect(begin.parameters).toEqual({ seed: false, topP: '1e-7' })
 })

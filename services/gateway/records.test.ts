@@ -4,7 +4,7 @@ import { ServiceError } from '../shared/errors.ts'
 import type { LaneClient } from '../shared/rpc/lane-client.ts'
 import { createRecords } from './records.ts'
 
-const begin: Omit<BeginRequest, 'instance'> = { requestId: 'r-1', team: 't', keyId: 'k', model: 'm', endpoint: 'e', stream: false, requestBytes: 1, gatewayVersion: '', subject: '', auth: Auth.API_KEY, modelDigest: '', adapter: '', priority: Priority.INTERACTIVE, parameters: {} }
+const begin: Omit<BeginRequest, 'instance' | 'again'> = { requestId: 'r-1', team: 't', keyId: 'k', model: 'm', endpoint: 'e', stream: false, requestBytes: 1, gatewayVersion: '', subject: '', auth: Auth.API_KEY, modelDigest: '', adapter: '', priority: Priority.INTERACTIVE, parameters: {} }
 const end: Omit<EndRequest, 'requestId'> = {
   outcome: Outcome.COMPLETED,
   finishReason: 'stop',
@@ -23,25 +23,42 @@ const end: Omit<EndRequest, 'requestId'> = {
 
 /** A ledger that is attached, and whose disk is full as long as `full` is true. */
 function ledger() {
-  const state = { full: false, away: false, begun: [] as string[], ended: [] as string[] }
+  const gone = new EventTarget()
+  const state = { full: false, away: false, answerLost: false, calls: [] as unknown[], begun: [] as string[], ended: [] as string[] }
   const lane = {
     address: 'test',
     up: true,
     async unary(method: unknown, request: { requestId: string }) {
+      state.calls.push(request)
+      if (state.away) throw new ServiceError('UNAVAILABLE', 'peer_unreachable', 'Away.')
       if (state.full) throw new ServiceError('UNAVAILABLE', 'audit_unavailable', 'Full.')
-      if (method === AuditService.begin) state.begun.push(request.requestId)
-      else if (!state.begun.includes(request.requestId)) throw new ServiceError('NOT_FOUND', 'no_such_record', 'None.')
+      if (method === AuditService.begin) {
+        if (!state.begun.includes(request.requestId)) state.begun.push(request.requestId)
+        if (state.answerLost) {
+          state.answerLost = false
+          leave()
+          throw new ServiceError('UNAVAILABLE', 'peer_unreachable', 'Away.')
+        }
+      } else if (!state.begun.includes(request.requestId)) throw new ServiceError('NOT_FOUND', 'no_such_record', 'None.')
       else state.ended.push(request.requestId)
       return { index: 7n }
     },
     async *stream(_method: unknown, _request: unknown, { signal }: { signal: AbortSignal }) {
       if (state.away) throw new ServiceError('UNAVAILABLE', 'peer_unreachable', 'Away.')
       yield { directoryChange: 3n, settingsKey: Buffer.alloc(32) }
-      await new Promise((resolve) => signal.addEventListener('abort', resolve))
+      await new Promise((resolve) => {
+        signal.addEventListener('abort', resolve)
+        gone.addEventListener('gone', resolve)
+      })
+      throw new ServiceError('UNAVAILABLE', 'draining', 'Away.')
     },
     close() {},
   }
-  return { state, lane: lane as unknown as LaneClient }
+  function leave(): void {
+    state.away = true
+    gone.dispatchEvent(new Event('gone'))
+  }
+  return { state, leave, lane: lane as unknown as LaneClient }
 }
 
 async function attachedRecords(lane: LaneClient, onUnrecorded?: (request: RequestUnrecorded) => void) {
@@ -74,6 +91,59 @@ test('a begin that could not be written refuses the answer, and is settled later
   state.full = false
   await vi.waitFor(() => expect(state.ended).toEqual(['r-1']), 5000)
   records.close()
+})
+
+describe('while an audit service that was there starts again', () => {
+  async function patientRecords(lane: LaneClient, beginTimeoutMs: number) {
+    const records = createRecords({ audit: lane, instance: 'g', beginTimeoutMs, endTimeoutMs: 50, log: { debug() {}, info() {}, warn() {}, error() {} } })
+    await vi.waitFor(() => expect(records.attached).toBe(true))
+    return records
+  }
+
+  test('new requests are held, and begin when it is back', async () => {
+    const { state, leave, lane } = ledger()
+    const records = await patientRecords(lane, 20_000)
+    leave()
+    await vi.waitFor(() => expect(records.attached).toBe(false))
+    expect(records.available).toBe(true)
+    const record = records.begin(begin)
+    state.away = false
+    expect(await record.durable).toBe(7)
+    await record.end(end)
+    expect(state).toMatchObject({ begun: ['r-1'], ended: ['r-1'] })
+    records.close()
+  })
+
+  test('a begin whose answer was lost with it is repeated as such', async () => {
+    const { state, lane } = ledger()
+    const records = await patientRecords(lane, 20_000)
+    state.answerLost = true
+    const record = records.begin(begin)
+    await vi.waitFor(() => expect(records.attached).toBe(false))
+    state.away = false
+    expect(await record.durable).toBe(7)
+    expect(state.calls.map((call) => (call as BeginRequest).again)).toEqual([false, true])
+    records.close()
+  })
+
+  test('they are refused in the end, and then at once', async () => {
+    const { leave, lane } = ledger()
+    const records = await patientRecords(lane, 200)
+    leave()
+    await vi.waitFor(() => expect(records.attached).toBe(false))
+    await expect(records.begin(begin).durable).rejects.toMatchObject({ reason: 'audit_unavailable' })
+    await vi.waitFor(() => expect(records.available).toBe(false))
+    expect(() => records.begin(begin)).toThrow(/could not be recorded/)
+    records.close()
+  })
+
+  test('one that is there and can not write is not waited for', async () => {
+    const { state, lane } = ledger()
+    const records = await patientRecords(lane, 60_000)
+    state.full = true
+    await expect(records.begin(begin).durable).rejects.toMatchObject({ reason: 'audit_unavailable' })
+    records.close()
+  })
 })
 
 describe('where answers may go out without a record', () => {

@@ -7,6 +7,8 @@ export interface RecordsOptions {
   audit: Peer
   /** Name of this gateway replica, the same after a restart. */
   instance: string
+  /** How long the begin of a request may wait for a ledger that was there and is away, and be tried again. 0: not at all. */
+  beginTimeoutMs?: number
   /** How long the end of a request may wait for its record. */
   endTimeoutMs: number
   log: Logger
@@ -23,12 +25,12 @@ export interface RecordsOptions {
 
 /** The gateway's side of the audit ledger: no request without a record, begun and ended. */
 export interface Records {
-  /** False: requests must be refused, since they could not be recorded. */
+  /** False: requests are refused, since they could not be recorded. */
   readonly available: boolean
   /** Whether the ledger is there. */
   readonly attached: boolean
   /** Throws UNAVAILABLE audit_unavailable when the ledger is away. */
-  begin(record: Omit<BeginRequest, 'instance'>): OpenRecord
+  begin(record: Omit<BeginRequest, 'instance' | 'again'>): OpenRecord
   close(): void
 }
 
@@ -52,7 +54,7 @@ interface LateEnd {
   unknown?: (() => void) | undefined
 }
 
-export function createRecords({ audit, instance, endTimeoutMs, log, onAttached, onUnrecorded, startMs = 10_000 }: RecordsOptions): Records {
+export function createRecords({ audit, instance, beginTimeoutMs = 0, endTimeoutMs, log, onAttached, onUnrecorded, startMs = 10_000 }: RecordsOptions): Records {
   const open = new Set<string>()
   const lateEnds = new Map<string, LateEnd>()
   const stopping = new AbortController()
@@ -60,8 +62,11 @@ export function createRecords({ audit, instance, endTimeoutMs, log, onAttached, 
   const startedAt = performance.now()
   let attached = false
   let wasAttached = false
+  let awaySince = -Infinity
   let delivering = false
   let waiting: (() => void)[] = []
+
+  const fate = onUnrecorded !== undefined ? 'answered WITHOUT A RECORD' : beginTimeoutMs > 0 ? `held for up to ${beginTimeoutMs / 1000} s, and then refused,` : 'refused'
 
   /** Holds the Attach stream open while the gateway lives: it tells the ledger which of our open records are still worked on. */
   async function stayAttached(): Promise<void> {
@@ -78,8 +83,9 @@ export function createRecords({ audit, instance, endTimeoutMs, log, onAttached, 
           void deliverLateEnds()
         }
       } catch (thrown) {
-        if (attached && !never.aborted) log.warn({ err: describeError(thrown) }, `lost the audit ledger: requests are ${onUnrecorded === undefined ? 'refused' : 'answered WITHOUT A RECORD'} until it is back`)
+        if (attached && !never.aborted) log.warn({ err: describeError(thrown) }, `lost the audit ledger: requests are ${fate} until it is back`)
       }
+      if (attached) awaySince = performance.now()
       attached = false
       if (!never.aborted) await pause(100)
     }
@@ -87,6 +93,11 @@ export function createRecords({ audit, instance, endTimeoutMs, log, onAttached, 
 
   function mayGoWithout(): boolean {
     return onUnrecorded !== undefined && (wasAttached || performance.now() - startedAt >= startMs)
+  }
+
+  /** Whether it is worth waiting for. */
+  function mayBeBackSoon(): boolean {
+    return onUnrecorded === undefined && performance.now() - awaySince < beginTimeoutMs
   }
 
   function release(): void {
@@ -162,25 +173,47 @@ export function createRecords({ audit, instance, endTimeoutMs, log, onAttached, 
     }
   }
 
+  /** Resolves with the record's place. */
+  async function store(record: BeginRequest): Promise<number> {
+    const deadline = performance.now() + beginTimeoutMs
+    let again = false
+    for (;;) {
+      if (attached || beginTimeoutMs === 0) {
+        try {
+          const timeoutMs = onUnrecorded === undefined ? callTimeoutMs : allowedWaitMs
+          const { index } = await audit.unary(AuditService.begin, { ...record, again }, { requestId: record.requestId, signal: never, timeoutMs })
+          return Number(index)
+        } catch (thrown) {
+          const failure = asServiceError(thrown)
+          // One that is there and can't write says so, and is not waited for.
+          if (onUnrecorded !== undefined || !mayPass(failure) || failure.reason === 'audit_unavailable' || performance.now() >= deadline) throw failure
+          again = true
+        }
+      }
+      const left = deadline - performance.now()
+      if (left <= 0 || never.aborted) throw unavailable()
+      await attachedOrPause(left)
+    }
+  }
+
   void stayAttached()
   return {
     get available() {
-      return attached || mayGoWithout()
+      return attached || mayGoWithout() || mayBeBackSoon()
     },
     get attached() {
       return attached
     },
     begin(begin) {
       const beganAt = new Date().toISOString()
-      const told = (rest: Omit<EndRequest, 'requestId'>) => () => onUnrecorded?.(unrecorded({ ...begin, instance }, rest, beganAt))
-      if (!attached) {
+      const told = (rest: Omit<EndRequest, 'requestId'>) => () => onUnrecorded?.(unrecorded({ ...begin, instance, again: false }, rest, beganAt))
+      if (!attached && !mayBeBackSoon()) {
         if (!mayGoWithout()) throw unavailable()
         return { durable: Promise.resolve(undefined), end: (rest) => Promise.resolve(told(rest)()) }
       }
       const { requestId } = begin
       open.add(requestId)
-      const timeoutMs = onUnrecorded === undefined ? callTimeoutMs : allowedWaitMs
-      const stored = audit.unary(AuditService.begin, { ...begin, instance }, { requestId, signal: never, timeoutMs }).then(({ index }) => Number(index))
+      const stored = store({ ...begin, instance, again: false })
       const durable = stored.catch((thrown: unknown) => {
         if (onUnrecorded === undefined) throw unavailable(asServiceError(thrown))
         return undefined

@@ -88,6 +88,7 @@ export function createToLedger({ audit, config, directory, version, metrics, log
   const records = createRecords({
     audit,
     instance,
+    beginTimeoutMs: config.audit.beginTimeoutSeconds * 1000,
     endTimeoutMs: config.audit.endTimeoutSeconds * 1000,
     log,
     onAttached({ directoryChange, settingsKey }) {

@@ -141,6 +141,8 @@ intramuros.yaml. Takes (dict "root" $ "pools" all "pool" one or nothing): that o
 {{- fail (printf "config.%s is set: the chart makes that setting itself, from its own values." $path) -}}
 {{- end -}}
 {{- end -}}
-{{- $config := mergeOverwrite (deepCopy $v.config) $own -}}
+{{- /* An audit service that is updated or moved to another node is away for some seconds, in which no request need fail. */ -}}
+{{- $patient := dict "audit" (dict "beginTimeoutSeconds" 45 "endTimeoutSeconds" 45) -}}
+{{- $config := mergeOverwrite $patient (deepCopy $v.config) $own -}}
 {{- toYaml $config -}}
 {{- end -}}

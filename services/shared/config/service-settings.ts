@@ -255,6 +255,14 @@ export const audit = {
       unit: 'seconds',
       description: 'After so long without its gateway, an open record is closed as interrupted.',
     },
+    beginTimeoutSeconds: {
+      type: 'integer',
+      minimum: 0,
+      maximum: 300,
+      default: 0,
+      unit: 'seconds',
+      description: 'Longest time that new requests are held while an audit service that was there starts again; after it they are refused with status 503, as they are at once with 0.',
+    },
     endTimeoutSeconds: {
       type: 'integer',
       minimum: 1,

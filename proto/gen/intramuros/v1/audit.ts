@@ -170,7 +170,11 @@ export interface BeginRequest {
   modelDigest: string;
   adapter: string;
   priority: Priority;
-  parameters: RequestParameters | undefined;
+  parameters:
+    | RequestParameters
+    | undefined;
+  /** A try before this one may have recorded it: an audit service that went away took its answer with it. Then its place is told. */
+  again: boolean;
 }
 
 /** The parameters of a request that change what it may cost or answer, as far as they were sent. */
@@ -517,6 +521,7 @@ function createBaseBeginRequest(): BeginRequest {
     adapter: "",
     priority: 0,
     parameters: undefined,
+    again: false,
   };
 }
 
@@ -566,6 +571,9 @@ export const BeginRequest: MessageFns<BeginRequest> = {
     }
     if (message.parameters !== undefined) {
       RequestParameters.encode(message.parameters, writer.uint32(122).fork()).join();
+    }
+    if (message.again !== false) {
+      writer.uint32(128).bool(message.again);
     }
     return writer;
   },
@@ -701,6 +709,14 @@ export const BeginRequest: MessageFns<BeginRequest> = {
             }
 
             message.parameters = RequestParameters.decode(reader, reader.uint32());
+            continue;
+          }
+          case 16: {
+            if (tag !== 128) {
+              break;
+            }
+
+            message.again = reader.bool();
             continue;
           }
         }
@@ -2560,7 +2576,7 @@ export const AuditService = {
     responseSerialize: (value: AttachEvent): Buffer => Buffer.from(AttachEvent.encode(value).finish()),
     responseDeserialize: (value: Buffer): AttachEvent => AttachEvent.decode(value),
   },
-  /** Errors: UNAVAILABLE audit_unavailable when the record cannot be made durable; ALREADY_EXISTS record_exists. */
+  /** Errors: UNAVAILABLE audit_unavailable when the record cannot be made durable; ALREADY_EXISTS record_exists. Idempotent with `again`, while the request is open. */
   begin: {
     path: "/intramuros.v1.Audit/Begin" as const,
     requestStream: false as const,
@@ -2669,7 +2685,7 @@ export interface AuditServer extends UntypedServiceImplementation {
    * When the stream ends and no other takes its place in time, the instance's open records are closed as interrupted.
    */
   attach: handleServerStreamingCall<AttachRequest, AttachEvent>;
-  /** Errors: UNAVAILABLE audit_unavailable when the record cannot be made durable; ALREADY_EXISTS record_exists. */
+  /** Errors: UNAVAILABLE audit_unavailable when the record cannot be made durable; ALREADY_EXISTS record_exists. Idempotent with `again`, while the request is open. */
   begin: handleUnaryCall<BeginRequest, Receipt>;
   /**
    * Idempotent: ending a record that has ended answers with the first end's receipt.
@@ -2718,7 +2734,7 @@ export interface AuditClient extends Client {
     metadata?: Metadata,
     options?: Partial<CallOptions>,
   ): ClientReadableStream<AttachEvent>;
-  /** Errors: UNAVAILABLE audit_unavailable when the record cannot be made durable; ALREADY_EXISTS record_exists. */
+  /** Errors: UNAVAILABLE audit_unavailable when the record cannot be made durable; ALREADY_EXISTS record_exists. Idempotent with `again`, while the request is open. */
   begin(request: BeginRequest, callback: (error: ServiceError | null, response: Receipt) => void): ClientUnaryCall;
   begin(
     request: BeginRequest,
