@@ -117,6 +117,7 @@ export async function startGateway(context: ServiceContext, { directory, httpsId
     routes: createRoutes(gateway),
     bodyTimeoutMs: settings.bodyTimeoutSeconds * 1000,
     requestTimeoutMs: settings.requestTimeoutSeconds * 1000,
+    drainDelayMs: settings.drainDelaySeconds * 1000,
     log,
     onAnswer(route, status, seconds) {
       metrics.requests.inc({ route, status })

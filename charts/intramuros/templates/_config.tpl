@@ -142,7 +142,8 @@ intramuros.yaml. Takes (dict "root" $ "pools" all "pool" one or nothing): that o
 {{- end -}}
 {{- end -}}
 {{- /* An audit service that is updated or moved to another node is away for some seconds, in which no request need fail. */ -}}
-{{- $patient := dict "audit" (dict "beginTimeoutSeconds" 45 "endTimeoutSeconds" 45) -}}
+{{- /* And a gateway serves on until nobody sends it new connections any more. */ -}}
+{{- $patient := dict "gateway" (dict "drainDelaySeconds" 8) "audit" (dict "beginTimeoutSeconds" 45 "endTimeoutSeconds" 45) -}}
 {{- $config := mergeOverwrite $patient (deepCopy $v.config) $own -}}
 {{- toYaml $config -}}
 {{- end -}}

@@ -24,6 +24,8 @@ export interface HttpOptions {
   routes: ReadonlyMap<string, Route>
   bodyTimeoutMs: number
   requestTimeoutMs: number
+  /** How long it serves on once it is to drain, while load balancers take it out and clients are asked to connect anew. */
+  drainDelayMs: number
   log: Logger
   /** Called for every answer, with the route it had or "other". */
   onAnswer(route: string, status: number, seconds: number): void
@@ -31,7 +33,7 @@ export interface HttpOptions {
 
 export interface HttpFront {
   port: number
-  /** Takes no more connections and requests; resolves when those under way are over, which `limitMs` enforces. */
+  /** After the delay takes no more connections and requests; resolves when those under way are over, which `limitMs` enforces. */
   drain(limitMs: number): Promise<void>
   close(): void
 }
@@ -55,6 +57,7 @@ export async function startHttp(options: HttpOptions): Promise<HttpFront> {
   })
   const stopRotation = keepCertificateCurrent(server, options.identity)
   const open = new Set<ExchangeControl>()
+  let leaving = false
   let draining = false
   let emptied: (() => void) | undefined
 
@@ -65,10 +68,8 @@ export async function startHttp(options: HttpOptions): Promise<HttpFront> {
     const { exchange } = control
     open.add(control)
     try {
-      if (draining) {
-        response.setHeader('connection', 'close')
-        throw new ServiceError('UNAVAILABLE', 'draining', 'This server is shutting down. Try again.')
-      }
+      if (leaving) response.setHeader('connection', 'close')
+      if (draining) throw new ServiceError('UNAVAILABLE', 'draining', 'This server is shutting down. Try again.')
       if (request.headers.host === undefined && request.httpVersion === '1.1') throw new ServiceError('INVALID_ARGUMENT', 'malformed_request', 'An HTTP/1.1 request must have a Host header (RFC 9112, 3.2).')
       await route.handle(exchange)
     } catch (thrown) {
@@ -92,6 +93,8 @@ export async function startHttp(options: HttpOptions): Promise<HttpFront> {
   return {
     port: (server.address() as AddressInfo).port,
     async drain(limitMs) {
+      leaving = true
+      if (options.drainDelayMs > 0) await new Promise((resolve) => setTimeout(resolve, options.drainDelayMs))
       draining = true
       server.close()
       server.closeIdleConnections()

@@ -70,6 +70,15 @@ export const gateway = {
       unit: 'seconds',
       description: 'Longest time for a request body to arrive.',
     },
+    drainDelaySeconds: {
+      type: 'integer',
+      minimum: 0,
+      maximum: 300,
+      default: 0,
+      unit: 'seconds',
+      description:
+        'How long a gateway that was told to stop serves on before it drains: it is not ready, and each answer asks the client to connect anew (Connection: close). Where a load balancer is in front, longer than that takes to notice, so that an update fails no request.',
+    },
     tokenizer: {
       type: 'string',
       format: 'host:port',
