@@ -4,7 +4,8 @@ import { defineConfig } from 'vitest/config'
 export default defineConfig({
   test: {
     include: ['test/**/*.slow.test.ts'],
-    exclude: ['**/node_modules/**'],
+    // What is about images and the chart runs with `npm run test:walls`.
+    exclude: ['**/node_modules/**', 'test/chart/**', 'test/images/**'],
     globalSetup: ['test/support/fetch-model.ts'],
     pool: 'forks',
     // Some of them measure times and memory.

@@ -17,7 +17,7 @@ beforeAll(async () => {
   await Promise.all(nodes.map(beat))
   heart = setInterval(() => void Promise.all(nodes.map(beat)).catch(() => undefined), 10_000)
   // A node that is new is not used before it has been seen to be ready.
-  await until(async () => (await kubectl(['get', 'nodes', '-o', 'jsonpath={.items[*].spec.taints[*].key}'])).includes('not-ready') === false, 'the nodes to be ready', 60_000)
+  await until(async () => !(await kubectl(['get', 'nodes', '-o', 'jsonpath={.items[*].spec.taints[*].key}'])).includes('not-ready'), 'the nodes to be ready', 60_000)
 })
 afterAll(async () => {
   clearInterval(heart)
