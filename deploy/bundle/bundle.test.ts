@@ -1,10 +1,10 @@
 import { spawnSync } from 'node:child_process'
 import { generateKeyPairSync } from 'node:crypto'
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, utimesSync, writeFileSync } from 'node:fs'
+import { chmodSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, utimesSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { type BundleParts, loadScript, makeBundle } from './make-bundle.ts'
+import { loadScript, makeBundle } from './make-bundle.ts'
 
 /** What load.sh needs of it is checked with the standard tools that it runs: sh, tar, sha256sum, openssl. */
 let folder: string
@@ -18,29 +18,26 @@ beforeAll(async () => {
     writeFileSync(place(`${name}.pem`), privateKey.export({ type: 'pkcs8', format: 'pem' }))
     writeFileSync(place(`${name}.pub`), publicKey.export({ type: 'spki', format: 'pem' }))
   }
-  await makeBundle(place('intramuros-1.2.3.bundle'), parts('a'))
+  await makeBundle(place('intramuros-1.2.3.bundle'), tree('a'), readFileSync(place('ours.pem'), 'utf8'))
   bundle = readFileSync(place('intramuros-1.2.3.bundle'))
   writeFileSync(place('load.sh'), await loadScript())
 })
 afterAll(() => rmSync(folder, { recursive: true, force: true }))
 
-function parts(at: string): BundleParts {
-  const file = (name: string, content: string): string => {
-    mkdirSync(place(at), { recursive: true })
-    writeFileSync(place(`${at}/${name}`), content)
-    return place(`${at}/${name}`)
+function tree(at: string): string {
+  const file = (name: string, content: string): void => {
+    mkdirSync(join(place(at), name, '..'), { recursive: true })
+    writeFileSync(join(place(at), name), content)
   }
-  return {
-    version: '1.2.3',
-    images: [file('gateway.tar', 'g'.repeat(2000)), file('audit.tar', 'a'.repeat(700))],
-    chart: file('intramuros-1.2.3.tgz', 'chart'),
-    sboms: [file('gateway.cdx.json', '{}')],
-    models: [file('small.gguf', 'GGUF')],
-    tools: { node: file('node', '#!/bin/sh\necho "$@"\n'), pushImages: file('push.mjs', '') },
-    guide: file('install.md', '# Install'),
-    signingKey: readFileSync(place('ours.pem'), 'utf8'),
-    time: Date.UTC(2026, 10, 1),
-  }
+  file('images/gateway.tar', 'g'.repeat(2000))
+  file('images/audit.tar', 'a'.repeat(700))
+  file('models/small.gguf', 'GGUF')
+  file('docs/install.md', '# Install')
+  file('tools/node', '#!/bin/sh\necho "$@"\n')
+  chmodSync(join(place(at), 'tools/node'), 0o755)
+  // Longer than a tar's header takes.
+  file(`tools/app/${'deep/'.repeat(40)}${'x'.repeat(120)}.js`, '')
+  return place(at)
 }
 
 function load(bytes: Uint8Array, key = 'ours.pub'): { status: number | null; said: string; out: string } {
@@ -55,7 +52,7 @@ test('a bundle is checked and unpacked by standard tools', () => {
   const { status, said, out } = load(bundle)
   expect(said).toContain('The bundle is whole')
   expect(status).toBe(0)
-  expect(readdirSync(out).toSorted()).toEqual(['SHA256SUMS', 'SIGNATURE', 'chart', 'docs', 'images', 'load.sh', 'models', 'sbom', 'tools'])
+  expect(readdirSync(out).toSorted()).toEqual(['SHA256SUMS', 'SIGNATURE', 'docs', 'images', 'load.sh', 'models', 'tools'])
   expect(readFileSync(join(out, 'images/gateway.tar'), 'utf8')).toBe('g'.repeat(2000))
   expect(statSync(join(out, 'tools/node')).mode & 0o777).toBe(0o755)
   expect(readFileSync(join(out, 'load.sh'), 'utf8')).toBe(readFileSync(place('load.sh'), 'utf8'))
@@ -90,9 +87,16 @@ test('a folder that exists is not written over, and what is missing is said', ()
   expect(spawnSync('sh', [place('load.sh'), place('none'), '--key', place('ours.pub')], { encoding: 'utf8' }).stderr).toContain("can't be read")
 })
 
-test('the same parts make the same bytes, whenever and wherever', async () => {
-  const again = parts('another/folder')
-  for (const file of again.images) utimesSync(file, 1, 1)
-  await makeBundle(place('again.bundle'), { ...again, images: again.images.toReversed() })
+test('the same files make the same bytes, whenever and wherever', async () => {
+  const again = tree('another/folder')
+  utimesSync(join(again, 'images/audit.tar'), 1, 1)
+  chmodSync(join(again, 'images/gateway.tar'), 0o600)
+  await makeBundle(place('again.bundle'), again, readFileSync(place('ours.pem'), 'utf8'))
   expect(readFileSync(place('again.bundle')).equals(bundle)).toBe(true)
+})
+
+test('a key of another kind is refused, and leaves nothing', async () => {
+  const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' })
+  await expect(makeBundle(place('none.bundle'), tree('b'), privateKey.export({ type: 'pkcs8', format: 'pem' }))).rejects.toThrow(/not Ed25519/)
+  expect(readdirSync(folder).filter((name) => name.startsWith('none'))).toEqual([])
 })

@@ -82,7 +82,7 @@ case $where in
     for image in "$out"/images/*.tar; do
       mkdir "$work/layout"
       tar -xf "$image" -C "$work/layout" --no-same-owner
-      "$out/tools/node" "$out/tools/push-images.mjs" "$work/layout" "$@"
+      "$out/tools/node" "$out/tools/app/deploy/bundle/push-images.js" "$work/layout" "$@"
       rm -rf "$work/layout"
     done
     ;;

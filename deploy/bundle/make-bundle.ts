@@ -1,30 +1,10 @@
-import { createHash, createPrivateKey, sign } from 'node:crypto'
-import { createReadStream, createWriteStream } from 'node:fs'
-import { chmod, cp, mkdir, mkdtemp, open, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
-import { basename, dirname, join, relative } from 'node:path'
+import { spawn } from 'node:child_process'
+import { createHash, createPrivateKey, type KeyObject, sign } from 'node:crypto'
+import { once } from 'node:events'
+import { createReadStream } from 'node:fs'
+import { mkdir, open, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
+import { dirname, join, relative } from 'node:path'
 import { pipeline } from 'node:stream/promises'
-import { runTool } from '../run-tool.ts'
-
-export interface BundleParts {
-  /** Version of the platform. */
-  version: string
-  /** OCI archives, one for each image. */
-  images: readonly string[]
-  /** The packaged chart. */
-  chart: string
-  /** One for each image. */
-  sboms: readonly string[]
-  /** Model files, as the catalogue names them; may be none. */
-  models: readonly string[]
-  /** The Node.js program that pushes images to a registry, and that script as one file. */
-  tools: { node: string; pushImages: string }
-  /** docs/install.md. */
-  guide: string
-  /** Ed25519, PKCS #8 PEM. */
-  signingKey: string
-  /** Milliseconds since 1970: of all files, so that the same parts make the same bytes. */
-  time: number
-}
 
 const signatureBytes = 64
 const blockBytes = 512
@@ -32,49 +12,53 @@ const blockBytes = 512
 const context = 'intramuros-bundle-v1'
 
 /**
- * Writes one file: a tar whose first entry, SIGNATURE, is an Ed25519 signature of all that follows, so that not one byte can be changed unseen, and that
- * standard tools can check it before anything is unpacked (docs/install.md). The same parts make the same bytes.
+ * Writes one file: a tar of the folder, with load.sh and SHA256SUMS, whose first entry, SIGNATURE, is an Ed25519 signature of all that follows. So not one byte
+ * can be changed unseen, and standard tools can check it before anything is unpacked (docs/install.md). The same files and key make the same bytes. Returns
+ * the SHA-256 of what is signed. Throws an Error when the key is none, or the disk is full.
  */
-export async function makeBundle(file: string, parts: BundleParts): Promise<void> {
+export async function makeBundle(file: string, tree: string, signingKey: string): Promise<string> {
+  const key = readKey(signingKey)
   await mkdir(dirname(file), { recursive: true })
-  const work = await mkdtemp(`${file}.new-`)
+  await writeFile(join(tree, 'load.sh'), await loadScript())
+  await writeFile(join(tree, 'SHA256SUMS'), await sumsOf(tree))
+  const unfinished = `${file}.new`
+  const handle = await open(unfinished, 'w')
   try {
-    const tree = join(work, 'tree')
-    await layOut(tree, parts)
-    const seconds = Math.floor(parts.time / 1000)
-    const fixed = ['--format=ustar', '--owner=0', '--group=0', '--numeric-owner', `--mtime=@${seconds}`, '--sort=name']
-    const rest = join(work, 'rest.tar')
-    await runTool('tar', [...fixed, '--mode=u=rwX,go=rX', '-cf', rest, '-C', tree, '.'])
-    const message = `${context}\n${await sha256Of(rest)}\n`
-    const signature = sign(null, Buffer.from(message), createPrivateKey(parts.signingKey))
-    const finished = join(work, 'bundle')
-    await writeFile(finished, Buffer.concat([signatureHeader(), signature, Buffer.alloc(blockBytes - signatureBytes)]))
-    await pipeline(createReadStream(rest), createWriteStream(finished, { flags: 'a' }))
-    await sync(finished)
-    await rename(finished, file)
+    await handle.write(Buffer.concat([signatureHeader(), Buffer.alloc(blockBytes)]))
+    const digest = await appendTar(tree, (chunk) => handle.writeFile(chunk))
+    await handle.write(sign(null, Buffer.from(`${context}\n${digest}\n`), key), 0, signatureBytes, blockBytes)
+    await handle.sync()
+    await rename(unfinished, file)
+    return digest
+  } catch (thrown) {
+    await rm(unfinished, { force: true })
+    throw thrown
   } finally {
-    await rm(work, { recursive: true, force: true })
+    await handle.close()
   }
 }
 
-async function layOut(tree: string, { images, chart, sboms, models, tools, guide }: BundleParts): Promise<void> {
-  await put(images, join(tree, 'images'))
-  await put([chart], join(tree, 'chart'))
-  await put(sboms, join(tree, 'sbom'))
-  if (models.length > 0) await put(models, join(tree, 'models'))
-  await put([guide], join(tree, 'docs'))
-  await mkdir(join(tree, 'tools'), { recursive: true })
-  await cp(tools.node, join(tree, 'tools/node'), { dereference: true })
-  await chmod(join(tree, 'tools/node'), 0o755)
-  await cp(tools.pushImages, join(tree, 'tools/push-images.mjs'))
-  await writeFile(join(tree, 'load.sh'), await loadScript())
-  const files = (await filesIn(tree)).toSorted()
-  const sums: string[] = []
-  for (const name of files) {
-    // oxlint-disable-next-line no-await-in-loop -- one at a time: they are large
-    sums.push(`${await sha256Of(join(tree, name))}  ${name}\n`)
+function readKey(pem: string): KeyObject {
+  const key = createPrivateKey(pem)
+  if (key.asymmetricKeyType !== 'ed25519') throw new Error(`the key is ${key.asymmetricKeyType ?? 'of an unknown kind'}, not Ed25519`)
+  return key
+}
+
+/** Writes the tar; resolves with its SHA-256. Pax headers are there only for names and sizes that need them, so that nothing of this machine gets in. */
+async function appendTar(tree: string, write: (chunk: Buffer) => Promise<void>): Promise<string> {
+  const fixed = ['--format=posix', '--pax-option=exthdr.name=%d/PaxHeaders/%f,delete=atime,delete=ctime', '--owner=0', '--group=0', '--numeric-owner', '--mtime=@0', '--sort=name', '--mode=u=rwX,go=rX', '--hard-dereference']
+  const child = spawn('tar', [...fixed, '-cf', '-', '-C', tree, '.'], { stdio: ['ignore', 'pipe', 'pipe'], env: { ...process.env, LC_ALL: 'C' } })
+  const ended = once(child, 'close') as Promise<[number | null]>
+  let said = ''
+  child.stderr.on('data', (chunk: Buffer) => (said += chunk.toString()))
+  const hash = createHash('sha256')
+  for await (const chunk of child.stdout as AsyncIterable<Buffer>) {
+    hash.update(chunk)
+    await write(chunk)
   }
-  await writeFile(join(tree, 'SHA256SUMS'), sums.join(''))
+  const [status] = await ended
+  if (status !== 0) throw new Error(`tar failed with status ${status}: ${said.slice(0, 2000).trim()}`)
+  return hash.digest('hex')
 }
 
 /** With the hash of the header that all bundles begin with. */
@@ -83,20 +67,19 @@ export async function loadScript(): Promise<string> {
   return script.replace('@HEADER@', createHash('sha256').update(signatureHeader()).digest('hex'))
 }
 
-async function put(files: readonly string[], folder: string): Promise<void> {
-  await mkdir(folder, { recursive: true })
-  for (const file of files) {
-    // oxlint-disable-next-line no-await-in-loop -- one at a time: they are large
-    await cp(file, join(folder, basename(file)), { dereference: true })
-  }
-}
-
-async function filesIn(tree: string): Promise<string[]> {
+/** As sha256sum writes them, of all files. */
+async function sumsOf(tree: string): Promise<string> {
   const entries = await readdir(tree, { recursive: true, withFileTypes: true })
-  return entries.filter((entry) => entry.isFile()).map((entry) => relative(tree, join(entry.parentPath, entry.name)))
+  const names = entries.filter((entry) => entry.isFile()).map((entry) => relative(tree, join(entry.parentPath, entry.name))).filter((name) => name !== 'SHA256SUMS')
+  const sums: string[] = []
+  for (const name of names.toSorted()) {
+    // oxlint-disable-next-line no-await-in-loop -- one at a time: some are large
+    sums.push(`${await sha256Of(join(tree, name))}  ${name}\n`)
+  }
+  return sums.join('')
 }
 
-async function sha256Of(file: string): Promise<string> {
+export async function sha256Of(file: string): Promise<string> {
   const hash = createHash('sha256')
   await pipeline(createReadStream(file), hash)
   return hash.digest('hex')
@@ -117,13 +100,4 @@ function signatureHeader(): Buffer {
   const sum = header.reduce((total, byte) => total + byte, 0)
   header.write(`${sum.toString(8).padStart(6, '0')}\0 `, 148)
   return header
-}
-
-async function sync(file: string): Promise<void> {
-  const handle = await open(file, 'r')
-  try {
-    await handle.sync()
-  } finally {
-    await handle.close()
-  }
 }

@@ -12,6 +12,7 @@ const minute = 60_000
  * Builds the images, brings the cluster up and gives it the images; afterwards takes the cluster down, unless it was up before.
  * INTRAMUROS_TEST_CLUSTER names the program that does it: `up`, `down`, `status` (status 0: it is up), `env` (shell lines that set PATH and KUBECONFIG),
  * `load-image TAR…` and `node COMMAND…` (runs a command on the node).
+ * With INTRAMUROS_TEST_IMAGES=loaded, a cluster that was up has the images already.
  */
 export default async function bringUp(): Promise<() => Promise<void>> {
   const program = process.env['INTRAMUROS_TEST_CLUSTER'] ?? ''
@@ -25,7 +26,7 @@ export default async function bringUp(): Promise<() => Promise<void>> {
   try {
     const [path = '', kubeconfig = ''] = (await runProgram('sh', ['-c', 'eval "$("$0" env)" && printf "%s\\n%s\\n" "$PATH" "$KUBECONFIG"', program], { timeoutMs: minute })).split('\n')
     Object.assign(process.env, { PATH: path, KUBECONFIG: kubeconfig })
-    await loadImages(program)
+    if (!wasUp || process.env['INTRAMUROS_TEST_IMAGES'] !== 'loaded') await loadImages(program)
   } catch (thrown) {
     await takeDown()
     throw thrown
