@@ -102,17 +102,6 @@ test('teams have their turns by what was done for them and their weights, and wo
   expect(begin.filter((team) => team === 'flood')).toHaveLength(2)
 })
 
-test('tokens in flight are those of inputs that are not done yet, also where one fails', async () => {
-  const { embed, registry } = await startService({ slots: 1, delayMs: 20, failAt: 7 })
-  const inFlight = async () => Number(/^intramuros_worker_tokens_in_flight (\d+)$/m.exec(await registry.metrics())?.[1])
-  const ended = Promise.allSettled([embed([[1, 2, 3], [4, 5]]), embed([[6], [7], [8]])])
-  const seen = new Set<number>()
-  await vi.waitUntil(async () => seen.add(await inFlight()).has(2), { interval: 2 })
-  expect([...seen].every((count) => [0, 2, 5].includes(count))).toBe(true)
-  expect((await ended).map(({ status }) => status)).toEqual(['fulfilled', 'rejected'])
-  expect(await inFlight()).toBe(0)
-})
-
 test('a cancel takes effect between two inputs, and in the queue', async () => {
   const { embed, metric, lines } = await startService({ slots: 1, delayMs: 20 })
   const gone = new AbortController()

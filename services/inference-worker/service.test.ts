@@ -196,32 +196,6 @@ describe('slots', () => {
     expect(await metric('intramuros_worker_busy_slots')).toEqual(['intramuros_worker_busy_slots 0'])
   })
 
-  test('tokens in flight: what the prompts and answers of requests with a slot have left, falling with each token, none for those that wait', async () => {
-    const { generate, metric } = await startService({ slots: 2, tokens: 1000 })
-    const inFlight = () => metric('intramuros_worker_tokens_in_flight')
-    const is = (count: number) => [`intramuros_worker_tokens_in_flight ${count}`]
-    expect(await inFlight()).toEqual(is(0))
-    const gone = new AbortController()
-    const first = generate({ tokens: [1, 2, 3], maxTokens: 50 }, gone.signal)[Symbol.asyncIterator]()
-    await first.next()
-    const left = Number((await inFlight())[0]?.split(' ')[1])
-    // Its prompt is evaluated and at least one token is drawn.
-    expect(left).toBeGreaterThan(0)
-    expect(left).toBeLessThan(50)
-    await first.next()
-    expect(Number((await inFlight())[0]?.split(' ')[1])).toBeLessThan(left)
-    const second = generate({ tokens: [9], maxTokens: 400 }, gone.signal)[Symbol.asyncIterator]()
-    await second.next()
-    const both = Number((await inFlight())[0]?.split(' ')[1])
-    expect(both).toBeGreaterThan(300)
-    const waits = read(generate({ tokens: [5], maxTokens: 1_000 }, gone.signal))
-    await vi.waitUntil(async () => (await metric('intramuros_worker_queued_requests'))[0]?.endsWith(' 1'))
-    expect(Number((await inFlight())[0]?.split(' ')[1])).toBeLessThanOrEqual(both)
-    gone.abort(new ServiceError('CANCELLED', 'cancelled', 'The caller went away.'))
-    await Promise.allSettled([first.next(), second.next(), waits])
-    expect(await inFlight()).toEqual(is(0))
-  })
-
   test('a full queue refuses', async () => {
     const { generate } = await startService({ slots: 1, tokens: 1000 }, { maxQueued: 0 })
     const first = generate()[Symbol.asyncIterator]()
