@@ -68,6 +68,13 @@ describe.each(scenarios)('scenario %s', (scenario) => {
     }
   })
 
+  test('nodes that let pods swap put nothing of a service on their disks', () => {
+    const services = podsOf(manifests).filter(({ of }) => /-(gateway|tokenizer|audit|worker-[a-z0-9-]+)$/.test(of) && !of.includes('-probe-'))
+    expect(services.length).toBeGreaterThan(3)
+    // The kubelet gives no swap to a container whose memory has its limit as request.
+    for (const { of, spec } of services) for (const { name, resources } of spec.containers) expect(resources?.['requests']?.['memory'], `${of} ${name}`).toBe(resources?.['limits']?.['memory'])
+  })
+
   test('no pod has a name server, and none but the gateway a token', () => {
     for (const { of, spec, metadata } of podsOf(manifests)) {
       expect(spec.dnsPolicy, of).toBe('None')

@@ -1,4 +1,5 @@
 import { expect, test } from 'vitest'
+import { requireSecondSwitch } from '../../services/gateway/allow-unrecorded.ts'
 import { podsOf, render } from './helm.ts'
 
 const scenario = 'single-node'
@@ -56,8 +57,16 @@ test.each([
 })
 
 test('answers without a record take both switches, and then gateways get theirs', async () => {
-  const environment = async (...set: string[]) => podsOf(await render({ scenario, set })).flatMap(({ of, spec }) => spec.containers.flatMap(({ env = [] }) => env.filter(({ name }) => name === 'INTRAMUROS_AUDIT_ALLOW_UNRECORDED').map(({ value }) => [of, value])))
-  expect(await environment('audit.iAcceptUnrecordedAnswers=true')).toEqual([])
-  expect(await environment('audit.iAcceptUnrecordedAnswers=true', 'config.audit.onFailure=refuse')).toEqual([])
-  expect(await environment('audit.iAcceptUnrecordedAnswers=true', 'config.audit.onFailure=allow')).toEqual([['llm-intramuros-gateway', 'yes-i-accept-unrecorded-answers']])
+  const switched = async (...set: string[]) => podsOf(await render({ scenario, set })).flatMap(({ of, spec }) => spec.containers.filter(({ env = [] }) => accepts(env)).map(() => of))
+  const accepts = (env: readonly { name: string; value?: string }[]): boolean => {
+    try {
+      requireSecondSwitch(Object.fromEntries(env.map(({ name, value }) => [name, value])))
+      return true
+    } catch {
+      return false
+    }
+  }
+  expect(await switched('audit.iAcceptUnrecordedAnswers=true')).toEqual([])
+  expect(await switched('audit.iAcceptUnrecordedAnswers=true', 'config.audit.onFailure=refuse')).toEqual([])
+  expect(await switched('audit.iAcceptUnrecordedAnswers=true', 'config.audit.onFailure=allow')).toEqual(['llm-intramuros-gateway'])
 })

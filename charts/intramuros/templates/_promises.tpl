@@ -16,6 +16,21 @@ Refuses values that would take a promise back without anybody noticing, unless a
 {{- end -}}
 {{- end -}}
 
+{{/* What holds prompts or keys in memory that nodes with swap may put on a disk, as a list of YAML. Takes $. */}}
+{{- define "intramuros.swappable" -}}
+{{- $found := list -}}
+{{- $resources := dict "gateway" .Values.gateway.resources "tokenizer" .Values.tokenizer.resources "audit" .Values.audit.resources -}}
+{{- range include "intramuros.pools" . | fromYamlArray -}}
+{{- $_ := set $resources (printf "pools.%s" .name) .resources -}}
+{{- if eq .engine "openai" -}}{{- $_ := set $resources (printf "pools.%s.server" .name) .server.resources -}}{{- end -}}
+{{- end -}}
+{{- range $name, $of := $resources -}}
+{{- $limit := dig "limits" "memory" "none" $of | toString -}}
+{{- if or (eq $limit "none") (ne (dig "requests" "memory" $limit $of | toString) $limit) -}}{{- $found = append $found $name -}}{{- end -}}
+{{- end -}}
+{{- toYaml $found -}}
+{{- end -}}
+
 {{/* "true" where gateways are to answer without a record. */}}
 {{- define "intramuros.unrecordedAllowed" -}}
 {{- if eq (dig "audit" "onFailure" "" .Values.config | toString) "allow" -}}true{{- end -}}
