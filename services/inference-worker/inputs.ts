@@ -38,17 +38,20 @@ export async function workOnInputs<Result>(
     const work = choose(context.engine)
     const slot = await context.slots.acquire(slotRequest({ ...request, tokens: [] }), call.signal)
     gotSlot = performance.now()
+    const entry = context.load.enter(request.inputs.reduce((sum, { tokens }) => sum + tokens.length, 0))
     try {
       const results: Result[] = []
       for (const { tokens } of request.inputs) {
         results.push(await work(tokens, call.signal))
         inputTokens += tokens.length
+        entry.done(tokens.length)
         slot.charge({ input: tokens.length })
       }
       call.signal.throwIfAborted()
       return { results, workerUs: BigInt(Math.round((performance.now() - gotSlot) * 1000)) }
     } finally {
       slot.release()
+      entry.leave(undefined, undefined)
     }
   } catch (thrown) {
     failure = failureOf(thrown, call.signal)

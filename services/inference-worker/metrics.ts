@@ -38,5 +38,16 @@ export function createMetrics(registry: Registry) {
     slots: new Gauge({ name: 'intramuros_worker_slots', help: 'Requests that can be decoded at once.', registers }),
     busySlots: new Gauge({ name: 'intramuros_worker_busy_slots', help: 'Slots that a request holds.', registers }),
     queued: new Gauge({ name: 'intramuros_worker_queued_requests', help: 'Requests waiting for a slot.', registers }),
+    /** Asked when metrics are read, so that it costs nothing a token. */
+    showTokensInFlight(count: () => number): void {
+      new Gauge({
+        name: 'intramuros_worker_tokens_in_flight',
+        help: 'Of the requests that have a slot: tokens that are left to evaluate, or may still be decoded.',
+        registers,
+        collect() {
+          this.set(count())
+        },
+      })
+    },
   }
 }

@@ -98,6 +98,7 @@ export function createInferenceService({ engine, options, log, metrics, onHang }
   metrics.slots.set(slots.count)
   showSlots()
   slots.subscribe(showSlots)
+  metrics.showTokensInFlight(() => load.tokensInFlight)
 
   function admit(): void {
     if (draining) throw new ServiceError('UNAVAILABLE', 'draining', 'This worker is stopping. Try again.', { retryAfterMs: 1000 })

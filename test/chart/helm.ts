@@ -7,7 +7,7 @@ import { makeOnce, testCache } from '../support/make-once.ts'
 import { runProgram } from '../support/run-program.ts'
 
 const version = 'v3.19.5'
-const chart = join(import.meta.dirname, '../../charts/intramuros')
+const ownChart = join(import.meta.dirname, '../../charts/intramuros')
 const common = ['--kube-version', '1.34.0', '--namespace', 'llm']
 
 /** What a chart is rendered with. */
@@ -21,6 +21,8 @@ export interface Rendering {
   apis?: readonly string[]
   /** Of a cluster that `lookup` asks; without it nothing is found. */
   kubeconfig?: string
+  /** Folder of another chart. */
+  chart?: string
 }
 
 export interface Container {
@@ -83,18 +85,18 @@ export async function render(rendering: Rendering): Promise<Manifest[]> {
 }
 
 /** The same as text. */
-export async function renderText({ scenario, set = [], setJson = [], apis = [], kubeconfig }: Rendering): Promise<string> {
+export async function renderText({ scenario, set = [], setJson = [], apis = [], kubeconfig, chart = ownChart }: Rendering): Promise<string> {
   const options = [...set.flatMap((text) => ['--set', text]), ...setJson.flatMap((text) => ['--set-json', text]), ...apis.flatMap((text) => ['--api-versions', text]), ...(kubeconfig === undefined ? [] : ['--dry-run=server', '--kubeconfig', kubeconfig])]
   return runProgram(await helmProgram(), ['template', 'llm', chart, ...common, '-f', scenarioFile(scenario), ...options], { timeoutMs: 60_000 })
 }
 
 /** Throws an Error with what Helm's linter said. */
 export async function lint(scenario: string): Promise<string> {
-  return runProgram(await helmProgram(), ['lint', '--strict', chart, ...common, '-f', scenarioFile(scenario)], { timeoutMs: 60_000 })
+  return runProgram(await helmProgram(), ['lint', '--strict', ownChart, ...common, '-f', scenarioFile(scenario)], { timeoutMs: 60_000 })
 }
 
 function scenarioFile(scenario: string): string {
-  return join(chart, 'ci', `${scenario}-values.yaml`)
+  return join(ownChart, 'ci', `${scenario}-values.yaml`)
 }
 
 /** Helm: of HELM, of the test cluster's kit, or built once from the Go module proxy, which needs Go. */

@@ -15,6 +15,20 @@ function selects({ podSelector }: Policy, labels: Readonly<Record<string, string
   return Object.entries(podSelector.matchLabels ?? {}).every(([name, value]) => labels[name] === value)
 }
 
+/** Names of the policies that hold for pods with these labels. */
+function policiesOf(manifests: readonly Manifest[], labels: Readonly<Record<string, string>>): string[] {
+  const found = manifests.filter(({ kind, spec }) => kind === 'NetworkPolicy' && selects(spec as unknown as Policy, labels))
+  return found.map(({ metadata }) => metadata.name).toSorted()
+}
+
+/** Pods of services, and loaders, that no pod of the isolation check stands for: none has exactly their policies. */
+function unprobed(manifests: readonly Manifest[]): string[] {
+  const pods = podsOf(manifests)
+  const isCheck = ({ of }: { of: string }): boolean => manifests.some(({ kind, metadata }) => kind === 'CronJob' && metadata.name === of)
+  const checked = new Set(pods.filter(isCheck).map(({ metadata }) => policiesOf(manifests, metadata.labels).join(' ')))
+  return pods.filter((pod) => !isCheck(pod) && pod.metadata.labels['app.kubernetes.io/component'] !== 'test' && !checked.has(policiesOf(manifests, pod.metadata.labels).join(' '))).map(({ of }) => of)
+}
+
 /** Where pods with these labels may go: component or CIDR. */
 function waysOut(manifests: readonly Manifest[], labels: Readonly<Record<string, string>>): string[] {
   const found = policies(manifests).filter((policy) => selects(policy, labels))
@@ -54,6 +68,13 @@ describe.each(scenarios)('scenario %s', (scenario) => {
     }
   })
 
+  test('nodes that let pods swap put nothing of a service on their disks', () => {
+    const services = podsOf(manifests).filter(({ of }) => /-(gateway|tokenizer|audit|worker-[a-z0-9-]+)$/.test(of) && !of.includes('-probe-'))
+    expect(services.length).toBeGreaterThan(3)
+    // The kubelet gives no swap to a container whose memory has its limit as request.
+    for (const { of, spec } of services) for (const { name, resources } of spec.containers) expect(resources?.['requests']?.['memory'], `${of} ${name}`).toBe(resources?.['limits']?.['memory'])
+  })
+
   test('no pod has a name server, and none but the gateway a token', () => {
     for (const { of, spec, metadata } of podsOf(manifests)) {
       expect(spec.dnsPolicy, of).toBe('None')
@@ -80,6 +101,11 @@ describe.each(scenarios)('scenario %s', (scenario) => {
       if (component === 'model-loader') expect(out, of).toEqual(['10.30.0.7/32'])
       if (component === 'gateway') expect(out.filter((peer) => !peer.startsWith('10.')), of).toEqual(['audit', 'inference-worker', 'tokenizer'])
     }
+  })
+
+  test('the isolation check has a pod for each set of policies that holds for a service', () => {
+    // A loader ends when the model is there, and may reach its mirror; it never sees a prompt.
+    expect(unprobed(manifests).filter((of) => !of.includes('-loader-'))).toEqual([])
   })
 
   test('the services are let in by the gateway alone, on one port', () => {
@@ -113,4 +139,15 @@ describe.each(scenarios)('scenario %s', (scenario) => {
     for (const { of } of serving) expect(of).toMatch(/-(gateway|tokenizer|audit|worker-[a-z0-9-]+)$/)
     expect(serving.some(({ of }) => of.includes('probe') || of.includes('test'))).toBe(false)
   })
+})
+
+test('the isolation check also has a pod for a pool over several nodes, wherever it stands, and one for all others', async () => {
+  const small = { name: 'small', model: { id: 'small', file: 'small.gguf', sha256: 'a'.repeat(64), licence: 'MIT', contextLength: 2048, openness: { weights: true, code: true, data: true, paper: true } }, source: { claim: 'models' } }
+  const pools = [small, { ...small, name: 'other' }].map((pool, index) => `pools[${index + 1}]=${JSON.stringify(pool)}`)
+  const made = await render({ scenario: 'vllm-two-nodes', setJson: pools })
+  expect(unprobed(made)).toEqual([])
+  const probes = podsOf(made).filter(({ metadata: { labels } }) => labels['intramuros.io/probe'] === 'true' && labels['app.kubernetes.io/component'] === 'inference-worker')
+  expect(probes.map(({ metadata }) => metadata.labels['intramuros.io/pool'])).toEqual(['small', 'giant'])
+  // It would be noticed.
+  expect(unprobed(made.filter(({ kind, metadata }) => kind !== 'CronJob' || !metadata.name.includes('-probe-')))).toContain('llm-intramuros-worker-other')
 })

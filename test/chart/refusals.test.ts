@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest'
-import { render } from './helm.ts'
+import { requireSecondSwitch } from '../../services/gateway/allow-unrecorded.ts'
+import { podsOf, render } from './helm.ts'
 
 const scenario = 'single-node'
 
@@ -22,6 +23,10 @@ test.each([
   [['pools[0].replicas=-1'], /at '\/pools\/0\/replicas': minimum/],
   [['gatway.replicas=2'], /additional properties 'gatway' not allowed/],
   [['pools[0].gpu.cuont=2'], /additional properties 'cuont' not allowed/],
+  [['config.audit.onFailure=allow'], /config\.audit\.onFailure is allow.*audit\.iAcceptUnrecordedAnswers/],
+  [['config.audit.onFailure=allow', 'walls.iKnowThisOpensTheWalls=true'], /audit\.iAcceptUnrecordedAnswers/],
+  [['walls.enabled=false'], /there would be no NetworkPolicies.*walls\.iKnowThisOpensTheWalls/],
+  [['isolation.selfCheck=off', 'isolation.check.enabled=false'], /nobody would notice/],
 ])('%j is refused', async (set, message) => {
   await expect(render({ scenario, set })).rejects.toThrow(message)
 })
@@ -41,4 +46,27 @@ test.each([
 test('the loud switch opens what nothing else does', async () => {
   const made = await render({ scenario, set: ['gateway.outside[0].cidr=0.0.0.0/0', 'gateway.outside[0].ports={443}', 'walls.iKnowThisOpensTheWalls=true'] })
   expect(JSON.stringify(made)).toContain('"cidr":"0.0.0.0/0"')
+})
+
+test.each([
+  ['isolation.selfCheck=off', 'isolation.check.enabled=true'],
+  ['isolation.selfCheck=notReady', 'isolation.check.enabled=false'],
+  ['isolation.selfCheck=off', 'isolation.check.enabled=false', 'walls.enabled=false', 'walls.iKnowThisOpensTheWalls=true'],
+])('%s, %s is not', async (...set) => {
+  expect(await render({ scenario, set })).not.toEqual([])
+})
+
+test('answers without a record take both switches, and then gateways get theirs', async () => {
+  const switched = async (...set: string[]) => podsOf(await render({ scenario, set })).flatMap(({ of, spec }) => spec.containers.filter(({ env = [] }) => accepts(env)).map(() => of))
+  const accepts = (env: readonly { name: string; value?: string }[]): boolean => {
+    try {
+      requireSecondSwitch(Object.fromEntries(env.map(({ name, value }) => [name, value])))
+      return true
+    } catch {
+      return false
+    }
+  }
+  expect(await switched('audit.iAcceptUnrecordedAnswers=true')).toEqual([])
+  expect(await switched('audit.iAcceptUnrecordedAnswers=true', 'config.audit.onFailure=refuse')).toEqual([])
+  expect(await switched('audit.iAcceptUnrecordedAnswers=true', 'config.audit.onFailure=allow')).toEqual(['llm-intramuros-gateway'])
 })

@@ -31,6 +31,16 @@ test('GPU pools: resources, nodes, scaling, and the scraper alone reads metrics'
   for (const name of ['gateway', 'tokenizer', 'worker-chat', 'worker-embed']) expect(named(made, 'PodDisruptionBudget', name).spec).toMatchObject({ maxUnavailable: 1 })
 })
 
+test.each([['tokensInFlight=2000000', '2000000'], ['tokensInFlight=0', undefined]])('pools scale on the queue, slots and tokens in flight: %s', async (set, threshold) => {
+  const made = await render({ scenario: 'gpu-pools', set: [`poolDefaults.autoscaling.${set}`] })
+  const byHpa = named(made, 'HorizontalPodAutoscaler', 'worker-embed').spec['metrics'] as { pods: { metric: { name: string }; target: { averageValue: string } } }[]
+  const byKeda = named(made, 'ScaledObject', 'worker-chat').spec['triggers'] as { metadata: { query: string; threshold: string } }[]
+  const tokens = threshold === undefined ? [] : [['intramuros_worker_tokens_in_flight', threshold]]
+  const wanted = [['intramuros_worker_queued_requests', '4'], ['intramuros_worker_busy_slots', '3'], ...tokens]
+  expect(byHpa.map(({ pods }) => [pods.metric.name, pods.target.averageValue])).toEqual(wanted)
+  expect(byKeda.map(({ metadata }) => [/^sum\((\w+)\{/.exec(metadata.query)?.[1], metadata.threshold])).toEqual(wanted)
+})
+
 test('MIG: a slice as a resource, a slice as a claim; certificates by cert-manager; a TLSRoute', async () => {
   const made = await render({ scenario: 'mig', apis: ['gateway.networking.k8s.io/v1alpha3/TLSRoute'] })
   expect(named(made, 'Deployment', 'worker-large').spec.template?.spec.containers[0]?.resources?.['limits']).toMatchObject({ 'nvidia.com/mig-3g.40gb': '1' })

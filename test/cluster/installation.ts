@@ -166,9 +166,9 @@ async function allReady(namespace: string): Promise<void> {
 
 async function remove(name: string, folder: string): Promise<void> {
   await kubectl(['delete', 'namespace', name, '--ignore-not-found', '--wait=true', '--timeout=170s'], { timeoutMs: 180_000 })
-  await kubectl(['delete', 'pv', '-l', `of=${name}`, '--ignore-not-found'])
+  await kubectl(['delete', 'pv', '-l', `of=${name}`, '--ignore-not-found', '--wait=false'])
   // That of the models, which the chart makes.
-  await kubectl(['delete', 'pv', '-l', `app.kubernetes.io/instance=${release}`, '--ignore-not-found'])
+  await kubectl(['delete', 'pv', '-l', `app.kubernetes.io/instance=${release}`, '--ignore-not-found', '--wait=false'])
   await rm(folder, { recursive: true, force: true })
 }
 

@@ -73,7 +73,7 @@ function byKind(report: Report, verdict: string): Record<string, string[]> {
 
 test('without policies every probe gets out, and the check says so; with them none does, and the ledger signs it', async () => {
   const setting = await values()
-  installation = await install({ name: 'walls', values: { ...setting, walls: { enabled: false }, isolation: { ...(setting as { isolation: object }).isolation, selfCheck: 'off' } } })
+  installation = await install({ name: 'walls', values: { ...setting, walls: { enabled: false, iKnowThisOpensTheWalls: true }, isolation: { ...(setting as { isolation: object }).isolation, selfCheck: 'off' } } })
   await getReady(installation)
   const open = await check('open')
   expect(open.status, open.said).toBe(1)
@@ -83,7 +83,7 @@ test('without policies every probe gets out, and the check says so; with them no
   expect(Object.keys(gotOut).toSorted()).toEqual(expect.arrayContaining(kinds))
   for (const kind of kinds) expect(gotOut[kind], kind).toEqual(kind === 'api-server' ? everybody.filter((component) => component !== 'gateway') : everybody)
 
-  await installation.upgrade({ walls: { enabled: true }, isolation: { selfCheck: 'notReady' } })
+  await installation.upgrade({ walls: { enabled: true, iKnowThisOpensTheWalls: false }, isolation: { selfCheck: 'notReady' } })
   await installation.ready()
   const key = await installation.cli('audit', 'key')
   const closed = await check('closed', '--key', key.trim())
@@ -105,7 +105,7 @@ test('the daily check runs by itself, and its record can be fetched from its log
 })
 
 test('a gateway and workers that reach the outside are not ready, and get ready once they no longer do', async () => {
-  installation = await install({ name: 'leaky', values: { ...(await values()), walls: { enabled: false } } })
+  installation = await install({ name: 'leaky', values: { ...(await values()), walls: { enabled: false, iKnowThisOpensTheWalls: true } } })
   const { namespace } = installation
   await until(async () => {
     const logs = await kubectl(['-n', namespace, 'logs', '-l', 'app.kubernetes.io/component=inference-worker,intramuros.io/serving=true', '--tail=200']).catch(() => '')
@@ -115,7 +115,7 @@ test('a gateway and workers that reach the outside are not ready, and get ready 
     // oxlint-disable-next-line no-await-in-loop -- two
     for (const { status } of await installation.pods(component)) expect(status.conditions?.find(({ type }) => type === 'Ready')?.status).toBe('False')
   }
-  await installation.upgrade({ walls: { enabled: true } })
+  await installation.upgrade({ walls: { enabled: true, iKnowThisOpensTheWalls: false } })
   await getReady(installation)
 })
 

@@ -21,6 +21,8 @@ beforeAll(async () => {
 })
 afterAll(async () => {
   clearInterval(heart)
+  // Nobody on these nodes would ever say that its pods have ended.
+  await kubectl(['-n', 'pinned', 'delete', 'pods', '--all', '--force', '--grace-period=0', '--ignore-not-found'])
   await installation?.uninstall()
   await kubectl(['delete', 'node', ...nodes.map(({ name }) => name), '--ignore-not-found'])
 })
