@@ -22,6 +22,7 @@ beforeAll(async () => {
 afterAll(async () => {
   clearInterval(heart)
   // Nobody on these nodes would ever say that its pods have ended.
+  await kubectl(['delete', 'namespace', 'pinned', '--ignore-not-found', '--wait=false'])
   await kubectl(['-n', 'pinned', 'delete', 'pods', '--all', '--force', '--grace-period=0', '--ignore-not-found'])
   await installation?.uninstall()
   await kubectl(['delete', 'node', ...nodes.map(({ name }) => name), '--ignore-not-found'])
@@ -62,7 +63,8 @@ test('workers land on the nodes that their pool is pinned to, as many as there a
     }
     return Object.fromEntries(Object.entries(found).map(([name, at]) => [name, at.toSorted()]))
   }
-  await until(async () => Object.values(await where()).flat().length === 6 && !Object.values(await where()).flat().includes('not scheduled yet'), 'the scheduler', 60_000)
+  // At first they wait for their volumes.
+  await until(async () => Object.values(await where()).flat().filter((at) => at !== 'Unschedulable' && at !== 'not scheduled yet').length === 5, 'the scheduler', 60_000)
   // The third wants a GPU that is not there.
   expect(await where()).toEqual({ whole: ['Unschedulable', 'gpu-1', 'gpu-1'], slice: ['gpu-2'], amd: ['gpu-3'], cpu: ['node'] })
   const events = await kubectl(['-n', 'pinned', 'get', 'events', '--field-selector', 'reason=FailedScheduling', '-o', 'jsonpath={.items[*].message}'])
