@@ -1,76 +1,96 @@
-import { createHash, createPrivateKey, sign } from 'node:crypto'
+import { createHash, createPrivateKey, type KeyObject, sign } from 'node:crypto'
 import { createReadStream, createWriteStream } from 'node:fs'
-import { chmod, cp, mkdir, mkdtemp, open, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
-import { basename, dirname, join, relative } from 'node:path'
+import { mkdir, mkdtemp, open, readdir, readFile, rename, rm, stat, symlink, writeFile } from 'node:fs/promises'
+import { dirname, join, resolve } from 'node:path'
 import { pipeline } from 'node:stream/promises'
-import { runTool } from '../run-tool.ts'
+import { toolInto } from '../run-tool.ts'
 
 export interface BundleParts {
-  /** Version of the platform. */
-  version: string
-  /** OCI archives, one for each image. */
-  images: readonly string[]
-  /** The packaged chart. */
-  chart: string
-  /** One for each image. */
-  sboms: readonly string[]
-  /** Model files, as the catalogue names them; may be none. */
-  models: readonly string[]
-  /** The Node.js program that pushes images to a registry, and that script as one file. */
-  tools: { node: string; pushImages: string }
-  /** docs/install.md. */
-  guide: string
+  /** What is in it: by its path there, a file or a folder here. */
+  content: ReadonlyMap<string, string>
   /** Ed25519, PKCS #8 PEM. */
   signingKey: string
-  /** Milliseconds since 1970: of all files, so that the same parts make the same bytes. */
-  time: number
+}
+
+export interface Bundle {
+  /** Bytes. */
+  size: number
+  /** Of the whole file, hexadecimal. */
+  sha256: string
+}
+
+/** The key can't sign bundles, told for a person. */
+export class KeyError extends Error {
+  override readonly name = 'KeyError'
 }
 
 const signatureBytes = 64
 const blockBytes = 512
 /** What is signed: this and the SHA-256, in hexadecimal, of all bytes behind the first two blocks. */
 const context = 'intramuros-bundle-v1'
+/** Of all files: 1980. Some programs warn of 1970. */
+export const fileTime = 315_532_800
+
+/**
+ * How tar makes the same bytes of the same files, whoever has them. GNU's format, which tar, bsdtar and busybox read, has files over 8 GiB, as models are,
+ * and names of any length. Links are followed.
+ */
+export const tarOptions: readonly string[] = ['--format=gnu', '--dereference', '--hard-dereference', '--owner=0', '--group=0', '--numeric-owner', `--mtime=@${fileTime}`, '--mode=u=rwX,go=rX', '--sort=name']
 
 /**
  * Writes one file: a tar whose first entry, SIGNATURE, is an Ed25519 signature of all that follows, so that not one byte can be changed unseen, and that
- * standard tools can check it before anything is unpacked (docs/install.md). The same parts make the same bytes.
+ * standard tools can check it before anything is unpacked (docs/install.md). The same parts make the same bytes. Throws KeyError.
  */
-export async function makeBundle(file: string, parts: BundleParts): Promise<void> {
+export async function makeBundle(file: string, { content, signingKey }: BundleParts): Promise<Bundle> {
+  const key = readSigningKey(signingKey)
   await mkdir(dirname(file), { recursive: true })
   const work = await mkdtemp(`${file}.new-`)
   try {
     const tree = join(work, 'tree')
-    await layOut(tree, parts)
-    const seconds = Math.floor(parts.time / 1000)
-    const fixed = ['--format=ustar', '--owner=0', '--group=0', '--numeric-owner', `--mtime=@${seconds}`, '--sort=name']
-    const rest = join(work, 'rest.tar')
-    await runTool('tar', [...fixed, '--mode=u=rwX,go=rX', '-cf', rest, '-C', tree, '.'])
-    const message = `${context}\n${await sha256Of(rest)}\n`
-    const signature = sign(null, Buffer.from(message), createPrivateKey(parts.signingKey))
+    await layOut(tree, content)
     const finished = join(work, 'bundle')
-    await writeFile(finished, Buffer.concat([signatureHeader(), signature, Buffer.alloc(blockBytes - signatureBytes)]))
-    await pipeline(createReadStream(rest), createWriteStream(finished, { flags: 'a' }))
-    await sync(finished)
+    await writeFile(finished, Buffer.alloc(2 * blockBytes))
+    const rest = createHash('sha256')
+    const hashed = async function* (chunks: AsyncIterable<Buffer>): AsyncIterable<Buffer> {
+      for await (const chunk of chunks) {
+        rest.update(chunk)
+        yield chunk
+      }
+    }
+    await toolInto('tar', [...tarOptions, '-cf', '-', '-C', tree, '.'], hashed, createWriteStream(finished, { flags: 'a' }))
+    const signature = sign(null, Buffer.from(`${context}\n${rest.digest('hex')}\n`), key)
+    await begin(finished, Buffer.concat([signatureHeader(), signature]))
+    const made = { size: (await stat(finished)).size, sha256: await sha256Of(finished) }
     await rename(finished, file)
+    return made
   } finally {
     await rm(work, { recursive: true, force: true })
   }
 }
 
-async function layOut(tree: string, { images, chart, sboms, models, tools, guide }: BundleParts): Promise<void> {
-  await put(images, join(tree, 'images'))
-  await put([chart], join(tree, 'chart'))
-  await put(sboms, join(tree, 'sbom'))
-  if (models.length > 0) await put(models, join(tree, 'models'))
-  await put([guide], join(tree, 'docs'))
-  await mkdir(join(tree, 'tools'), { recursive: true })
-  await cp(tools.node, join(tree, 'tools/node'), { dereference: true })
-  await chmod(join(tree, 'tools/node'), 0o755)
-  await cp(tools.pushImages, join(tree, 'tools/push-images.mjs'))
+/** Throws KeyError. */
+export function readSigningKey(pem: string): KeyObject {
+  let key: KeyObject
+  try {
+    key = createPrivateKey(pem)
+  } catch {
+    throw new KeyError('it is no private key in PEM without a password')
+  }
+  if (key.asymmetricKeyType !== 'ed25519') throw new KeyError(`it is a key of the kind ${key.asymmetricKeyType}, not Ed25519`)
+  return key
+}
+
+/** Links, and the checksums: models are too large to be copied. */
+async function layOut(tree: string, content: ReadonlyMap<string, string>): Promise<void> {
+  for (const [name, source] of content) {
+    // oxlint-disable-next-line no-await-in-loop -- some dozens
+    await mkdir(dirname(join(tree, name)), { recursive: true })
+    // oxlint-disable-next-line no-await-in-loop -- some dozens
+    await symlink(resolve(source), join(tree, name))
+  }
   await writeFile(join(tree, 'load.sh'), await loadScript())
-  const files = (await filesIn(tree)).toSorted()
   const sums: string[] = []
-  for (const name of files) {
+  for (const name of (await filesIn(tree)).toSorted()) {
     // oxlint-disable-next-line no-await-in-loop -- one at a time: they are large
     sums.push(`${await sha256Of(join(tree, name))}  ${name}\n`)
   }
@@ -83,23 +103,32 @@ export async function loadScript(): Promise<string> {
   return script.replace('@HEADER@', createHash('sha256').update(signatureHeader()).digest('hex'))
 }
 
-async function put(files: readonly string[], folder: string): Promise<void> {
-  await mkdir(folder, { recursive: true })
-  for (const file of files) {
-    // oxlint-disable-next-line no-await-in-loop -- one at a time: they are large
-    await cp(file, join(folder, basename(file)), { dereference: true })
+/** By their paths in the folder, through links. */
+async function filesIn(folder: string, path = ''): Promise<string[]> {
+  const found: string[] = []
+  for (const name of await readdir(join(folder, path))) {
+    const at = path === '' ? name : `${path}/${name}`
+    // oxlint-disable-next-line no-await-in-loop -- few enough
+    if ((await stat(join(folder, at))).isDirectory()) found.push(...(await filesIn(folder, at)))
+    else found.push(at)
   }
-}
-
-async function filesIn(tree: string): Promise<string[]> {
-  const entries = await readdir(tree, { recursive: true, withFileTypes: true })
-  return entries.filter((entry) => entry.isFile()).map((entry) => relative(tree, join(entry.parentPath, entry.name)))
+  return found
 }
 
 async function sha256Of(file: string): Promise<string> {
   const hash = createHash('sha256')
   await pipeline(createReadStream(file), hash)
   return hash.digest('hex')
+}
+
+async function begin(file: string, bytes: Buffer): Promise<void> {
+  const handle = await open(file, 'r+')
+  try {
+    await handle.write(bytes, 0, bytes.length, 0)
+    await handle.sync()
+  } finally {
+    await handle.close()
+  }
 }
 
 /** The ustar header (POSIX.1-1988) of a file SIGNATURE of 64 bytes. The same in all bundles. */
@@ -117,13 +146,4 @@ function signatureHeader(): Buffer {
   const sum = header.reduce((total, byte) => total + byte, 0)
   header.write(`${sum.toString(8).padStart(6, '0')}\0 `, 148)
   return header
-}
-
-async function sync(file: string): Promise<void> {
-  const handle = await open(file, 'r')
-  try {
-    await handle.sync()
-  } finally {
-    await handle.close()
-  }
 }
