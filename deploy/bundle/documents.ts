@@ -2,8 +2,8 @@ import { existsSync } from 'node:fs'
 import { readFile } from 'node:fs/promises'
 import { dirname, extname, join, normalize } from 'node:path'
 
-/** `[text](target)`, without the part of a page; not in code. */
-const link = /\]\(([^()\s#]+)(?:#[^()\s]*)?\)/g
+/** `[text](target)`, without the part of a page. Patterns in code look alike. */
+const link = /\]\(([\w./:-]+)(?:#[^()\s]*)?\)/g
 
 /**
  * The documents that these lead to by their links, with themselves, by their paths in the project: so that no link leads out of the bundle. Throws an Error that names
@@ -17,7 +17,7 @@ export async function documentsFrom(project: string, entries: readonly string[])
     found.add(name)
     if (extname(name) !== '.md') continue
     // oxlint-disable-next-line no-await-in-loop -- some dozens of small files
-    const text = (await readFile(join(project, name), 'utf8')).replaceAll(/^```[^]*?^```/gm, '').replaceAll(/`[^`\n]*`/g, '')
+    const text = await readFile(join(project, name), 'utf8')
     for (const [, target = ''] of text.matchAll(link)) {
       if (/^[a-z]+:/.test(target)) continue
       const to = normalize(join(dirname(name), target))
