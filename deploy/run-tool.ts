@@ -17,7 +17,9 @@ export async function toolOutput(program: string, args: readonly string[], { cwd
 /** The same, while what it writes to standard output, of any size, goes through `through` to `sink`, which is ended. Also throws what the sink throws. */
 export async function toolInto(program: string, args: readonly string[], through: (chunks: AsyncIterable<Buffer>) => AsyncIterable<Buffer>, sink: Writable): Promise<void> {
   let sunk: Promise<void> | undefined
-  const ended = run(program, args, undefined, (stdout) => (sunk = pipeline(stdout, through, sink)))
+  const ended = run(program, args, undefined, (stdout) => {
+    sunk = pipeline(stdout, through, sink)
+  })
   const results = await Promise.allSettled([sunk, ended])
   // What the sink says comes first: a program whose output nobody takes any more fails, too. But where there is no such program, there is no output either.
   for (const result of results) if (result.status === 'rejected' && !isCutShort(result.reason)) throw result.reason

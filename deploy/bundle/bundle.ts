@@ -44,7 +44,7 @@ async function main(): Promise<void> {
     const content = await bundleContents({ work, imageNames: image, builtImages: images, models: model, version, say: (line) => process.stdout.write(`${line}\n`) })
     const { size, sha256 } = await makeBundle(file, { content, signingKey })
     const script = await loadScript()
-    const publicKey = createPublicKey(readSigningKey(signingKey)).export({ type: 'spki', format: 'pem' }).toString()
+    const publicKey = createPublicKey(readSigningKey(signingKey)).export({ type: 'spki', format: 'pem' })
     await writeFile(join(folder, 'load.sh'), script, { mode: 0o755 })
     await writeFile(join(folder, 'bundle.pub.pem'), publicKey)
     process.stdout.write(`
