@@ -109,7 +109,7 @@ test('the tools run from the bundle with nothing installed, wherever it lies, an
   expect(asked.stderr).toContain('The cluster could not be asked')
   expect(asked.stderr).not.toMatch(/MODULE_NOT_FOUND|Cannot find/)
 
-  const [chart = ''] = readdirSync(join(moved, 'charts')).filter((name) => name.endsWith('.tgz'))
+  const chart = readdirSync(join(moved, 'charts')).find((name) => name.endsWith('.tgz')) ?? expect.unreachable()
   const rendered = await runProgram(await helmProgram(), ['template', 'llm', join(moved, 'charts', chart), '--kube-version', '1.34.0', '-n', 'llm', '-f', join(moved, 'charts/intramuros/ci/single-node-values.yaml')], { timeoutMs: 60_000 })
   expect(rendered).toContain('image: localhost/intramuros/audit:')
 })
