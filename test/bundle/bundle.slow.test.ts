@@ -6,12 +6,14 @@ import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { helmProgram } from '../chart/helm.ts'
 import { runProgram } from '../support/run-program.ts'
+import { type RunningContainerd, startContainerd } from './containerd.ts'
 import { password, type RunningRegistry, startRegistry, user } from './registry.ts'
 
-/** A real bundle with one image, made by the command; loading needs only what a closed site has. Making images needs Debian's apt and dpkg-deb. */
+/** A real bundle with one image, made by the command; loading needs only what a closed site has. Needs Debian's apt, dpkg-deb and containerd, and root. */
 const script = join(import.meta.dirname, '../../deploy/bundle/bundle.ts')
 let folder: string
 let registry: RunningRegistry
+let containerd: RunningContainerd
 /** Of the image, as the command printed it. */
 let digest: string
 const place = (name: string): string => join(folder, name)
@@ -22,11 +24,13 @@ beforeAll(async () => {
   writeFileSync(place('small.gguf'), 'GGUF')
   writeFileSync(place('password'), `${password}\n`)
   registry = await startRegistry(place('registry'))
+  containerd = await startContainerd(place('containerd'))
   const said = make('made', '022')
   digest = /intramuros\/audit:\S+ +(sha256:[0-9a-f]{64})$/m.exec(said)?.[1] ?? expect.unreachable(said)
 }, 600_000)
 afterAll(async () => {
   await registry?.stop()
+  await containerd?.stop()
   rmSync(folder, { recursive: true, force: true })
 })
 
@@ -39,7 +43,11 @@ function make(out: string, mask: string, env: NodeJS.ProcessEnv = {}): string {
 
 /** As whoever has the three files. */
 function load(out: string, ...options: string[]): { status: number | null; said: string } {
-  const { status, stdout, stderr } = spawnSync('sh', [place('made/load.sh'), place('made/small.bundle'), '--key', place('made/bundle.pub.pem'), '--out', place(out), ...options], { encoding: 'utf8', timeout: 120_000, env: { PATH: '/usr/bin:/bin' } })
+  return loadWith({}, out, ...options)
+}
+
+function loadWith(env: NodeJS.ProcessEnv, out: string, ...options: string[]): { status: number | null; said: string } {
+  const { status, stdout, stderr } = spawnSync('sh', [place('made/load.sh'), place('made/small.bundle'), '--key', place('made/bundle.pub.pem'), '--out', place(out), ...options], { encoding: 'utf8', timeout: 120_000, env: { PATH: '/usr/bin:/bin', ...env } })
   return { status, said: stdout + stderr }
 }
 
@@ -80,6 +88,14 @@ test('a registry gets the image, and gives back the very same', async () => {
     // oxlint-disable-next-line no-await-in-loop -- one at a time: they are large
     expect(`sha256:${sha256((await registry.get(`/v2/platform/intramuros/audit/blobs/${blob.digest}`)).body)}`).toBe(blob.digest)
   }
+})
+
+test("a node's containerd gets the image by the name that the chart's defaults have", async () => {
+  const { status, said } = loadWith({ CTR: containerd.ctr }, 'on-node', '--containerd')
+  expect(status, said).toBe(0)
+  const [name = ''] = (await containerd.ask('images', 'ls', '-q')).trim().split('\n')
+  expect(name).toMatch(/^localhost\/intramuros\/audit:\d/)
+  expect(await containerd.ask('images', 'ls', `name==${name}`)).toContain(digest)
 })
 
 test('a wrong password, or a certificate of a CA that was not named, is told with what to do', () => {
