@@ -5,7 +5,7 @@ export default defineConfig({
   test: {
     include: ['test/**/*.slow.test.ts'],
     // What is about images and the chart runs with `npm run test:walls`.
-    exclude: ['**/node_modules/**', 'test/chart/**', 'test/images/**'],
+    exclude: ['**/node_modules/**', 'test/bundle/**', 'test/chart/**', 'test/images/**'],
     globalSetup: ['test/support/fetch-model.ts'],
     pool: 'forks',
     // Some of them measure times and memory.

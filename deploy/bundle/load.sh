@@ -1,6 +1,6 @@
 #!/bin/sh
 # Checks a bundle of Intramuros against a public key, every byte of it, and only then unpacks it and loads its images.
-# Needs: sh, tar, sha256sum, openssl 3, and for --containerd ctr. Nothing is fetched. docs/install.md tells the rest.
+# Needs: sh, the usual small tools, tar, sha256sum, openssl 3, and for --containerd ctr. Nothing is fetched. docs/install.md tells the rest.
 set -eu
 umask 022
 
@@ -10,7 +10,7 @@ usage: sh load.sh BUNDLE --key PUBLIC_KEY.pem [--out FOLDER] [WHERE]
   --key FILE          the public key (Ed25519, PEM) of whoever made the bundle, from elsewhere than the bundle
   --out FOLDER        where to unpack; it must not exist (default: the bundle's own name)
 WHERE, if images are to be loaded:
-  --containerd        into this node's containerd (run it on each node, as root)
+  --containerd        into this node's containerd (run it on each node, as root; CTR names the program, default: ctr)
   --registry HOST[:PORT][/PREFIX]   into a registry, with further options:
       --ca FILE               PEM of the CA of its certificate
       --user NAME --password-file FILE
@@ -44,10 +44,18 @@ done
 [ -r "$bundle" ] || fail "$bundle can't be read"
 [ -r "$key" ] || fail "the key $key can't be read"
 [ -n "$out" ] || out=$(basename "$bundle" .bundle)
-[ ! -e "$out" ] || fail "$out exists already: name another folder with --out"
+out=${out%/}
+for tool in tar sha256sum openssl; do
+  command -v "$tool" > /dev/null || fail "this machine has no program $tool"
+done
+case $(openssl version) in
+  "OpenSSL 0"* | "OpenSSL 1"* | LibreSSL*) fail "$(openssl version) can't check Ed25519 signatures of files: OpenSSL 3 is needed" ;;
+esac
+[ "$where" != containerd ] || command -v ${CTR:-ctr} > /dev/null || fail "this machine has no program ${CTR:-ctr}: is containerd here? CTR=\"k3s ctr\" is k3s'"
+[ ! -e "$out" ] || fail "$out exists already: remove it, or name another folder with --out"
 
 # The first kilobyte is a tar entry with the signature, which is of all that follows.
-work=$(mktemp -d)
+work=$(mktemp -d "$out.load-XXXXXX") || fail "nothing can be written beside $out"
 trap 'rm -rf "$work"' EXIT
 trap 'exit 130' INT TERM
 head -c 512 "$bundle" > "$work/header"
@@ -61,15 +69,18 @@ openssl pkeyutl -verify -pubin -inkey "$key" -rawin -in "$work/message" -sigfile
   fail "$bundle is not what the owner of the key in $key signed: it was changed, cut short, or signed by somebody else. Nothing was unpacked."
 echo "The bundle is whole, and signed by the key in $key (SHA-256 of what is signed: $digest)."
 
-mkdir "$out"
-tar -xf "$bundle" -C "$out" --no-same-owner --no-same-permissions
-(cd "$out" && sha256sum --quiet --strict -c SHA256SUMS) || fail "a file was changed while it was unpacked"
+# All of it or nothing: it gets its name when it is there.
+mkdir "$work/tree"
+tar -xf "$bundle" -C "$work/tree" --no-same-owner --no-same-permissions || fail "it could not be unpacked (is the disk full?). Nothing was kept."
+(cd "$work/tree" && sha256sum --quiet --strict -c SHA256SUMS) || fail "a file is not what it was when it was signed: does the disk fail? Nothing was kept."
+mv "$work/tree" "$out"
 echo "It is unpacked in $out."
 
+again="Images were not all loaded. When that is mended: rm -rf $out, and the same command again."
 case $where in
   containerd)
     for image in "$out"/images/*.tar; do
-      ctr --namespace k8s.io images import --digests=false "$image" > /dev/null || fail "containerd did not take $image"
+      ${CTR:-ctr} --namespace k8s.io images import --digests=false "$image" > /dev/null || fail "containerd did not take $image. $again"
       echo "loaded $(basename "$image" .tar)"
     done
     ;;
@@ -81,8 +92,8 @@ case $where in
     [ -z "$plain" ] || set -- "$@" --plain-http
     for image in "$out"/images/*.tar; do
       mkdir "$work/layout"
-      tar -xf "$image" -C "$work/layout" --no-same-owner
-      "$out/tools/node" "$out/tools/app/deploy/bundle/push-images.js" "$work/layout" "$@"
+      tar -xmf "$image" -C "$work/layout" --no-same-owner || fail "$image could not be unpacked (is the disk full?). $again"
+      "$out/tools/push-images" "$work/layout" "$@" || fail "$again"
       rm -rf "$work/layout"
     done
     ;;

@@ -1,64 +1,100 @@
-import { spawn } from 'node:child_process'
 import { createHash, createPrivateKey, type KeyObject, sign } from 'node:crypto'
-import { once } from 'node:events'
-import { createReadStream } from 'node:fs'
-import { mkdir, open, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
-import { dirname, join, relative } from 'node:path'
+import { createReadStream, createWriteStream } from 'node:fs'
+import { mkdir, mkdtemp, open, readdir, readFile, rename, rm, stat, symlink, writeFile } from 'node:fs/promises'
+import { dirname, join, resolve } from 'node:path'
 import { pipeline } from 'node:stream/promises'
+import { toolInto } from '../run-tool.ts'
+
+export interface BundleParts {
+  /** What is in it: by its path there, a file or a folder here. */
+  content: ReadonlyMap<string, string>
+  /** Ed25519, PKCS #8 PEM. */
+  signingKey: string
+}
+
+export interface Bundle {
+  /** Bytes. */
+  size: number
+  /** Of the whole file, hexadecimal. */
+  sha256: string
+}
+
+/** The key can't sign bundles, told for a person. */
+export class KeyError extends Error {
+  override readonly name = 'KeyError'
+}
 
 const signatureBytes = 64
 const blockBytes = 512
 /** What is signed: this and the SHA-256, in hexadecimal, of all bytes behind the first two blocks. */
 const context = 'intramuros-bundle-v1'
+/** Of all files: 1980. Some programs warn of 1970. */
+export const fileTime = 315_532_800
 
 /**
- * Writes one file: a tar of the folder, with load.sh and SHA256SUMS, whose first entry, SIGNATURE, is an Ed25519 signature of all that follows. So not one byte
- * can be changed unseen, and standard tools can check it before anything is unpacked (docs/install.md). The same files and key make the same bytes. Returns
- * the SHA-256 of what is signed. Throws an Error when the key is none, or the disk is full.
+ * How tar makes the same bytes of the same files, whoever has them. GNU's format, which tar, bsdtar and busybox read, has files over 8 GiB, as models are,
+ * and names of any length. Links are followed.
  */
-export async function makeBundle(file: string, tree: string, signingKey: string): Promise<string> {
-  const key = readKey(signingKey)
+export const tarOptions: readonly string[] = ['--format=gnu', '--dereference', '--hard-dereference', '--owner=0', '--group=0', '--numeric-owner', `--mtime=@${fileTime}`, '--mode=u=rwX,go=rX', '--sort=name']
+
+/**
+ * Writes one file: a tar whose first entry, SIGNATURE, is an Ed25519 signature of all that follows, so that not one byte can be changed unseen, and that
+ * standard tools can check it before anything is unpacked (docs/install.md). The same parts make the same bytes. Throws KeyError.
+ */
+export async function makeBundle(file: string, { content, signingKey }: BundleParts): Promise<Bundle> {
+  const key = readSigningKey(signingKey)
   await mkdir(dirname(file), { recursive: true })
-  await writeFile(join(tree, 'load.sh'), await loadScript())
-  await writeFile(join(tree, 'SHA256SUMS'), await sumsOf(tree))
-  const unfinished = `${file}.new`
-  const handle = await open(unfinished, 'w')
+  const work = await mkdtemp(`${file}.new-`)
   try {
-    await handle.write(Buffer.concat([signatureHeader(), Buffer.alloc(blockBytes)]))
-    const digest = await appendTar(tree, (chunk) => handle.writeFile(chunk))
-    await handle.write(sign(null, Buffer.from(`${context}\n${digest}\n`), key), 0, signatureBytes, blockBytes)
-    await handle.sync()
-    await rename(unfinished, file)
-    return digest
-  } catch (thrown) {
-    await rm(unfinished, { force: true })
-    throw thrown
+    const tree = join(work, 'tree')
+    await layOut(tree, content)
+    const finished = join(work, 'bundle')
+    await writeFile(finished, Buffer.alloc(2 * blockBytes))
+    const rest = createHash('sha256')
+    const hashed = async function* (chunks: AsyncIterable<Buffer>): AsyncIterable<Buffer> {
+      for await (const chunk of chunks) {
+        rest.update(chunk)
+        yield chunk
+      }
+    }
+    await toolInto('tar', [...tarOptions, '-cf', '-', '-C', tree, '.'], hashed, createWriteStream(finished, { flags: 'a' }))
+    const signature = sign(null, Buffer.from(`${context}\n${rest.digest('hex')}\n`), key)
+    await begin(finished, Buffer.concat([signatureHeader(), signature]))
+    const made = { size: (await stat(finished)).size, sha256: await sha256Of(finished) }
+    await rename(finished, file)
+    return made
   } finally {
-    await handle.close()
+    await rm(work, { recursive: true, force: true })
   }
 }
 
-function readKey(pem: string): KeyObject {
-  const key = createPrivateKey(pem)
-  if (key.asymmetricKeyType !== 'ed25519') throw new Error(`the key is ${key.asymmetricKeyType ?? 'of an unknown kind'}, not Ed25519`)
+/** Throws KeyError. */
+export function readSigningKey(pem: string): KeyObject {
+  let key: KeyObject
+  try {
+    key = createPrivateKey(pem)
+  } catch {
+    throw new KeyError('it is no private key in PEM without a password')
+  }
+  if (key.asymmetricKeyType !== 'ed25519') throw new KeyError(`it is a key of the kind ${key.asymmetricKeyType}, not Ed25519`)
   return key
 }
 
-/** Writes the tar; resolves with its SHA-256. Pax headers are there only for names and sizes that need them, so that nothing of this machine gets in. */
-async function appendTar(tree: string, write: (chunk: Buffer) => Promise<void>): Promise<string> {
-  const fixed = ['--format=posix', '--pax-option=exthdr.name=%d/PaxHeaders/%f,delete=atime,delete=ctime', '--owner=0', '--group=0', '--numeric-owner', '--mtime=@0', '--sort=name', '--mode=u=rwX,go=rX', '--hard-dereference']
-  const child = spawn('tar', [...fixed, '-cf', '-', '-C', tree, '.'], { stdio: ['ignore', 'pipe', 'pipe'], env: { ...process.env, LC_ALL: 'C' } })
-  const ended = once(child, 'close') as Promise<[number | null]>
-  let said = ''
-  child.stderr.on('data', (chunk: Buffer) => (said += chunk.toString()))
-  const hash = createHash('sha256')
-  for await (const chunk of child.stdout as AsyncIterable<Buffer>) {
-    hash.update(chunk)
-    await write(chunk)
+/** Links, and the checksums: models are too large to be copied. */
+async function layOut(tree: string, content: ReadonlyMap<string, string>): Promise<void> {
+  for (const [name, source] of content) {
+    // oxlint-disable-next-line no-await-in-loop -- some dozens
+    await mkdir(dirname(join(tree, name)), { recursive: true })
+    // oxlint-disable-next-line no-await-in-loop -- some dozens
+    await symlink(resolve(source), join(tree, name))
   }
-  const [status] = await ended
-  if (status !== 0) throw new Error(`tar failed with status ${status}: ${said.slice(0, 2000).trim()}`)
-  return hash.digest('hex')
+  await writeFile(join(tree, 'load.sh'), await loadScript())
+  const sums: string[] = []
+  for (const name of (await filesIn(tree)).toSorted()) {
+    // oxlint-disable-next-line no-await-in-loop -- one at a time: they are large
+    sums.push(`${await sha256Of(join(tree, name))}  ${name}\n`)
+  }
+  await writeFile(join(tree, 'SHA256SUMS'), sums.join(''))
 }
 
 /** With the hash of the header that all bundles begin with. */
@@ -67,22 +103,32 @@ export async function loadScript(): Promise<string> {
   return script.replace('@HEADER@', createHash('sha256').update(signatureHeader()).digest('hex'))
 }
 
-/** As sha256sum writes them, of all files. */
-async function sumsOf(tree: string): Promise<string> {
-  const entries = await readdir(tree, { recursive: true, withFileTypes: true })
-  const names = entries.filter((entry) => entry.isFile()).map((entry) => relative(tree, join(entry.parentPath, entry.name))).filter((name) => name !== 'SHA256SUMS')
-  const sums: string[] = []
-  for (const name of names.toSorted()) {
-    // oxlint-disable-next-line no-await-in-loop -- one at a time: some are large
-    sums.push(`${await sha256Of(join(tree, name))}  ${name}\n`)
+/** By their paths in the folder, through links. */
+async function filesIn(folder: string, path = ''): Promise<string[]> {
+  const found: string[] = []
+  for (const name of await readdir(join(folder, path))) {
+    const at = path === '' ? name : `${path}/${name}`
+    // oxlint-disable-next-line no-await-in-loop -- few enough
+    if ((await stat(join(folder, at))).isDirectory()) found.push(...(await filesIn(folder, at)))
+    else found.push(at)
   }
-  return sums.join('')
+  return found
 }
 
-export async function sha256Of(file: string): Promise<string> {
+async function sha256Of(file: string): Promise<string> {
   const hash = createHash('sha256')
   await pipeline(createReadStream(file), hash)
   return hash.digest('hex')
+}
+
+async function begin(file: string, bytes: Buffer): Promise<void> {
+  const handle = await open(file, 'r+')
+  try {
+    await handle.write(bytes, 0, bytes.length, 0)
+    await handle.sync()
+  } finally {
+    await handle.close()
+  }
 }
 
 /** The ustar header (POSIX.1-1988) of a file SIGNATURE of 64 bytes. The same in all bundles. */

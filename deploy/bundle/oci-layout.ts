@@ -36,7 +36,12 @@ const largestManifest = 4 * 1024 * 1024
 
 /** The images that the layout names. Throws LayoutError. */
 export async function imagesOf(folder: string): Promise<LayoutImage[]> {
-  const index = parse(await readFile(join(folder, 'index.json')), 'index.json')
+  return indexOf(await readFile(join(folder, 'index.json')))
+}
+
+/** The images that an index.json names. Throws LayoutError. */
+export function indexOf(bytes: Buffer): LayoutImage[] {
+  const index = parse(bytes, 'index.json')
   if (!indexCheck.Check(index)) throw new LayoutError('index.json is not that of an OCI image layout.')
   return index.manifests.map(({ mediaType, digest, size, annotations: notes = {} }) => {
     const reference = notes['io.containerd.image.name'] ?? notes['org.opencontainers.image.ref.name']

@@ -16,7 +16,8 @@ export interface ImageParts {
 /** Who runs in it: nobody that a machine has. */
 export const user = { uid: 65_532, gid: 65_532, name: 'intramuros' } as const
 export const nodePath = '/usr/local/bin/node'
-const home = '/app'
+/** Where packages and sources lie. */
+export const home = '/app'
 
 /** The entrypoint of an image. */
 export function commandOf({ entries: [entry = ''] }: ImageDefinition): string[] {
@@ -55,12 +56,12 @@ async function dropDocuments(folder: string): Promise<void> {
   await Promise.all(files.filter((file) => !file.isDirectory() && file.name !== 'copyright').map((file) => rm(join(file.parentPath, file.name), { force: true })))
 }
 
-/** The packages of npm, without what only people and compilers read. */
-export async function layOutPackages(root: string, project: string, { npm }: Pick<ImageParts, 'npm'>): Promise<void> {
-  await mkdir(join(root, home, 'node_modules'), { recursive: true })
+/** The packages of npm, in the folder `app`, without what only people and compilers read. */
+export async function layOutPackages(app: string, project: string, { npm }: Pick<ImageParts, 'npm'>): Promise<void> {
+  await mkdir(join(app, 'node_modules'), { recursive: true })
   for (const { folder } of npm) {
     // oxlint-disable-next-line no-await-in-loop -- one at a time: some are large
-    await cp(join(project, folder), join(root, home, folder), { recursive: true, dereference: true, filter: (source) => isNeeded(source.slice(join(project, folder).length)) })
+    await cp(join(project, folder), join(app, folder), { recursive: true, dereference: true, filter: (source) => isNeeded(source.slice(join(project, folder).length)) })
   }
 }
 
@@ -70,10 +71,10 @@ function isNeeded(path: string): boolean {
   return !/(\.map|\.d\.[cm]?ts|\.[cm]?ts|\.md|\.markdown|\.flow)$/i.test(path) || /licen[cs]e|notice/i.test(path)
 }
 
-/** Our own sources, as JavaScript. */
-export async function layOutSources(root: string, project: string, { sources }: Pick<ImageParts, 'sources'>, { commandLine }: ImageDefinition): Promise<void> {
+/** Our own sources, as JavaScript, in the folder `app`. */
+export async function layOutSources(app: string, project: string, { sources }: Pick<ImageParts, 'sources'>): Promise<void> {
   for (const [name, code] of sources.modules) {
-    const file = join(root, home, name)
+    const file = join(app, name)
     // oxlint-disable-next-line no-await-in-loop -- small files
     await mkdir(dirname(file), { recursive: true })
     // oxlint-disable-next-line no-await-in-loop -- small files
@@ -81,9 +82,12 @@ export async function layOutSources(root: string, project: string, { sources }: 
   }
   for (const name of sources.files) {
     // oxlint-disable-next-line no-await-in-loop -- small files
-    await cp(join(project, name), join(root, home, name))
+    await cp(join(project, name), join(app, name))
   }
-  if (!commandLine) return
+}
+
+/** The command line as a program of the image. */
+export async function layOutCommandLine(root: string): Promise<void> {
   // There is no shell: the kernel itself follows the first line.
   const command = join(root, home, 'intramuros')
   await writeFile(command, `#!${nodePath}\nimport './services/cli/main.js'\n`)

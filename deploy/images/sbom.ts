@@ -3,7 +3,10 @@ import type { DebianPackage } from './debian-packages.ts'
 import type { NpmPackage } from './npm-packages.ts'
 
 export interface SbomParts {
-  image: string
+  /** Of the image, or whatever it is. */
+  name: string
+  /** Of component, in the words of CycloneDX. */
+  type: 'container' | 'application'
   version: string
   /** Version of Node.js. */
   node: string
@@ -11,8 +14,8 @@ export interface SbomParts {
   npm: readonly NpmPackage[]
 }
 
-/** A bill of materials in CycloneDX 1.6: exactly what is in the image. The same parts make the same bytes, so it has no time, and a serial number of its content. */
-export function sbomOf({ image, version, node, debian, npm }: SbomParts): string {
+/** A bill of materials in CycloneDX 1.6: exactly what is in it. The same parts make the same bytes, so it has no time, and a serial number of its content. */
+export function sbomOf({ name: image, type, version, node, debian, npm }: SbomParts): string {
   const components = [
     ...debian.map((one) => ({
       type: 'library',
@@ -34,7 +37,7 @@ export function sbomOf({ image, version, node, debian, npm }: SbomParts): string
       ...hashesOf(integrity),
     })),
   ]
-  const root = { type: 'container', 'bom-ref': `intramuros-${image}`, name: `intramuros-${image}`, version, licenses: [{ license: { id: 'Apache-2.0' } }] }
+  const root = { type, 'bom-ref': `intramuros-${image}`, name: `intramuros-${image}`, version, licenses: [{ license: { id: 'Apache-2.0' } }] }
   const digest = createHash('sha256').update(JSON.stringify([root, components])).digest('hex')
   const serial = `urn:uuid:${digest.slice(0, 8)}-${digest.slice(8, 12)}-4${digest.slice(13, 16)}-8${digest.slice(17, 20)}-${digest.slice(20, 32)}`
   const dependencies = [{ ref: root['bom-ref'], dependsOn: components.map((one) => one['bom-ref']) }]

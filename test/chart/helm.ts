@@ -100,7 +100,7 @@ function scenarioFile(scenario: string): string {
 }
 
 /** Helm: of HELM, of the test cluster's kit, or built once from the Go module proxy, which needs Go. */
-async function helmProgram(): Promise<string> {
+export async function helmProgram(): Promise<string> {
   const given = [process.env['HELM'], join(process.env['K8S_STATE'] ?? join(homedir(), '.cache/k8s-node'), 'bin/helm')].find((path) => path !== undefined && path !== '' && existsSync(path))
   if (given !== undefined) return given
   const folder = join(testCache(), `helm-${version}`)

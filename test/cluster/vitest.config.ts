@@ -8,7 +8,7 @@ import { defineConfig } from 'vitest/config'
 export default defineConfig({
   test: {
     root: join(import.meta.dirname, '../..'),
-    include: ['chart', 'cluster', 'images', 'network'].map((folder) => `test/${folder}/**/*.test.ts`),
+    include: ['bundle', 'chart', 'cluster', 'images', 'network'].map((folder) => `test/${folder}/**/*.test.ts`),
     globalSetup: ['test/support/fetch-model.ts', 'test/cluster/bring-up.ts'],
     pool: 'forks',
     // There is one node.
