@@ -20,13 +20,15 @@ export default async function bringUp(): Promise<() => Promise<void>> {
   const wasUp = await isUp(program)
   // The first time it builds what it runs.
   if (!wasUp) await runProgram(program, ['up'], { timeoutMs: 45 * minute })
+  const folder = await mkdtemp(join(tmpdir(), 'intramuros-images-'))
   const takeDown = async (): Promise<void> => {
+    await rm(folder, { recursive: true })
     if (!wasUp) await runProgram(program, ['down'], { timeoutMs: 3 * minute })
   }
   try {
     const [path = '', kubeconfig = ''] = (await runProgram('sh', ['-c', 'eval "$("$0" env)" && printf "%s\\n%s\\n" "$PATH" "$KUBECONFIG"', program], { timeoutMs: minute })).split('\n')
     Object.assign(process.env, { PATH: path, KUBECONFIG: kubeconfig })
-    if (!wasUp || process.env['INTRAMUROS_TEST_IMAGES'] !== 'loaded') await loadImages(program)
+    if (!wasUp || process.env['INTRAMUROS_TEST_IMAGES'] !== 'loaded') await loadImages(program, folder)
   } catch (thrown) {
     await takeDown()
     throw thrown
@@ -38,13 +40,10 @@ function isUp(program: string): Promise<boolean> {
   return new Promise((resolve) => execFile(program, ['status'], { timeout: minute }, (error) => resolve(error === null)))
 }
 
-async function loadImages(program: string): Promise<void> {
-  const folder = await mkdtemp(join(tmpdir(), 'intramuros-images-'))
-  try {
-    const script = join(import.meta.dirname, '../../deploy/images/build-images.ts')
-    await runProgram(process.execPath, [script, '--image', images.join(','), '--out', folder], { timeoutMs: 15 * minute })
-    await runProgram(program, ['load-image', ...images.map((name) => join(folder, `${name}.tar`))], { timeoutMs: 10 * minute })
-  } finally {
-    await rm(folder, { recursive: true })
-  }
+async function loadImages(program: string, folder: string): Promise<void> {
+  const script = join(import.meta.dirname, '../../deploy/images/build-images.ts')
+  await runProgram(process.execPath, [script, '--image', images.join(','), '--out', folder], { timeoutMs: 15 * minute })
+  await runProgram(program, ['load-image', ...images.map((name) => join(folder, `${name}.tar`))], { timeoutMs: 10 * minute })
+  // For guide.test.ts.
+  process.env['INTRAMUROS_TEST_IMAGE_FOLDER'] = folder
 }
