@@ -2,13 +2,14 @@ import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
 import { createServer, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
-import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises'
+import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest'
 import { createTeamKey } from '../../services/shared/content/team-key.ts'
 import { openDirectory } from '../../services/shared/directory/directory.ts'
 import { chatBody, events, open, send } from '../support/client.ts'
+import { filesWith } from '../support/files-with.ts'
 import { type Platform, type Role, startPlatform, until } from '../support/platform.ts'
 import { auditRecords } from '../support/records.ts'
 
@@ -141,10 +142,5 @@ test.for([false, true])('what a client sends appears nowhere but in its own answ
   for (const kind of ['request.begin', 'request.end', 'request.refused', 'service.changed', 'directory.changed']) expect(kinds).toContain(kind)
   expect(kinds.has('content.kept')).toBe(kept)
   expect(JSON.stringify(records)).not.toContain(canary)
-  for (const file of await readdir(platform.home, { recursive: true, withFileTypes: true })) {
-    if (!file.isFile()) continue
-    const bytes = await readFile(join(file.parentPath, file.name))
-    expect(bytes.includes(canary), file.name).toBe(false)
-    expect(bytes.includes(platform.key), file.name).toBe(false)
-  }
+  expect(await filesWith(platform.home, [canary, platform.key])).toEqual([])
 })

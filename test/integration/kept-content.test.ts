@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto'
-import { cp, mkdtemp, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
+import { cp, mkdtemp, readFile, rename, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
@@ -10,6 +10,7 @@ import { openDataKey } from '../../services/shared/content/seal.ts'
 import { createTeamKey, readTeamKeyOf, removeTeamKey } from '../../services/shared/content/team-key.ts'
 import { type Directory, openDirectory } from '../../services/shared/directory/directory.ts'
 import { chatBody, events, open, send } from '../support/client.ts'
+import { filesWith } from '../support/files-with.ts'
 import { type Platform, startPlatform, until } from '../support/platform.ts'
 import { auditRecords } from '../support/records.ts'
 
@@ -54,29 +55,6 @@ async function opened(requestId: string): Promise<OpenedContent> {
 
 async function recordsOf(requestId: unknown): Promise<Record<string, unknown>[]> {
   return (await auditRecords(platform.home)).filter((record) => record['requestId'] === requestId)
-}
-
-/** Names of the files in the state folder that hold one of these. */
-/** Looks again when a file was replaced meanwhile, as those of a running service are: what it held stands somewhere else then. */
-async function filesWith(...secrets: (string | Buffer)[]): Promise<string[]> {
-  for (let tries = 0; ; tries += 1) {
-    try {
-      return await lookThrough(secrets)
-    } catch (thrown) {
-      if (tries === 20 || !(thrown instanceof Error && 'code' in thrown && thrown.code === 'ENOENT')) throw thrown
-    }
-  }
-}
-
-async function lookThrough(secrets: readonly (string | Buffer)[]): Promise<string[]> {
-  const found: string[] = []
-  for (const file of await readdir(platform.home, { recursive: true, withFileTypes: true })) {
-    const path = join(file.parentPath, file.name)
-    if (!file.isFile()) continue
-    const bytes = await readFile(path)
-    if (secrets.some((secret) => bytes.includes(secret))) found.push(path)
-  }
-  return found
 }
 
 test('prompt and answer are kept byte for byte, whatever the API, before the answer ends, and told by records alone', async () => {
@@ -197,7 +175,7 @@ test('nothing of it is anywhere in plaintext; destroying the key erases it, also
   const [piece] = await Array.fromAsync(reader.content({ team: 'default', requestId }))
   if (piece === undefined) throw new Error('nothing is kept')
   const inAllForms = [teamKey.bytes, openDataKey(teamKey, piece)].flatMap((bytes) => [bytes, bytes.toString('hex'), bytes.toString('base64'), bytes.toString('base64url')])
-  expect(await filesWith(canary, ...inAllForms)).toEqual([])
+  expect(await filesWith(platform.home, [canary, ...inAllForms])).toEqual([])
   for (const secret of inAllForms) expect(Buffer.from(platform.output()).includes(secret)).toBe(false)
   expect(platform.output()).not.toContain(canary)
   const metrics = await Promise.all((['gateway', 'audit'] as const).map(async (role) => (await fetch(`${platform.monitor(role)}/metrics`)).text()))
@@ -222,7 +200,7 @@ test('nothing of it is anywhere in plaintext; destroying the key erases it, also
   await cp(backup, join(platform.home, 'content'), { recursive: true })
   expect((await Array.fromAsync(reader.content({ team: 'default', requestId }))).length).toBeGreaterThan(1)
   await expect(opened(requestId)).rejects.toThrow('There is no key')
-  expect(await filesWith(canary)).toEqual([])
+  expect(await filesWith(platform.home, [canary])).toEqual([])
 
   expect(await platform.drain('gateway', 1000)).toBe(0)
   await reader.close()

@@ -1,7 +1,8 @@
-import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises'
+import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
+import { filesWith } from '../../../test/support/files-with.ts'
 import { type PostgresServer, startPostgres } from '../../../test/support/postgres.ts'
 import { type LogIndex, openLogIndex } from '../index/log-index.ts'
 import type { OpenLog } from '../open-log.ts'
@@ -101,17 +102,6 @@ async function checkTree({ log }: Opened): Promise<void> {
     edge = extendEdge(edge, hashes).edge
   }
   expect(edgeRoot(edge).equals(Buffer.from(root))).toBe(true)
-}
-
-/** Of the files of a folder, those that have one of these texts. */
-async function filesWith(folder: string, texts: readonly string[]): Promise<string[]> {
-  const found: string[] = []
-  for (const entry of await readdir(folder, { recursive: true, withFileTypes: true })) {
-    if (!entry.isFile()) continue
-    const content = (await readFile(join(entry.parentPath, entry.name))).toString('latin1')
-    for (const text of texts) if (content.includes(text)) found.push(`${entry.name}: ${text}`)
-  }
-  return found
 }
 
 const oldOnes = ['canary-']

@@ -1,8 +1,9 @@
 import { existsSync } from 'node:fs'
-import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises'
+import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
+import { filesWith } from '../../../../test/support/files-with.ts'
 import { logStoreConformance } from '../conformance.ts'
 import { ModelLog } from '../test-support/model-log.ts'
 import { openFolderStore, openUnlocked } from './folder-store.ts'
@@ -40,11 +41,7 @@ test('what was pruned is in no byte of any file, whether its row or its file had
       const first = model.entries.length
       await model.append(store, Array.from({ length: count }, (_, at) => Buffer.from(secret(first + at).repeat(40))))
     }
-    const found = async (index: number): Promise<string[]> => {
-      const files = (await readdir(folder, { recursive: true, withFileTypes: true })).filter((file) => file.isFile()).map((file) => join(file.parentPath, file.name))
-      const bytes = await Promise.all(files.map((file) => readFile(file)))
-      return files.filter((_, at) => bytes[at]?.includes(secret(index)))
-    }
+    const found = (index: number): Promise<string[]> => filesWith(folder, [secret(index)])
     await append(300)
     // Everything that is full becomes a file, and the next append drops its rows.
     await model.publish(store, 'a checkpoint')

@@ -1,7 +1,8 @@
-import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises'
+import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, test } from 'vitest'
+import { filesWith } from '../../../../test/support/files-with.ts'
 import { makeNoteKey } from '../../tlog/note-key.ts'
 import { ed25519Signer } from '../../tlog/note.ts'
 import { signCheckpoint } from '../../tlog/checkpoint.ts'
@@ -44,16 +45,7 @@ async function append(count: number): Promise<void> {
 
 const publish = (): Promise<void> => model.publish(store, signCheckpoint({ origin, ...model.head }, [signer]))
 
-/** Names of the files that have one of these entries. */
-async function filesWith(indexes: readonly number[]): Promise<string[]> {
-  const found = new Set<string>()
-  for (const entry of await readdir(folder, { recursive: true, withFileTypes: true })) {
-    if (!entry.isFile()) continue
-    const content = (await readFile(join(entry.parentPath, entry.name))).toString('latin1')
-    if (indexes.some((index) => content.includes(`<entry ${index}>`))) found.add(entry.name)
-  }
-  return [...found]
-}
+const holding = (indexes: readonly number[]): Promise<string[]> => filesWith(folder, indexes.map((index) => `<entry ${index}>`))
 
 test('the bytes of what is pruned are in no file: of full bundles, of the last one, of the database and its log', async () => {
   for (const count of [100, 300, 250, 20, 1]) await append(count)
@@ -62,15 +54,15 @@ test('the bytes of what is pruned are in no file: of full bundles, of the last o
   await publish()
   await append(3)
   const all = Array.from({ length: 714 }, (_, index) => index)
-  expect((await filesWith(all)).length).toBeGreaterThan(2)
+  expect((await holding(all)).length).toBeGreaterThan(2)
   const some = all.filter((index) => index % 3 === 0)
   await model.prune(store, some)
-  expect(await filesWith(some)).toEqual([])
+  expect(await holding(some)).toEqual([])
   // The last bundle's partial file was made anew, and another is made behind it.
   await append(1)
   await publish()
   await model.prune(store, all)
-  expect(await filesWith(all)).toEqual([])
+  expect(await holding(all)).toEqual([])
   await store.close()
   await open()
   await append(300)
@@ -91,10 +83,10 @@ test('who reads the database for long holds up neither pruning nor records; what
     await model.prune(store, [8])
     expect(performance.now() - started).toBeLessThan(4000)
     // In the log of the database, which the reader still needs.
-    expect(await filesWith([7, 8])).not.toEqual([])
+    expect(await holding([7, 8])).not.toEqual([])
   } finally {
     reader.close()
   }
   await publish()
-  expect(await filesWith([7, 8])).toEqual([])
+  expect(await holding([7, 8])).toEqual([])
 })
