@@ -69,6 +69,21 @@ test('a pool goes from one worker to three and back, and fails no request', asyn
   await expectRecorded(answers)
 })
 
+test('while the API server is away gateways go on with the workers that they know', async () => {
+  load = startLoad(installation.target)
+  await load.more(5)
+  await onNode('sh', '-c', 'pkill -STOP -x kube-apiserver')
+  try {
+    await load.more(20)
+  } finally {
+    await onNode('sh', '-c', 'pkill -CONT -x kube-apiserver')
+  }
+  const answers = await load.stop()
+  expect(failedOf(answers)).toEqual([])
+  await kubectl(['get', '--raw', '/readyz'])
+  await expectRecorded(answers)
+})
+
 describe.each([['deleted', ['--wait=false']], ['killed', ['--wait=false', '--grace-period=0', '--force']]] as const)('a pod that is %s under load', (how, options) => {
   test.each<Component>(['inference-worker', 'tokenizer', 'gateway', 'audit'])('of %s: each request is answered or fails cleanly, and no record is lost', async (component) => {
     const [victim] = await installation.pods(component)
