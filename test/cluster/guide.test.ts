@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { copyFileSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
@@ -43,8 +43,11 @@ test('from the bundle to a chat and a signed report, by the commands of the guid
   mkdirSync(made)
   const key = join(folder, 'bundle.key')
   await runProgram('openssl', ['genpkey', '-algorithm', 'ed25519', '-out', key], { timeoutMs: minute })
+  // As its publisher names it, and the guide.
+  const model = join(folder, 'SmolLM2-135M-Instruct.Q4_1.gguf')
+  copyFileSync(process.env['INTRAMUROS_TEST_MODEL'] ?? '', model)
   const built = process.env['INTRAMUROS_TEST_IMAGE_FOLDER']
-  await runProgram(process.execPath, [join(project, 'deploy/bundle/bundle.ts'), '--signing-key', key, '--image', images.join(','), '--model', process.env['INTRAMUROS_TEST_MODEL'] ?? '', '--out', join(made, 'intramuros-0.1.0.bundle'), ...(built === undefined ? [] : ['--images', built])], { timeoutMs: 10 * minute })
+  await runProgram(process.execPath, [join(project, 'deploy/bundle/bundle.ts'), '--signing-key', key, '--image', images.join(','), '--model', model, '--out', join(made, 'intramuros-0.1.0.bundle'), ...(built === undefined ? [] : ['--images', built])], { timeoutMs: 10 * minute })
 
   // The other side has these three, and what it takes the guide from.
   const guide = readFileSync(join(project, 'docs/install.md'), 'utf8')
