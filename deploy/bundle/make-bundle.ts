@@ -1,8 +1,8 @@
 import { createHash, createPrivateKey, type KeyObject, sign } from 'node:crypto'
-import { createReadStream, createWriteStream } from 'node:fs'
+import { createWriteStream } from 'node:fs'
 import { mkdir, mkdtemp, open, readdir, readFile, rename, rm, stat, symlink, writeFile } from 'node:fs/promises'
 import { dirname, join, resolve } from 'node:path'
-import { pipeline } from 'node:stream/promises'
+import { sha256OfFile } from '../../services/shared/models/digest.ts'
 import { toolInto } from '../run-tool.ts'
 
 export interface BundleParts {
@@ -60,7 +60,7 @@ export async function makeBundle(file: string, { content, signingKey }: BundlePa
     await toolInto('tar', [...tarOptions, '-cf', '-', '-C', tree, '.'], hashed, createWriteStream(finished, { flags: 'a' }))
     const signature = sign(null, Buffer.from(`${context}\n${rest.digest('hex')}\n`), key)
     await begin(finished, Buffer.concat([signatureHeader(), signature]))
-    const made = { size: (await stat(finished)).size, sha256: await sha256Of(finished) }
+    const made = { size: (await stat(finished)).size, sha256: await sha256OfFile(finished, undefined) }
     await rename(finished, file)
     return made
   } finally {
@@ -92,7 +92,7 @@ async function layOut(tree: string, content: ReadonlyMap<string, string>): Promi
   const sums: string[] = []
   for (const name of (await filesIn(tree)).toSorted()) {
     // oxlint-disable-next-line no-await-in-loop -- one at a time: they are large
-    sums.push(`${await sha256Of(join(tree, name))}  ${name}\n`)
+    sums.push(`${await sha256OfFile(join(tree, name), undefined)}  ${name}\n`)
   }
   await writeFile(join(tree, 'SHA256SUMS'), sums.join(''))
 }
@@ -113,12 +113,6 @@ async function filesIn(folder: string, path = ''): Promise<string[]> {
     else found.push(at)
   }
   return found
-}
-
-async function sha256Of(file: string): Promise<string> {
-  const hash = createHash('sha256')
-  await pipeline(createReadStream(file), hash)
-  return hash.digest('hex')
 }
 
 async function begin(file: string, bytes: Buffer): Promise<void> {

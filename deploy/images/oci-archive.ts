@@ -1,8 +1,7 @@
 import { createHash } from 'node:crypto'
-import { createReadStream } from 'node:fs'
 import { link, mkdir, rename, rm, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { pipeline } from 'node:stream/promises'
+import { sha256OfFile } from '../../services/shared/models/digest.ts'
 import { runTool } from '../run-tool.ts'
 
 /** One layer of an image: a tar whose bytes depend on nothing but what is in the folder. */
@@ -26,10 +25,13 @@ export interface ImageConfig {
 /** Of every file and image: nobody needs to know when it was built, and the same input is to be the same bytes. */
 const epoch = '1970-01-01T00:00:00Z'
 
+/** How tar makes the same bytes of the same files, whoever has them. Links stay links. */
+const tarOptions = ['--format=gnu', '--sort=name', '--owner=0', '--group=0', '--numeric-owner', '--mtime=@0', '--mode=u=rwX,go=rX']
+
 /** Makes a layer of a folder: owned by root, sorted, writable for nobody but its owner. */
 export async function makeLayer(folder: string, file: string, created: string): Promise<Layer> {
-  await runTool('tar', ['--format=gnu', '--sort=name', '--owner=0', '--group=0', '--numeric-owner', '--mtime=@0', '--mode=u=rwX,go=rX', '-cf', file, '-C', folder, '.'])
-  return { file, digest: await digestOf(file), size: (await stat(file)).size, created }
+  await runTool('tar', [...tarOptions, '-cf', file, '-C', folder, '.'])
+  return { file, digest: `sha256:${await sha256OfFile(file, undefined)}`, size: (await stat(file)).size, created }
 }
 
 /**
@@ -72,7 +74,7 @@ export async function writeArchive(file: string, { reference, layers, config }: 
   const path = (of: string): string => `blobs/sha256/${of.slice('sha256:'.length)}`
   await writeFile(join(work, 'manifest.json'), canonical([{ Config: path(configDigest), RepoTags: [reference], Layers: layers.map((layer) => path(layer.digest)) }]))
   const packed = `${file}.tar.new`
-  await runTool('tar', ['--format=gnu', '--sort=name', '--owner=0', '--group=0', '--numeric-owner', '--mtime=@0', '--mode=u=rwX,go=rX', '--hard-dereference', '-cf', packed, '-C', work, 'blobs', 'index.json', 'manifest.json', 'oci-layout'])
+  await runTool('tar', [...tarOptions, '--hard-dereference', '-cf', packed, '-C', work, 'blobs', 'index.json', 'manifest.json', 'oci-layout'])
   await rm(work, { recursive: true })
   await rename(packed, file)
   return digest
@@ -90,10 +92,4 @@ function blob(work: string, digest: string): string {
 
 function canonical(value: unknown): Buffer {
   return Buffer.from(JSON.stringify(value))
-}
-
-async function digestOf(file: string): Promise<string> {
-  const hash = createHash('sha256')
-  await pipeline(createReadStream(file), hash)
-  return `sha256:${hash.digest('hex')}`
 }

@@ -174,11 +174,11 @@ export function createRecords({ audit, instance, beginTimeoutMs = 0, endTimeoutM
   }
 
   /** Resolves with the record's place. */
-  async function store(record: BeginRequest): Promise<number> {
+  async function store(record: Omit<BeginRequest, 'again'>): Promise<number> {
     const deadline = performance.now() + beginTimeoutMs
     let again = false
     for (;;) {
-      if (attached || beginTimeoutMs === 0) {
+      if (attached) {
         try {
           const timeoutMs = onUnrecorded === undefined ? callTimeoutMs : allowedWaitMs
           const { index } = await audit.unary(AuditService.begin, { ...record, again }, { requestId: record.requestId, signal: never, timeoutMs })
@@ -206,14 +206,14 @@ export function createRecords({ audit, instance, beginTimeoutMs = 0, endTimeoutM
     },
     begin(begin) {
       const beganAt = new Date().toISOString()
-      const told = (rest: Omit<EndRequest, 'requestId'>) => () => onUnrecorded?.(unrecorded({ ...begin, instance, again: false }, rest, beganAt))
+      const told = (rest: Omit<EndRequest, 'requestId'>) => () => onUnrecorded?.(unrecorded({ ...begin, instance }, rest, beganAt))
       if (!attached && !mayBeBackSoon()) {
         if (!mayGoWithout()) throw unavailable()
         return { durable: Promise.resolve(undefined), end: (rest) => Promise.resolve(told(rest)()) }
       }
       const { requestId } = begin
       open.add(requestId)
-      const stored = store({ ...begin, instance, again: false })
+      const stored = store({ ...begin, instance })
       const durable = stored.catch((thrown: unknown) => {
         if (onUnrecorded === undefined) throw unavailable(asServiceError(thrown))
         return undefined
@@ -252,6 +252,6 @@ function mayPass({ code }: ServiceError): boolean {
   return code === 'UNAVAILABLE' || code === 'DEADLINE_EXCEEDED'
 }
 
-function unrecorded({ requestId, instance, team, keyId, model, endpoint }: BeginRequest, { outcome, inputTokens, outputTokens }: Omit<EndRequest, 'requestId'>, beganAt: string): RequestUnrecorded {
+function unrecorded({ requestId, instance, team, keyId, model, endpoint }: Omit<BeginRequest, 'again'>, { outcome, inputTokens, outputTokens }: Omit<EndRequest, 'requestId'>, beganAt: string): RequestUnrecorded {
   return { requestId, instance, team, keyId, model, endpoint, beganAt, outcome, inputTokens, outputTokens }
 }

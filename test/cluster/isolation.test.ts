@@ -47,12 +47,14 @@ afterAll(async () => {
 /** All that must not be reached, by kind; each of them is there. */
 const kinds = ['api-server', 'cluster-dns', 'component', 'dns', 'https', 'metadata', 'node', 'node-port', 'other-namespace', 'ping']
 
-async function values(): Promise<object> {
+/** What is outside here; `isolation` is more of that group. */
+async function values(isolation: object = {}): Promise<{ isolation: object }> {
   const neighbour = await kubectl(['-n', 'neighbour', 'get', 'pod', 'web', '-o', 'jsonpath={.status.podIP}'])
   return {
     isolation: {
       outside: [`tcp:${outside}:443`, `dns:${outside}:8053`, `tcp:${outside}:8053`, `ping:${outside}`, `tcp:${metadata}:80`],
       check: { targets: [`other-namespace=tcp:${neighbour}:8080`] },
+      ...isolation,
     },
   }
 }
@@ -72,8 +74,7 @@ function byKind(report: Report, verdict: string): Record<string, string[]> {
 }
 
 test('without policies every probe gets out, and the check says so; with them none does, and the ledger signs it', async () => {
-  const setting = await values()
-  installation = await install({ name: 'walls', values: { ...setting, walls: { enabled: false, iKnowThisOpensTheWalls: true }, isolation: { ...(setting as { isolation: object }).isolation, selfCheck: 'off' } } })
+  installation = await install({ name: 'walls', values: { ...(await values({ selfCheck: 'off' })), walls: { enabled: false, iKnowThisOpensTheWalls: true } } })
   await getReady(installation)
   const open = await check('open')
   expect(open.status, open.said).toBe(1)
@@ -99,7 +100,7 @@ test('without policies every probe gets out, and the check says so; with them no
 })
 
 test('the daily check runs by itself, and its record can be fetched from its log', async () => {
-  installation = await install({ name: 'daily', values: { ...(await values()), isolation: { ...((await values()) as { isolation: object }).isolation, check: { schedule: '* * * * *' } } } })
+  installation = await install({ name: 'daily', values: await values({ check: { schedule: '* * * * *' } }) })
   await getReady(installation)
   await until(async () => ((await installation?.records()) ?? []).some(({ type, outcome }) => type === 'isolation.checked' && outcome === 'held'), 'a check that Kubernetes began', 240_000)
 })

@@ -1,4 +1,3 @@
-import { setTimeout as after } from 'node:timers/promises'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import { verifyFolder } from '../../services/audit/verify/verify-folder.ts'
 import { until } from '../support/platform.ts'
@@ -6,6 +5,7 @@ import { getObject, kubectl, onNode } from './cluster.ts'
 import { type Component, full, getReady, install, type Installation } from './installation.ts'
 import { type Answer, type Load, startLoad } from './load.ts'
 
+const components: readonly Component[] = ['inference-worker', 'tokenizer', 'gateway', 'audit']
 let installation: Installation
 let load: Load | undefined
 beforeAll(async () => {
@@ -43,13 +43,13 @@ async function expectRecorded(answers: readonly Answer[]): Promise<void> {
 test('an upgrade that changes every pod fails no request', async () => {
   load = startLoad(installation.target)
   await load.more(5)
-  const before = await Promise.all((['gateway', 'tokenizer', 'audit', 'inference-worker'] as const).map(uids))
+  const before = await Promise.all(components.map(uids))
   await installation.upgrade({ config: { log: { level: 'debug' } } })
   await installation.ready()
   await load.more(20)
   const answers = await load.stop()
   expect(failedOf(answers)).toEqual([])
-  const now = await Promise.all((['gateway', 'tokenizer', 'audit', 'inference-worker'] as const).map(uids))
+  const now = await Promise.all(components.map(uids))
   for (const [index, old] of before.entries()) for (const uid of old) expect(now[index]).not.toContain(uid)
   await expectRecorded(answers)
 })
@@ -85,7 +85,7 @@ test('while the API server is away gateways go on with the workers that they kno
 })
 
 describe.each([['deleted', ['--wait=false']], ['killed', ['--wait=false', '--grace-period=0', '--force']]] as const)('a pod that is %s under load', (how, options) => {
-  test.each<Component>(['inference-worker', 'tokenizer', 'gateway', 'audit'])('of %s: each request is answered or fails cleanly, and no record is lost', async (component) => {
+  test.each(components)('of %s: each request is answered or fails cleanly, and no record is lost', async (component) => {
     const [victim] = await installation.pods(component)
     if (victim === undefined) return expect.unreachable()
     load = startLoad(installation.target)
@@ -114,7 +114,6 @@ test('after a restart of the node everything is there again, with all records', 
   await until(async () => failedOf(load?.answers ?? []).length > 0, 'requests to fail')
   const interrupted = load
   await until(async () => (await getObject('deployment', `${full}-gateway`, installation.namespace).catch(() => undefined)) !== undefined, 'the API server', 120_000)
-  await after(1000)
   await installation.ready()
   await load.more(10, 240_000)
   await expectRecorded(await interrupted.stop())

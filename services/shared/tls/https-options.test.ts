@@ -58,12 +58,12 @@ async function swap(): Promise<void> {
   await changed
 }
 
-async function handshake(from: Identities, options: ConnectionOptions = {}): Promise<string | null> {
+async function handshake(from: Identities, options: ConnectionOptions = {}): Promise<Pick<TLSSocket, 'alpnProtocol'> & { version: string | null }> {
   const { ca } = (await from.of('https')).current()
   const socket: TLSSocket = connect({ host: '127.0.0.1', port, ca, ...options })
   try {
     await once(socket, 'secureConnect')
-    return socket.getProtocol()
+    return { version: socket.getProtocol(), alpnProtocol: socket.alpnProtocol }
   } finally {
     socket.destroy()
   }
@@ -88,9 +88,19 @@ test.each(['localhost', '127.0.0.1'])('serves %s to clients that trust the CA', 
 })
 
 test('speaks TLS 1.2 and 1.3, and nothing older', async () => {
-  expect(await handshake(first)).toBe('TLSv1.3')
-  expect(await handshake(first, { maxVersion: 'TLSv1.2' })).toBe('TLSv1.2')
+  expect(await handshake(first)).toMatchObject({ version: 'TLSv1.3' })
+  expect(await handshake(first, { maxVersion: 'TLSv1.2' })).toMatchObject({ version: 'TLSv1.2' })
   await expect(handshake(first, tooOld)).rejects.toThrow('protocol version')
+})
+
+test.each([
+  [['h2', 'http/1.1'], 'http/1.1'],
+  [['http/1.0'], 'http/1.0'],
+  [undefined, false],
+])('a client that offers %s speaks %s', async (ALPNProtocols, chosen) => {
+  const offer = ALPNProtocols === undefined ? {} : { ALPNProtocols }
+  expect(await handshake(first, offer)).toMatchObject({ alpnProtocol: chosen })
+  expect(await handshake(first, { ...offer, maxVersion: 'TLSv1.2' })).toMatchObject({ alpnProtocol: chosen })
 })
 
 test('a new certificate counts for the next handshake, and open connections go on', async () => {

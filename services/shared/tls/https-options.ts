@@ -2,9 +2,9 @@ import type { Server, ServerOptions } from 'node:https'
 import type { Identity } from './identity.ts'
 import type { Material } from './material.ts'
 
-/** TLS of the public address: for clients of any make, so TLS 1.2 too. */
+/** TLS of the public address: for clients of any make, so TLS 1.2 too, and those that offer nothing but HTTP/1.0 (RFC 7301; `curl --http1.0`, `ab`). */
 export function httpsOptions(identity: Identity): ServerOptions {
-  return contextOptions(identity.current())
+  return { ...contextOptions(identity.current()), ALPNProtocols: ['http/1.1', 'http/1.0'] }
 }
 
 /** Gives new handshakes the certificate as it changes; open connections go on. Returns a function that ends it. */
