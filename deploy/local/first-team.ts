@@ -1,8 +1,12 @@
+import { directoryPlace } from '../../services/audit/directory/place.ts'
+import { changeDirectory } from '../../services/audit/directory/use-directory.ts'
+import type { Config } from '../../services/shared/config/schema.ts'
 import { openDirectory } from '../../services/shared/directory/directory.ts'
 import { ensureFirstTeam, firstTeam } from '../../services/shared/directory/first-team.ts'
 
-/** The services only read the directory, so it has to be there before them, with its first team. */
-export function makeDirectory(home: string): void {
+/** The gateway only reads the directory, so it has to be there before it, with its first team; where it is in a database, the audit service makes it. */
+export function makeDirectory({ home, audit }: Config): void {
+  if (directoryPlace(audit) !== undefined) return
   const directory = openDirectory({ home })
   try {
     ensureFirstTeam(directory)
@@ -15,12 +19,9 @@ export function makeDirectory(home: string): void {
  * The first team's first key, made now if that team never had one; undefined otherwise. Made only when it can be
  * shown at once: after a start that failed the next one still has a key to show.
  */
-export function firstKey(home: string): string | undefined {
-  const directory = openDirectory({ home })
-  try {
+export async function firstKey({ home, audit }: Config): Promise<string | undefined> {
+  return await changeDirectory({ home, place: directoryPlace(audit) }, (directory) => {
     const wanted = directory.listTeams().some(({ name }) => name === firstTeam) && directory.listKeys(firstTeam).length === 0
     return wanted ? directory.createKey(firstTeam, 'first').secret : undefined
-  } finally {
-    directory.close()
-  }
+  })
 }

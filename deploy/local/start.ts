@@ -56,12 +56,12 @@ export async function start({ env, file, overrides, services = servicesFolder }:
     await writeDefaultFiles(config)
     stopRenewing = await renewCertificates(config, log)
     await ensureModels(config, env, log, stop.signal)
-    makeDirectory(home)
+    makeDirectory(config)
     const wiring = await wire(config, childEnvironment(config, overrides, env), record.token, services)
     children = startChildren(wiring.specs, { log, attach, onChange: record.of(wiring) })
     stop.onSecond(children.kill)
     await children.ready(readyLimitMs, stop.signal)
-    process.stdout.write(describe(config, wiring, firstKey(home)))
+    process.stdout.write(describe(config, wiring, await firstKey(config)))
     await stop.signalled
     return (await drain(children, config)) ? 0 : 1
   } catch (thrown) {

@@ -6,10 +6,12 @@ import { exitStatus, FatalStartError, packageVersion, StartAgainError } from '..
 import { serveRpc } from '../shared/rpc/serve.ts'
 import { AnchorSettingsError, type Outside, startOutside } from './anchors/start.ts'
 import { deliverChanges } from '../shared/directory/deliver-changes.ts'
-import { openDirectory, type Directory } from '../shared/directory/directory.ts'
+import { openDirectory } from '../shared/directory/directory.ts'
 import { DirectoryError } from '../shared/directory/directory-error.ts'
 import { ensureFirstTeam } from '../shared/directory/first-team.ts'
-import { serveDirectory } from './directory-service.ts'
+import { serveDirectory } from './directory/directory-service.ts'
+import { directoryPlace } from './directory/place.ts'
+import { openSharedDirectory, type SharedDirectory } from './directory/shared-directory.ts'
 import { createBackend } from './backend.ts'
 import { createContent } from './content/content.ts'
 import { goOnFromIndex } from './go-on-from-index.ts'
@@ -78,7 +80,7 @@ async function start({ config, log: logger, registry, identity, serverCalls }: S
     clock: Date.now,
   })
   isolation.restore(closing.signal).catch(() => undefined) // what needs it tries again
-  const directory = config.audit.directory ? openServedDirectory(config.home) : undefined
+  const directory = config.audit.directory ? await openServedDirectory() : undefined
   const served = directory && serveDirectory({ directory, log: logger })
   const delivery =
     directory &&
@@ -163,23 +165,28 @@ async function start({ config, log: logger, registry, identity, serverCalls }: S
       })
     } catch (thrown) {
       if (thrown instanceof LogUnusableError) throw new FatalStartError(thrown.message, exitStatus.badData)
-      // What waiting would not have changed is for somebody to mend; the rest was lost since.
-      if (thrown instanceof PostgresError) throw thrown.passing ? new StartAgainError(thrown.message) : new FatalStartError(thrown.message, exitStatus.configuration)
-      throw thrown
+      throw startErrorOf(thrown)
+    }
+  }
+
+  /** Commands that change teams and keys run beside this service, in processes of their own. */
+  async function openServedDirectory(): Promise<SharedDirectory> {
+    try {
+      const place = directoryPlace(config.audit)
+      if (place !== undefined) return await openSharedDirectory({ place, home: config.home, recorded: ledger.directoryChange, log: logger })
+      const own = openDirectory({ home: config.home })
+      ensureFirstTeam(own)
+      return own
+    } catch (thrown) {
+      throw thrown instanceof DirectoryError ? new FatalStartError(thrown.message) : startErrorOf(thrown)
     }
   }
 }
 
-/** Commands that change teams and keys run beside this service, in processes of their own. */
-function openServedDirectory(home: string): Directory {
-  try {
-    const directory = openDirectory({ home })
-    ensureFirstTeam(directory)
-    return directory
-  } catch (thrown) {
-    if (thrown instanceof DirectoryError) throw new FatalStartError(thrown.message)
-    throw thrown
-  }
+/** What waiting would not have changed at PostgreSQL is for somebody to mend; the rest was lost since. */
+function startErrorOf(thrown: unknown): unknown {
+  if (!(thrown instanceof PostgresError)) return thrown
+  return thrown.passing ? new StartAgainError(thrown.message) : new FatalStartError(thrown.message, exitStatus.configuration)
 }
 
 function schedule(run: () => void, ms: number): () => void {

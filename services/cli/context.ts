@@ -1,6 +1,10 @@
+import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
+import { directoryPlace } from '../audit/directory/place.ts'
+import type { DirectorySource } from '../audit/directory/use-directory.ts'
 import { postgresSettings } from '../audit/store/postgres/settings.ts'
+import { ConfigError } from '../shared/config/config-error.ts'
 import { type Config, loadConfig, stateFolder } from '../shared/config/load.ts'
 import type { CommandContext } from './commands/context.ts'
 
@@ -10,6 +14,8 @@ import type { CommandContext } from './commands/context.ts'
  */
 export interface ProgramContext extends CommandContext {
   env: NodeJS.ProcessEnv
+  /** State folder. */
+  home(): string
   /** Configuration file that was named. */
   file: string | undefined
   config(): Config
@@ -23,11 +29,23 @@ export function createContext(args: string[], environment: NodeJS.ProcessEnv): P
 
   const config = (): Config => loadConfig({ env, file })
 
+  function directory(): DirectorySource {
+    const home = stateFolder(env)
+    try {
+      return { home, place: directoryPlace(config().audit) }
+    } catch (thrown) {
+      // A key has to be revoked beside a broken one too: where they are in a database, the state folder has none.
+      if (thrown instanceof ConfigError && existsSync(join(home, 'directory.sqlite'))) return { home, place: undefined }
+      throw thrown
+    }
+  }
+
   return {
     env,
     file,
     config,
     home: () => stateFolder(env),
+    directory,
     async knownModels() {
       const { catalogueOf } = await import('../shared/models/catalogue.ts')
       return [...catalogueOf(config().models).keys()]

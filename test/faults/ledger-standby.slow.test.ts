@@ -10,6 +10,7 @@ import { exitStatus } from '../../services/shared/supervision.ts'
 import { chatBody, send } from '../support/client.ts'
 import { type Platform, startPlatform, until } from '../support/platform.ts'
 import { type PostgresServer, startPostgres } from '../support/postgres.ts'
+import { runProgram } from '../support/run-program.ts'
 import { type AuditProcess, startAudit } from './support/audit-process.ts'
 
 // Two audit services over one real PostgreSQL, which the tests start.
@@ -104,7 +105,9 @@ async function expectAllRecorded(answered: readonly string[]): Promise<Record<st
 }
 
 async function startBoth(): Promise<Platform> {
-  platform = await startPlatform({ standby: true, workers: [{ tokens: 4 }], env: { INTRAMUROS_AUDIT_POSTGRES_URL: urlOf(), INTRAMUROS_AUDIT_ORPHAN_SECONDS: '2' } })
+  // As in a cluster: gateways ask whichever audit service writes for teams and keys.
+  const env = { INTRAMUROS_AUDIT_POSTGRES_URL: urlOf(), INTRAMUROS_AUDIT_ORPHAN_SECONDS: '2', INTRAMUROS_AUDIT_DIRECTORY: 'true', INTRAMUROS_GATEWAY_DIRECTORY: 'audit' }
+  platform = await startPlatform({ standby: true, workers: [{ tokens: 4 }], env })
   await until(async () => (await readyz('standby')) === 503, 'the standby to stand by')
   return platform
 }
@@ -136,6 +139,40 @@ test('kill -9 of the one that writes: the standby takes over in seconds, and bac
     const closed = new Set(now.filter(({ type }) => type === 'request.end').map(({ requestId }) => requestId))
     return now.every(({ type, requestId }) => type !== 'request.begin' || closed.has(requestId))
   }, 'open records to be closed')
+}, timeout)
+
+test('teams and keys are those of both: a key that is made beside either counts, and one that was revoked never again', async () => {
+  const both = await startBoth()
+  // As in the pod of one, or of the other.
+  const intramuros = async (...args: string[]): Promise<string> => {
+    const env = [`INTRAMUROS_HOME=${both.home}`, `INTRAMUROS_AUDIT_POSTGRES_URL=${urlOf()}`, 'INTRAMUROS_AUDIT_DIRECTORY=true']
+    return await runProgram('env', [...env, process.execPath, 'services/cli/main.ts', ...args], { timeoutMs: 20_000 })
+  }
+  const newKey = async (): Promise<{ id: string; secret: string }> => JSON.parse(await intramuros('keys', 'create', '--team', 'ward', '--json')) as { id: string; secret: string }
+  const status = async (key: string): Promise<number> => (await send({ ...both, key }, chatBody(both))).status
+  const counts = (key: string, wanted: number): Promise<void> => until(async () => (await status(key)) === wanted, `a key to get ${wanted}`, 30_000)
+
+  await intramuros('teams', 'add', 'ward')
+  const [first, revoked] = [await newKey(), await newKey()]
+  await counts(first.secret, 200)
+  await counts(revoked.secret, 200)
+  await intramuros('keys', 'revoke', revoked.id)
+  await counts(revoked.secret, 401)
+  await both.kill('audit')
+  // While nobody writes, too.
+  const second = await newKey()
+  await until(async () => (await readyz('standby')) === 200, 'the standby to take over', 30_000)
+  await counts(second.secret, 200)
+  expect([await status(both.key), await status(first.secret), await status(revoked.secret)]).toEqual([200, 200, 401])
+  await both.restart('audit')
+  await until(async () => (await readyz('audit')) === 503, 'the first to stand by')
+  await both.kill('standby')
+  const third = await newKey()
+  await counts(third.secret, 200)
+  expect([await status(both.key), await status(second.secret), await status(revoked.secret)]).toEqual([200, 200, 401])
+  const changes = async () => (await records()).filter(({ type, team }) => type === 'directory.changed' && team === 'ward').map(({ event, keyId }) => [event, keyId])
+  await until(async () => (await changes()).length >= 6, 'the last change to be recorded')
+  expect(await changes()).toEqual([['team.created', ''], ['key.created', first.id], ['key.created', revoked.id], ['key.revoked', revoked.id], ['key.created', second.id], ['key.created', third.id]])
 }, timeout)
 
 test('connections that are cut: the writer ends with status 75, the other takes over, the first stands by', async () => {

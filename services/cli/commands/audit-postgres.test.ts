@@ -67,7 +67,7 @@ test('"audit verify" checks the database that is configured, and says where that
   const run = async (given: PostgresSettings): Promise<{ text: string; status: number }> => {
     const out = new PassThrough()
     const program = new Command().exitOverride().configureOutput({ writeErr: () => undefined })
-    registerAudit(program, { home: () => home, knownModels: () => [], auditFolder: () => 'not asked for', auditPostgres: () => given, auditKeyFile: () => keyFile, out, err: out })
+    registerAudit(program, { directory: () => ({ home, place: undefined }), knownModels: () => [], auditFolder: () => 'not asked for', auditPostgres: () => given, auditKeyFile: () => keyFile, out, err: out })
     const status = await program.parseAsync(['audit', 'verify'], { from: 'user' }).then(
       () => 0,
       (thrown: unknown) => (thrown instanceof CommanderError ? thrown.exitCode : -1),

@@ -98,7 +98,7 @@ async function run(...args: string[]): Promise<{ status: number; out: string; er
   const openReader = (of: string | undefined) =>
     of === undefined ? connectAuditReader({ address: `127.0.0.1:${server.port}`, tlsFolder: identities.folder }) : openFolderReader(of, { keyFile: join(folder, 'log.pub'), err })
   const models = [{ model: 'small', input: 2, cached: 1, output: 10 }, { model: 'large', workerSecond: 0.5 }]
-  const audit = registerAudit(program, { home: () => folder, knownModels: () => [], auditFolder: () => folder, auditKeyFile: () => join(folder, 'log.pub'), out, err })
+  const audit = registerAudit(program, { directory: () => ({ home: folder, place: undefined }), knownModels: () => [], auditFolder: () => folder, auditKeyFile: () => join(folder, 'log.pub'), out, err })
   registerAuditReading(audit, { openReader, out, err })
   registerUsage(program, { openReader, out, err, prices: () => ({ currency: 'EUR', models }), now: () => Date.UTC(2026, 10, 23) })
   let status = 0

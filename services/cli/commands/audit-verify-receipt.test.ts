@@ -39,7 +39,7 @@ async function run(...args: string[]): Promise<{ status: number; out: string; er
   const out = new PassThrough({ encoding: 'utf8' })
   const err = new PassThrough({ encoding: 'utf8' })
   const program = new Command('intramuros').exitOverride().configureOutput({ writeErr: (text) => err.write(text) })
-  registerAudit(program, { home: () => home, knownModels: () => [], auditFolder: () => join(home, 'audit'), auditKeyFile: () => join(home, 'audit-key/log.pub'), out, err })
+  registerAudit(program, { directory: () => ({ home, place: undefined }), knownModels: () => [], auditFolder: () => join(home, 'audit'), auditKeyFile: () => join(home, 'audit-key/log.pub'), out, err })
   let status = 0
   try {
     await program.parseAsync(['audit', ...(args[0] === 'key' ? args : ['verify', ...args])], { from: 'user' })

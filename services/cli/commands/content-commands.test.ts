@@ -45,7 +45,7 @@ async function run(...args: string[]): Promise<{ status: number; out: string; er
       },
       close: () => Promise.resolve(),
     })
-  const context = { home: () => home, knownModels: () => [], auditFolder: () => '', auditKeyFile: () => '', keyFolder: () => Promise.resolve(keys), openReader, out, err }
+  const context = { directory: () => ({ home, place: undefined }), knownModels: () => [], auditFolder: () => '', auditKeyFile: () => '', keyFolder: () => Promise.resolve(keys), openReader, out, err }
   registerTeams(program, context)
   registerContentShow(registerContentKeys(program, context), context)
   let status = 0

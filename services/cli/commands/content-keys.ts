@@ -1,20 +1,22 @@
 import type { Command } from 'commander'
+import { askDirectory, changeDirectory } from '../../audit/directory/use-directory.ts'
 import { createTeamKey, readTeamKey, removeTeamKey, type TeamKey } from '../../shared/content/team-key.ts'
 import { ContentError } from '../../shared/content/content-error.ts'
 import type { ContentKey } from '../../shared/directory/content-keys.ts'
 import { DirectoryError } from '../../shared/directory/directory-error.ts'
 import type { Directory } from '../../shared/directory/directory.ts'
 import { unknownTeam } from '../../shared/directory/names.ts'
-import { type CommandContext, withDirectory } from './context.ts'
+import type { CommandContext } from './context.ts'
 import { table } from './table.ts'
 
-export interface ContentKeysContext extends Pick<CommandContext, 'home' | 'out' | 'err'> {
+export interface ContentKeysContext extends Pick<CommandContext, 'directory' | 'out' | 'err'> {
   /** Folder of the keys; empty: none is set. Throws a ContentError. */
   keyFolder(): Promise<string>
 }
 
 /** Adds `content keys create|list|destroy` to the program, and answers with `content`. */
-export function registerContentKeys(program: Command, { home, keyFolder, out, err }: ContentKeysContext): Command {
+export function registerContentKeys(program: Command, context: ContentKeysContext): Command {
+  const { keyFolder, out, err } = context
   const content = program.command('content').description('prompts and answers that teams have kept, encrypted: docs/content.md')
   const keys = content.command('keys').description("the teams' keys to it")
 
@@ -27,11 +29,11 @@ export function registerContentKeys(program: Command, { home, keyFolder, out, er
     .action(async (name: string, { team, json }: { team: string; json?: true }) => {
       const folder = required(await keyFolder())
       // Before a file is made that would be in the way later.
-      inDirectory(home(), (directory) => requireNew(directory, name, team))
+      await askDirectory(context.directory(), (directory) => requireNew(directory, name, team))
       const { key, made } = await readOrMake(folder, name)
       let added: ContentKey
       try {
-        added = inDirectory(home(), (directory) => directory.addContentKey({ name, team, keyId: key.id }))
+        added = await changeDirectory(context.directory(), (directory) => directory.addContentKey({ name, team, keyId: key.id }))
       } catch (thrown) {
         if (made) await removeTeamKey(folder, name)
         throw thrown
@@ -47,8 +49,8 @@ export function registerContentKeys(program: Command, { home, keyFolder, out, er
     .command('list')
     .description('list the keys, destroyed ones too')
     .option('--json', 'print JSON')
-    .action(({ json }: { json?: true }) => {
-      const list = inDirectory(home(), (directory) => directory.listContentKeys())
+    .action(async ({ json }: { json?: true }) => {
+      const list = await askDirectory(context.directory(), (directory) => directory.listContentKeys())
       if (json) out.write(`${JSON.stringify(list.map(plain))}\n`)
       else out.write(table(['ID', 'TEAM', 'CREATED', 'DESTROYED'], list.map((key) => [key.keyId, key.team, key.createdAt, key.destroyedAt ?? '']), 'There are no content keys.'))
     })
@@ -60,7 +62,7 @@ export function registerContentKeys(program: Command, { home, keyFolder, out, er
     .option('--json', 'print JSON')
     .action(async (name: string, { json }: { json?: true }) => {
       const folder = required(await keyFolder())
-      const key = inDirectory(home(), (directory) => directory.destroyContentKey(name))
+      const key = await changeDirectory(context.directory(), (directory) => directory.destroyContentKey(name))
       const removed = await removeTeamKey(folder, name)
       if (json) out.write(`${JSON.stringify(plain(key))}\n`)
       else out.write(`Destroyed key ${key.keyId} of team "${key.team}"${removed ? '' : ', whose file was gone already'}. What was kept under it can be read by nobody who has no copy of the key; the audit service deletes it.\n`)
@@ -91,13 +93,6 @@ async function readOrMake(folder: string, name: string): Promise<{ key: TeamKey;
     if (key === undefined) throw thrown
     return { key, made: false }
   }
-}
-
-function inDirectory<T>(home: string, body: (directory: Directory) => T): T {
-  let result: { value: T } | undefined
-  withDirectory({ home }, (directory) => void (result = { value: body(directory) }))
-  if (result === undefined) throw new Error('the directory was not asked')
-  return result.value
 }
 
 /** With the same fields for each. */

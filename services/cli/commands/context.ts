@@ -1,11 +1,11 @@
 import type { Command, CommanderError } from 'commander'
+import type { DirectorySource } from '../../audit/directory/use-directory.ts'
 import type { PostgresSettings } from '../../audit/store/postgres/connection.ts'
-import { type Directory, type DirectoryOptions, openDirectory } from '../../shared/directory/directory.ts'
 
 /** What the commands get from the program. Functions, as options of the program are known only once a command runs. */
 export interface CommandContext {
-  /** State folder. */
-  home(): string
+  /** Where teams and keys are. */
+  directory(): DirectorySource
   /** Ids of all models that could be served: built-in and configured ones. */
   knownModels(): readonly string[] | Promise<readonly string[]>
   /** Folder of the audit log. */
@@ -21,17 +21,6 @@ export interface CommandContext {
 }
 
 const usage = 2
-
-/** Opens the directory for a command and closes it after it. Throws DirectoryError. */
-export function withDirectory(options: Pick<DirectoryOptions, 'home' | 'readOnly'>, body: (directory: Directory) => void): void {
-  // A mistyped state folder must not become a new platform's.
-  const directory = openDirectory({ ...options, create: false })
-  try {
-    body(directory)
-  } finally {
-    directory.close()
-  }
-}
 
 /** Ends the program with status 2 and an explanation. */
 export function misused(command: Command, explanation: string): never {

@@ -34,7 +34,7 @@ async function run(...args: string[]): Promise<Ran> {
   const program = new Command('intramuros')
     .exitOverride()
     .configureOutput({ writeOut: (text) => out.write(text), writeErr: (text) => err.write(text) })
-  const context = { home: () => home, knownModels: () => ['small', 'large'], auditFolder: () => join(home, 'audit'), auditKeyFile: () => '', out, err }
+  const context = { directory: () => ({ home, place: undefined }), knownModels: () => ['small', 'large'], auditFolder: () => join(home, 'audit'), auditKeyFile: () => '', out, err }
   registerTeams(program, context)
   registerKeys(program, context)
   let status = 0

@@ -36,7 +36,7 @@ async function run(...args: string[]): Promise<{ status: number; out: string; er
   const err = new PassThrough({ encoding: 'utf8' })
   const program = new Command('intramuros').exitOverride().configureOutput({ writeOut: (text) => out.write(text), writeErr: (text) => err.write(text) })
   const env = { INTRAMUROS_HOME: home }
-  registerModels(program, { env, file: undefined, config: () => loadConfig({ env }), home: () => home, knownModels: () => [], auditFolder: () => home, auditKeyFile: () => '', out, err })
+  registerModels(program, { env, file: undefined, config: () => loadConfig({ env }), home: () => home, directory: () => ({ home, place: undefined }), knownModels: () => [], auditFolder: () => home, auditKeyFile: () => '', out, err })
   let status = 0
   process.exitCode = undefined
   try {

@@ -61,6 +61,7 @@ async function run(args: string[], settings: NodeJS.ProcessEnv = {}): Promise<Ra
     file: undefined,
     config: () => loadConfig({ env }),
     home: () => home,
+    directory: () => ({ home, place: undefined }),
     knownModels: () => [],
     auditFolder: () => home, auditKeyFile: () => '',
     out,

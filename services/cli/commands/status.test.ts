@@ -29,6 +29,7 @@ async function status(facts: Pick<PlatformFile, 'children' | 'down'>, ...args: s
   const program = new Command()
   registerStatus(program, {
     home: () => home,
+    directory: () => ({ home, place: undefined }),
     env: {},
     file: undefined,
     config: () => {

@@ -1,10 +1,12 @@
 import type { Command } from 'commander'
+import { askDirectory, changeDirectory } from '../../audit/directory/use-directory.ts'
 import type { TeamChanges } from '../../shared/directory/directory.ts'
-import { type CommandContext, misused, withDirectory } from './context.ts'
+import { type CommandContext, misused } from './context.ts'
 import { table } from './table.ts'
 
 /** Adds `teams add|set|list|remove` to the program. They work on a running platform, at once. */
-export function registerTeams(program: Command, { home, knownModels, out, err }: CommandContext): void {
+export function registerTeams(program: Command, context: CommandContext): void {
+  const { knownModels, out, err } = context
   const teams = program.command('teams').description('teams, and the models that each may use')
 
   teams
@@ -17,15 +19,13 @@ export function registerTeams(program: Command, { home, knownModels, out, err }:
       const models = options.models === undefined ? [] : modelIds(command, options.models)
       // Without a list there is nothing to check, and no need of a configuration that may be broken.
       const known = models.length === 0 ? undefined : await knownModels()
-      withDirectory({ home: home() }, (directory) => {
-        const team = directory.addTeam(name, models, known)
-        if (options.json) {
-          out.write(`${JSON.stringify(team)}\n`)
-          return
-        }
-        out.write(`Added team "${team.name}", which may use ${modelsText(team.models)}.\n`)
-        err.write(`Make a key for it: intramuros keys create --team ${team.name}\n`)
-      })
+      const team = await changeDirectory(context.directory(), (directory) => directory.addTeam(name, models, known))
+      if (options.json) {
+        out.write(`${JSON.stringify(team)}\n`)
+        return
+      }
+      out.write(`Added team "${team.name}", which may use ${modelsText(team.models)}.\n`)
+      err.write(`Make a key for it: intramuros keys create --team ${team.name}\n`)
     })
 
   teams
@@ -37,40 +37,37 @@ export function registerTeams(program: Command, { home, knownModels, out, err }:
     .option('--priority <interactive|batch>', "batch: its requests can wait for others' (default of a new team: interactive)")
     .option('--keep-content <key|off>', 'keep its prompts and answers, encrypted under this key (content keys create); off: keep none (default of a new team)')
     .option('--json', 'print JSON')
-    .action((name: string, { json, ...options }: SetOptions & { json?: true }, command: Command) => {
+    .action(async (name: string, { json, ...options }: SetOptions & { json?: true }, command: Command) => {
       const changes = changesOf(command, options)
-      withDirectory({ home: home() }, (directory) => {
-        const team = directory.changeTeam(name, changes)
-        if (json) out.write(`${JSON.stringify(team)}\n`)
-        else out.write(`Team "${name}": unknown parameters are ${team.strictParameters ? 'refused' : 'ignored'}, weight ${team.weight}, priority ${priorityOf(team)}, content is ${team.contentKey === '' ? 'not kept' : `kept under the key "${team.contentKey}"`}.\n`)
-      })
+      const team = await changeDirectory(context.directory(), (directory) => directory.changeTeam(name, changes))
+      if (json) out.write(`${JSON.stringify(team)}\n`)
+      else out.write(`Team "${name}": unknown parameters are ${team.strictParameters ? 'refused' : 'ignored'}, weight ${team.weight}, priority ${priorityOf(team)}, content is ${team.contentKey === '' ? 'not kept' : `kept under the key "${team.contentKey}"`}.\n`)
     })
 
   teams
     .command('list')
     .description('list the teams')
     .option('--json', 'print JSON')
-    .action((options: { json?: true }) =>
-      withDirectory({ home: home(), readOnly: true }, (directory) => {
-        const live = directory.listKeys().filter((key) => key.revokedAt === undefined)
-        const list = directory.listTeams().map(({ name, models, strictParameters, weight, batch, contentKey, createdAt }) => ({
-          name,
-          models,
-          strictParameters,
-          weight,
-          batch,
-          contentKey,
-          createdAt,
-          liveKeys: live.filter((key) => key.team === name).length,
-        }))
-        if (options.json) {
-          out.write(`${JSON.stringify(list)}\n`)
-          return
-        }
-        const rows = list.map((team) => [team.name, modelsText(team.models), team.strictParameters ? 'refused' : 'ignored', String(team.weight), priorityOf(team), team.contentKey, String(team.liveKeys), team.createdAt])
-        out.write(table(['TEAM', 'MODELS', 'UNKNOWN PARAMETERS', 'WEIGHT', 'PRIORITY', 'KEEPS CONTENT UNDER', 'LIVE KEYS', 'CREATED'], rows, 'There are no teams.'))
-      }),
-    )
+    .action(async (options: { json?: true }) => {
+      const [keys, all] = await askDirectory(context.directory(), (directory) => [directory.listKeys(), directory.listTeams()] as const)
+      const live = keys.filter((key) => key.revokedAt === undefined)
+      const list = all.map(({ name, models, strictParameters, weight, batch, contentKey, createdAt }) => ({
+        name,
+        models,
+        strictParameters,
+        weight,
+        batch,
+        contentKey,
+        createdAt,
+        liveKeys: live.filter((key) => key.team === name).length,
+      }))
+      if (options.json) {
+        out.write(`${JSON.stringify(list)}\n`)
+        return
+      }
+      const rows = list.map((team) => [team.name, modelsText(team.models), team.strictParameters ? 'refused' : 'ignored', String(team.weight), priorityOf(team), team.contentKey, String(team.liveKeys), team.createdAt])
+      out.write(table(['TEAM', 'MODELS', 'UNKNOWN PARAMETERS', 'WEIGHT', 'PRIORITY', 'KEEPS CONTENT UNDER', 'LIVE KEYS', 'CREATED'], rows, 'There are no teams.'))
+    })
 
   teams
     .command('remove')
@@ -78,13 +75,11 @@ export function registerTeams(program: Command, { home, knownModels, out, err }:
     .argument('<name>')
     .option('--force', 'revoke its live keys')
     .option('--json', 'print JSON')
-    .action((name: string, options: { force?: true; json?: true }) =>
-      withDirectory({ home: home() }, (directory) => {
-        const revoked = directory.removeTeam(name, { force: options.force ?? false }).map((key) => key.id)
-        if (options.json) out.write(`${JSON.stringify({ name, revoked })}\n`)
-        else out.write(`Removed team "${name}"${revoked.length === 0 ? '' : ` and revoked ${revoked.join(', ')}`}.\n`)
-      }),
-    )
+    .action(async (name: string, options: { force?: true; json?: true }) => {
+      const revoked = (await changeDirectory(context.directory(), (directory) => directory.removeTeam(name, { force: options.force ?? false }))).map((key) => key.id)
+      if (options.json) out.write(`${JSON.stringify({ name, revoked })}\n`)
+      else out.write(`Removed team "${name}"${revoked.length === 0 ? '' : ` and revoked ${revoked.join(', ')}`}.\n`)
+    })
 }
 
 interface SetOptions {

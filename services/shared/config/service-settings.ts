@@ -200,7 +200,7 @@ export const audit = {
     directory: {
       type: 'boolean',
       default: false,
-      description: 'Teams and API keys are in the state folder of this service, which tells gateways of them: for gateways on other machines. Commands that change them run beside it.',
+      description: 'Teams and API keys are in the state folder of this service, or with audit.postgres.url sealed in that database, and it tells gateways of them: for gateways on other machines. Commands that change them run beside it.',
     },
     keyFolder: {
       type: 'string',

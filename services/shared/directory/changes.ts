@@ -25,6 +25,8 @@ export interface Changes {
   note(change: Pick<DirectoryChange, 'changedAt' | 'event' | 'team'> & Partial<Pick<DirectoryChange, 'keyId' | 'settings'>>): void
   /** Those with larger ids, in their order. */
   after(id: number, limit: number): DirectoryChange[]
+  /** Id of the newest; 0 when there is none. */
+  last(): number
 }
 
 export function createChanges(database: DatabaseSync): Changes {
@@ -32,11 +34,13 @@ export function createChanges(database: DatabaseSync): Changes {
     'INSERT INTO directory_change (id, changed_at, event, team, key_id, settings) VALUES (max(?, coalesce((SELECT max(id) FROM directory_change), 0) + 1), ?, ?, ?, ?, ?)',
   )
   const select = database.prepare('SELECT id, changed_at, event, team, key_id, settings FROM directory_change WHERE id > ? ORDER BY id LIMIT ?')
+  const selectLast = database.prepare('SELECT coalesce(max(id), 0) AS last FROM directory_change')
   return {
     note({ changedAt, event, team, keyId = '', settings = [] }) {
       insert.run(Date.parse(changedAt), changedAt, event, team, keyId, JSON.stringify(settings))
     },
     after: (id, limit) => select.all(id, limit).map(changeOf),
+    last: () => numberOf(selectLast.get(), 'last'),
   }
 }
 

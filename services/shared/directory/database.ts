@@ -2,13 +2,14 @@ import { chmodSync, closeSync, existsSync, mkdirSync, openSync } from 'node:fs'
 import { join } from 'node:path'
 import { DatabaseSync, type SQLOutputValue } from 'node:sqlite'
 import { DirectoryError, sqliteBusy, sqliteCode } from './directory-error.ts'
-import { checkValueOf, createHmacKey, readHmacKey } from './hmac-key.ts'
+import { checkValueOf, createHmacKey, keyBytes, newHmacKey, readHmacKey } from './hmac-key.ts'
 
 /** A row as SQLite gives it; columns are read with textOf and friends. */
 export type Row = Record<string, SQLOutputValue>
 
 export interface OpenDatabase {
   database: DatabaseSync
+  /** What errors call it by. */
   file: string
   hmacKey: Buffer
 }
@@ -95,15 +96,37 @@ export function openDatabase(home: string, { readOnly, create }: { readOnly: boo
     requireSchema(database, file)
     const hmacKey = readHmacKey(keyFile)
     if (!readOnly) chmodSync(keyFile, 0o600)
-    const stored = database.prepare('SELECT check_value FROM hmac_key').get()
-    if (stored === undefined || !checkValueOf(hmacKey).equals(blobOf(stored, 'check_value'))) {
-      throw new DirectoryError(`${keyFile} does not belong to ${file}: restore both from the same backup.`)
-    }
+    requireKey(database, hmacKey, `${keyFile} does not belong to ${file}: restore both from the same backup.`)
     return { database, file, hmacKey }
   } catch (thrown) {
     database.close()
     throw thrown
   }
+}
+
+/** In memory alone: what imageOf has made, brought up to date, or without it an empty one. Call it within withDirectoryErrors. */
+export function openImage(image: Uint8Array | undefined, file: string): OpenDatabase {
+  const database = new DatabaseSync(':memory:')
+  try {
+    const hmacKey = image === undefined ? newHmacKey() : Buffer.from(image.subarray(0, keyBytes))
+    if (image === undefined) fill(database, hmacKey)
+    else database.deserialize(image.subarray(keyBytes))
+    migrate(database)
+    requireSchema(database, file)
+    requireKey(database, hmacKey, `${file} holds a key that is not its own.`)
+    return { database, file, hmacKey }
+  } catch (thrown) {
+    database.close()
+    throw thrown
+  }
+}
+
+/** All of it in one piece: the key, then SQLite's file format. */
+export function imageOf({ database, hmacKey }: OpenDatabase): Buffer {
+  const bytes = database.serialize()
+  // Of a file in WAL mode these say so, and what is in memory can't be (https://sqlite.org/c3ref/deserialize.html).
+  bytes.set([1, 1], 18)
+  return Buffer.concat([hmacKey, bytes])
 }
 
 /** Runs `body` in one transaction, which an error undoes. `write` locks at once: what body reads stays true until it commits. */
@@ -167,11 +190,18 @@ function useWal(database: DatabaseSync): void {
 
 function createSchema(database: DatabaseSync, keyFile: string): void {
   transaction(database, 'write', () => {
-    if (userVersion(database) !== 0) return
-    const hmacKey = createHmacKey(keyFile)
-    database.exec(schema)
-    database.prepare('INSERT INTO hmac_key (check_value) VALUES (?)').run(checkValueOf(hmacKey))
+    if (userVersion(database) === 0) fill(database, createHmacKey(keyFile))
   })
+}
+
+function fill(database: DatabaseSync, hmacKey: Buffer): void {
+  database.exec(schema)
+  database.prepare('INSERT INTO hmac_key (check_value) VALUES (?)').run(checkValueOf(hmacKey))
+}
+
+function requireKey(database: DatabaseSync, hmacKey: Buffer, otherwise: string): void {
+  const stored = database.prepare('SELECT check_value FROM hmac_key').get()
+  if (stored === undefined || !checkValueOf(hmacKey).equals(blobOf(stored, 'check_value'))) throw new DirectoryError(otherwise)
 }
 
 function migrate(database: DatabaseSync): void {

@@ -4,7 +4,7 @@ import { isSecret, newKeyId, newSecret } from './api-key.ts'
 import { type DirectoryChange, createChanges } from './changes.ts'
 import { type ContentKey, createContentKeys } from './content-keys.ts'
 import { createCredentials, type Credential, teamIdOf, type TeamTerms, termsColumns, termsOf } from './credentials.ts'
-import { blobOf, numberOf, openDatabase, optionalTextOf, type Row, textOf, transaction } from './database.ts'
+import { blobOf, imageOf, numberOf, type OpenDatabase, openDatabase, openImage, optionalTextOf, type Row, textOf, transaction } from './database.ts'
 import { DirectoryError, withDirectoryErrors } from './directory-error.ts'
 import { hmacOf } from './hmac-key.ts'
 import { modelsOf } from './models-column.ts'
@@ -76,6 +76,10 @@ export interface Directory extends KeyCheck {
   destroyContentKey(name: string): ContentKey
   /** Changes with larger ids than this one, in their order, at most so many. */
   changesAfter(id: number, limit: number): DirectoryChange[]
+  /** Id of the newest change; 0 when there is none. */
+  lastChange(): number
+  /** All of it in one piece, secret: for openDirectoryImage. */
+  image(): Buffer
   /** All that is needed to check keys elsewhere. */
   terms(): DirectoryTerms
   /** Moves when another process has changed something. */
@@ -101,9 +105,16 @@ export interface DirectoryTerms {
 
 /** Throws DirectoryError. */
 export function openDirectory({ home, readOnly = false, create = true, now = () => new Date() }: DirectoryOptions): Directory {
-  const { database, file, hmacKey } = withDirectoryErrors(join(home, 'directory.sqlite'), () =>
-    openDatabase(home, { readOnly, create: create && !readOnly }),
-  )
+  return directoryOn(withDirectoryErrors(join(home, 'directory.sqlite'), () => openDatabase(home, { readOnly, create: create && !readOnly })), now)
+}
+
+/** One in memory alone: what image() gave, or without it an empty one. `name` is what errors call it by. Throws DirectoryError. */
+export function openDirectoryImage(image: Uint8Array | undefined, name: string, now: () => Date = () => new Date()): Directory {
+  return directoryOn(withDirectoryErrors(name, () => openImage(image, name)), now)
+}
+
+function directoryOn(open: OpenDatabase, now: () => Date): Directory {
+  const { database, file, hmacKey } = open
   const selectTeams = database.prepare('SELECT name, models, strict_parameters, weight, batch, content_key, created_at FROM team ORDER BY name')
   const selectTeam = database.prepare('SELECT name FROM team WHERE name = ?')
   const insertTeam = database.prepare('INSERT INTO team (name, models, created_at) VALUES (?, ?, ?)')
@@ -256,6 +267,8 @@ export function openDirectory({ home, readOnly = false, create = true, now = () 
     },
     version: () => withDirectoryErrors(file, () => numberOf(dataVersion.get(), 'data_version')),
     changesAfter: (id, limit) => reading(() => changes.after(id, limit)),
+    lastChange: () => reading(changes.last),
+    image: () => withDirectoryErrors(file, () => imageOf(open)),
     close: () => database.close(),
   }
 }

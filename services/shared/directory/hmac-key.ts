@@ -3,7 +3,7 @@ import { closeSync, fsyncSync, openSync, readFileSync, renameSync, writeFileSync
 import { dirname } from 'node:path'
 import { DirectoryError } from './directory-error.ts'
 
-const keyBytes = 32
+export const keyBytes = 32
 
 /** HMAC-SHA256 of an API key: all that is stored of it. Without `directory.key` a copy of the database confirms no guess. */
 export function hmacOf(hmacKey: Uint8Array, secret: string): Buffer {
@@ -14,6 +14,10 @@ export function hmacOf(hmacKey: Uint8Array, secret: string): Buffer {
 export function checkValueOf(hmacKey: Uint8Array): Buffer {
   // No API key has this text: it lacks the prefix.
   return hmacOf(hmacKey, 'intramuros directory key check 1')
+}
+
+export function newHmacKey(): Buffer {
+  return randomBytes(keyBytes)
 }
 
 export function readHmacKey(file: string): Buffer {
@@ -31,7 +35,7 @@ export function readHmacKey(file: string): Buffer {
 export function createHmacKey(file: string): Buffer {
   const existing = readIfThere(file)
   if (existing?.length === keyBytes) return existing
-  const key = randomBytes(keyBytes)
+  const key = newHmacKey()
   const unfinished = `${file}.new`
   writeFileSync(unfinished, key, { mode: 0o600, flush: true })
   renameSync(unfinished, file)

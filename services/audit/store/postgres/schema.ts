@@ -42,6 +42,14 @@ const steps: readonly (readonly string[])[] = [
     `COMMENT ON TABLE intramuros_audit.checkpoint IS 'One row: the newest c2sp.org/tlog-checkpoint that was published, in UTF-8; NULL before the first.'`,
     `INSERT INTO intramuros_audit.checkpoint (note) VALUES (NULL)`,
   ],
+  [
+    `CREATE TABLE intramuros_audit.directory (
+      one boolean PRIMARY KEY DEFAULT true CHECK (one),
+      version bigint NOT NULL CHECK (version > 0),
+      image bytea NOT NULL
+    )`,
+    `COMMENT ON TABLE intramuros_audit.directory IS 'At most one row: teams and API keys of the services that share this log, sealed with a key that is derived from that of the log; version moves with each change.'`,
+  ],
 ]
 
 /** Makes the tables, or brings them up to this version. Held by whoever has the lock; needs rights to make tables only if there is something to do. */

@@ -1,8 +1,8 @@
-import { DirectoryService, type DirectoryPart } from '../../proto/gen/intramuros/v1/directory.ts'
-import { ServiceError } from '../shared/errors.ts'
-import type { Directory } from '../shared/directory/directory.ts'
-import { describeError, type Logger } from '../shared/log.ts'
-import { type BesideService, besideService } from '../shared/rpc/serve.ts'
+import { DirectoryService, type DirectoryPart } from '../../../proto/gen/intramuros/v1/directory.ts'
+import { ServiceError } from '../../shared/errors.ts'
+import type { Directory } from '../../shared/directory/directory.ts'
+import { describeError, type Logger } from '../../shared/log.ts'
+import { type BesideService, besideService } from '../../shared/rpc/serve.ts'
 
 export interface ServeDirectoryOptions {
   directory: Pick<Directory, 'terms' | 'version'>

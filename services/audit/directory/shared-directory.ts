@@ -1,0 +1,109 @@
+import { existsSync } from 'node:fs'
+import { rename } from 'node:fs/promises'
+import { join } from 'node:path'
+import { DirectoryError } from '../../shared/directory/directory-error.ts'
+import { type Directory, openDirectory, openDirectoryImage } from '../../shared/directory/directory.ts'
+import { ensureFirstTeam } from '../../shared/directory/first-team.ts'
+import { describeError, type Logger } from '../../shared/log.ts'
+import { clientConfig, connections, placeOf } from '../store/postgres/connection.ts'
+import { PostgresError } from '../store/postgres/postgres-error.ts'
+import { checkServer } from '../store/postgres/server-check.ts'
+import { postgresTiming } from '../store/postgres/timing.ts'
+import { readRow, readVersion, writeRow } from './directory-row.ts'
+import { directoryName, openRow } from './in-postgres.ts'
+import type { DirectoryPlace } from './place.ts'
+import { openSeal } from './seal.ts'
+
+export interface SharedDirectoryOptions {
+  place: DirectoryPlace
+  /** State folder: a directory of its own that this service had before is taken over from there. */
+  home: string
+  /** Id of the newest change that the log has: a directory without it is an old copy. */
+  recorded: number
+  log: Logger
+  /** How often is looked whether it was changed, in milliseconds. */
+  intervalMs?: number
+}
+
+/** What a service needs of the directory. */
+export type SharedDirectory = Pick<Directory, 'terms' | 'version' | 'changesAfter' | 'close'>
+
+/**
+ * The directory of a log that several audit services share, followed by the one that writes the log; made, when there is none, by that one. Throws
+ * DirectoryError, and PostgresError.
+ */
+export async function openSharedDirectory({ place, home, recorded, log, intervalMs = 250 }: SharedDirectoryOptions): Promise<SharedDirectory> {
+  const seal = await openSeal(place.keyFile)
+  const { run, close } = connections(await clientConfig(place.settings, { ...postgresTiming, ...place.timing }), placeOf(place.settings.address), 1, checkServer)
+  let current: { version: number; directory: Directory }
+  let troubled = ''
+  try {
+    if ((await readVersion(run)) === 0) await make()
+    current = await read(recorded)
+  } catch (thrown) {
+    await close()
+    throw thrown
+  }
+
+  /** Nobody else does: only the service that writes the log gets here. */
+  async function make(): Promise<void> {
+    const own = existsSync(join(home, 'directory.sqlite'))
+    const directory = own ? openDirectory({ home }) : openDirectoryImage(undefined, directoryName)
+    try {
+      if (own && directory.lastChange() < recorded) {
+        throw new DirectoryError(`directory.sqlite in ${home} is older than the changes of teams and keys that the log has: begin with the audit service that has the newest, or move directory.sqlite and directory.key aside to begin without any keys.`)
+      }
+      if (!own && recorded > 0) log.warn({}, 'the log has changes of teams and keys, but they are not in the database: it begins without any keys')
+      ensureFirstTeam(directory)
+      await writeRow(run, { version: 1, image: seal.close(directory.image(), 1) })
+    } finally {
+      directory.close()
+    }
+    if (!own) return
+    // What is changed there no longer counts, and nobody is to believe that it does.
+    for (const name of ['directory.sqlite', 'directory.key']) await rename(join(home, name), join(home, `${name}.moved`))
+    log.info({}, 'teams and keys are in the database now; the files that they were in are directory.sqlite.moved and directory.key.moved')
+  }
+
+  /** Throws DirectoryError for one that lacks changes. */
+  async function read(newest: number): Promise<{ version: number; directory: Directory }> {
+    const row = await readRow(run, { lock: false })
+    const directory = openRow(row, seal)
+    if (directory.lastChange() < newest) {
+      directory.close()
+      throw new DirectoryError('The teams and keys in the database are an old copy: the log has changes that they lack, so keys that were revoked may be among them. Restore the newest copy; or, to begin without any keys, DELETE FROM intramuros_audit.directory.')
+    }
+    return { version: row?.version ?? 0, directory }
+  }
+
+  /** While it can't be read, or is older than what was there, what is known counts on. */
+  async function follow(): Promise<void> {
+    try {
+      if ((await readVersion(run)) !== current.version) {
+        const before = current.directory
+        current = await read(before.lastChange())
+        before.close()
+      }
+      troubled = ''
+    } catch (thrown) {
+      const reason = thrown instanceof DirectoryError || thrown instanceof PostgresError ? thrown.message : 'an error that nobody expected'
+      if (reason !== troubled && !closed) log.error({ reason, err: describeError(thrown) }, 'teams and keys could not be read from the database: changes of them do not count yet')
+      troubled = reason
+    }
+    if (!closed) timer = setTimeout(() => void follow(), intervalMs)
+  }
+
+  let closed = false
+  let timer = setTimeout(() => void follow(), intervalMs)
+  return {
+    terms: () => current.directory.terms(),
+    version: () => current.version,
+    changesAfter: (id, limit) => current.directory.changesAfter(id, limit),
+    close() {
+      closed = true
+      clearTimeout(timer)
+      void close()
+      current.directory.close()
+    },
+  }
+}
