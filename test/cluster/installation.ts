@@ -21,6 +21,10 @@ export interface InstallOptions {
   values?: object
   /** The chart's folder or archive; not given: the one of this tree. */
   chart?: string
+  /** Audit services, each of which needs volumes; 1. */
+  auditServices?: number
+  /** Objects in the namespace that the installation needs. */
+  objects?: readonly object[]
 }
 
 /** An installation of the chart in a namespace of its own, with the small real model, and what a person would do with it. */
@@ -43,22 +47,24 @@ export interface Installation {
 }
 
 /** Throws an Error with what Helm or Kubernetes said. */
-export async function install({ name, values = {}, chart: from = chart }: InstallOptions): Promise<Installation> {
+export async function install(options: InstallOptions): Promise<Installation> {
+  const { name } = options
   const folder = await mkdtemp(join(tmpdir(), `intramuros-${name}-`))
   try {
-    return await installIn(folder, name, values, from)
+    return await installIn(folder, options)
   } catch (thrown) {
     await remove(name, folder)
     throw thrown
   }
 }
 
-async function installIn(folder: string, name: string, values: object, from: string): Promise<Installation> {
+async function installIn(folder: string, { name, values = {}, chart: from = chart, auditServices = 1, objects = [] }: InstallOptions): Promise<Installation> {
   const model = process.env['INTRAMUROS_TEST_MODEL'] ?? ''
-  await makeVolumes(folder, name, model)
+  await makeVolumes(folder, name, model, auditServices)
+  await apply(...objects)
   const address = await nodeAddress()
   const common = commonValues(join(folder, 'models'), basename(model), address)
-  const logFolder = join(folder, 'log/audit')
+  const logFolder = join(folder, 'log-0/audit')
   const helmArgs = (action: string[], source: string): string[] => [...action, release, source, '-n', name, '-f', '-']
   await helm(helmArgs(['install'], from), { input: JSON.stringify(merged(common, values)) })
   let current = merged(common, values)
@@ -79,6 +85,11 @@ async function installIn(folder: string, name: string, values: object, from: str
     uninstall: () => remove(name, folder),
   }
   return installation
+}
+
+/** That a pod has. */
+export function isReady({ metadata, status }: KubernetesObject): boolean {
+  return metadata.deletionTimestamp === undefined && status.conditions?.some(({ type, status: is }) => type === 'Ready' && is === 'True') === true
 }
 
 /** Waits for the pods of an installation, and makes the team "lab" with a key. */
@@ -119,27 +130,26 @@ function commonValues(models: string, file: string, address: string): object {
   }
 }
 
-async function makeVolumes(folder: string, name: string, model: string): Promise<void> {
-  for (const volume of ['models', 'log', 'key']) {
-    // oxlint-disable-next-line no-await-in-loop -- three
-    await mkdir(join(folder, volume))
-  }
+async function makeVolumes(folder: string, name: string, model: string, auditServices: number): Promise<void> {
+  const volumes = Array.from({ length: auditServices }, (_, number) => ['log', 'key'].map((kind) => ({ kind, number, folder: join(folder, `${kind}-${number}`) }))).flat()
+  await mkdir(join(folder, 'models'))
+  await Promise.all(volumes.map((volume) => mkdir(volume.folder)))
   await copyFile(model, join(folder, 'models', basename(model)))
   await runProgram('chmod', ['-R', 'a+rX', folder], { timeoutMs: 10_000 })
-  await runProgram('chown', ['65532:65532', join(folder, 'log'), join(folder, 'key')], { timeoutMs: 10_000 })
+  await runProgram('chown', ['65532:65532', ...volumes.map((volume) => volume.folder)], { timeoutMs: 10_000 })
   await apply(
     { apiVersion: 'v1', kind: 'Namespace', metadata: { name, labels: { 'pod-security.kubernetes.io/enforce': 'restricted' } } },
-    ...['log', 'key'].map((volume) => ({
+    ...volumes.map(({ kind, number, folder: path }) => ({
       apiVersion: 'v1',
       kind: 'PersistentVolume',
-      metadata: { name: `${name}-${volume}`, labels: { of: name } },
+      metadata: { name: `${name}-${kind}-${number}`, labels: { of: name } },
       spec: {
         capacity: { storage: '20Gi' },
         accessModes: ['ReadWriteOnce'],
         persistentVolumeReclaimPolicy: 'Retain',
         storageClassName: '',
-        hostPath: { path: join(folder, volume) },
-        claimRef: { namespace: name, name: `${volume}-${full}-audit-0` },
+        hostPath: { path },
+        claimRef: { namespace: name, name: `${kind}-${full}-audit-${number}` },
       },
     })),
   )
@@ -155,12 +165,16 @@ async function nodeAddress(): Promise<string> {
 async function allReady(namespace: string): Promise<void> {
   const limit = `${readyMs / 1000}s`
   const deployments = await listObjects('deployments', namespace)
-  const names = [...deployments.map(({ metadata }) => `deployment/${metadata.name}`), `statefulset/${full}-audit`]
+  const names = deployments.map(({ metadata }) => `deployment/${metadata.name}`)
+  // Of several, those that stand by are never ready.
+  const several = ((await getObject('statefulset', `${full}-audit`, namespace)).spec.replicas ?? 1) > 1
+  if (!several) names.push(`statefulset/${full}-audit`)
   await Promise.all(names.map((each) => kubectl(['-n', namespace, 'rollout', 'status', each, `--timeout=${limit}`], { timeoutMs: readyMs + 10_000 })))
   // Those that go may take their time.
   await until(async () => {
     const pods = await listObjects('pods', namespace, 'intramuros.io/serving=true')
-    return pods.every(({ metadata, status }) => metadata.deletionTimestamp === undefined && status.conditions?.some(({ type, status: is }) => type === 'Ready' && is === 'True'))
+    const [audit, others] = [true, false].map((is) => pods.filter(({ metadata }) => (metadata.labels?.['app.kubernetes.io/component'] === 'audit') === is))
+    return others?.every(isReady) === true && (several ? audit?.some(isReady) : audit?.every(isReady)) === true
   }, `the pods of ${namespace}`, readyMs)
 }
 
