@@ -3,10 +3,15 @@ import { changeDirectory } from '../../services/audit/directory/use-directory.ts
 import type { Config } from '../../services/shared/config/schema.ts'
 import { openDirectory } from '../../services/shared/directory/directory.ts'
 import { ensureFirstTeam, firstTeam } from '../../services/shared/directory/first-team.ts'
+import { exitStatus } from '../../services/shared/supervision.ts'
+import { StartError } from './start-error.ts'
 
-/** The gateway only reads the directory, so it has to be there before it, with its first team; where it is in a database, the audit service makes it. */
-export function makeDirectory({ home, audit }: Config): void {
-  if (directoryPlace(audit) !== undefined) return
+/** The gateway only reads the directory, so it has to be there before it, with its first team; where it is in a database, the audit service makes it. Throws StartError. */
+export function makeDirectory({ home, audit, gateway }: Config): void {
+  if (directoryPlace(audit) !== undefined) {
+    if (gateway.directory === 'file') throw new StartError('With audit.directory and audit.postgres.url teams and keys are in the database, where the gateway does not look for them: set gateway.directory to audit.', { status: exitStatus.configuration })
+    return
+  }
   const directory = openDirectory({ home })
   try {
     ensureFirstTeam(directory)

@@ -219,6 +219,12 @@ it('tells what keeps a service from starting, and ends the others', async () => 
   expect(readPlatformFile(home)).toBeUndefined()
 })
 
+it('says that gateways have to ask for teams and keys that are in a database', async () => {
+  const { stderr } = await launch({ INTRAMUROS_AUDIT_DIRECTORY: 'true', INTRAMUROS_AUDIT_POSTGRES_URL: 'postgres://somebody@127.0.0.1:1/nothing' }).ended
+  expect(stderr).toContain('set gateway.directory to audit')
+  expect(existsSync(journal)).toBe(false)
+})
+
 it('names the setting of a port that was asked for and is taken', async () => {
   const other = createServer().listen(0, '127.0.0.1')
   await once(other, 'listening')
