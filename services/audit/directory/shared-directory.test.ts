@@ -123,6 +123,10 @@ test('an old copy of the row is not believed: not at start, and not while a serv
   // Given up, it begins anew, without any keys.
   await server.query(database, 'DELETE FROM intramuros_audit.directory')
   expect((await open({ recorded })).terms()).toMatchObject({ teams: [{ name: 'default' }], keys: [] })
+  // Also by a clock that was set back since.
+  await server.query(database, 'DELETE FROM intramuros_audit.directory')
+  const ahead = Date.now() + 86_400_000
+  expect((await open({ recorded: ahead })).changesAfter(ahead, 10)).toMatchObject([{ event: 'team.created' }])
 })
 
 test('a byte that was changed, another key of the log, and none, are told', async () => {

@@ -48,7 +48,8 @@ export async function openSharedDirectory({ place, home, recorded, log, interval
   /** Nobody else does: only the service that writes the log gets here. */
   async function make(): Promise<void> {
     const own = existsSync(join(home, 'directory.sqlite'))
-    const directory = own ? openDirectory({ home }) : openDirectoryImage(undefined, directoryName)
+    // Its first change is newer than all that the log has, also by a clock that was set back.
+    const directory = own ? openDirectory({ home }) : openDirectoryImage(undefined, directoryName, () => new Date(Math.max(Date.now(), recorded + 1)))
     try {
       if (own && directory.lastChange() < recorded) {
         throw new DirectoryError(`directory.sqlite in ${home} is older than the changes of teams and keys that the log has: begin with the audit service that has the newest, or move directory.sqlite and directory.key aside to begin without any keys.`)
