@@ -1,4 +1,5 @@
 import type { Run } from '../store/postgres/connection.ts'
+import { nonceBytes } from './seal.ts'
 
 /** The one row of intramuros_audit.directory. */
 export interface DirectoryRow {
@@ -13,9 +14,18 @@ interface Found {
   image: Buffer
 }
 
-export async function readVersion(run: Run): Promise<number> {
-  const [row] = await run<Found>({ what: 'asking for the version of teams and keys', name: 'directory-version', text: 'SELECT version FROM intramuros_audit.directory' })
-  return Number(row?.version ?? 0)
+/** What no two images have in common, the nonce of their seal; undefined while there is none. A version that was put back and changed anew may have a number again. */
+export async function readMark(run: Run): Promise<string | undefined> {
+  const [row] = await run<{ mark: string }>({
+    what: 'asking whether teams and keys were changed',
+    name: 'directory-mark',
+    text: `SELECT encode(substring(image FOR ${nonceBytes}), 'hex') AS mark FROM intramuros_audit.directory`,
+  })
+  return row?.mark
+}
+
+export function markOf({ image }: DirectoryRow): string {
+  return image.toString('hex', 0, nonceBytes)
 }
 
 /** Undefined before the first. `lock`: nobody else changes it before the transaction ends. */

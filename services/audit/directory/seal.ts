@@ -16,7 +16,8 @@ export interface Seal {
 }
 
 const context = 'intramuros directory v1'
-const nonceBytes = 12
+/** At the beginning of what is sealed, never the same. */
+export const nonceBytes = 12
 const tagBytes = 16
 
 /** Throws DirectoryError when there is no such key. */

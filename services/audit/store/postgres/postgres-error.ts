@@ -47,6 +47,7 @@ const tellingClasses = /^(08|25|3D|3F|40|42501|42P01|53|55|57|58|XX)/
 const hints: Readonly<Record<string, string>> = {
   '28P01': ': is audit.postgres.passwordFile right?',
   '42501': ': see the rights that docs/audit-postgres.md lists',
+  '42P01': ': the audit service that writes the log makes its tables when it starts',
   '42704': ': PostgreSQL 14 or later is needed',
 }
 
