@@ -96,6 +96,11 @@ test('a folder that exists is not written over, and what is missing is said', ()
   expect(status).toBe(1)
   expect(stderr).toContain('exists already')
   expect(spawnSync('sh', [place('load.sh'), place('intramuros-1.2.3.bundle')]).status).toBe(2)
+  expect(spawnSync('sh', [place('load.sh'), '--key', place('ours.pub'), place('intramuros-1.2.3.bundle')]).status).toBe(2)
+  writeFileSync(place('no.key'), 'no key')
+  for (const wrong of ['no.key', 'intramuros-1.2.3.bundle']) {
+    expect(spawnSync('sh', [place('load.sh'), place('intramuros-1.2.3.bundle'), '--key', place(wrong), '--out', place('wrong')], { encoding: 'utf8' }).stderr).toContain('is no public key in PEM')
+  }
   expect(spawnSync('sh', [place('load.sh'), place('none'), '--key', place('ours.pub')], { encoding: 'utf8' }).stderr).toContain("can't be read")
 })
 

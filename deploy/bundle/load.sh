@@ -20,7 +20,7 @@ TEXT
 }
 fail() { echo "load.sh: $*" >&2; exit 1; }
 
-[ $# -ge 1 ] || usage
+case ${1:-} in "" | -*) usage ;; esac
 bundle=$1; shift
 key= out= where= registry= ca= user= password_file= plain=
 while [ $# -gt 0 ]; do
@@ -43,6 +43,9 @@ done
 [ -n "$key" ] || usage
 [ -r "$bundle" ] || fail "$bundle can't be read"
 [ -r "$key" ] || fail "the key $key can't be read"
+case $registry in *://*) fail "--registry takes HOST[:PORT][/PREFIX], without ${registry%%://*}://" ;; esac
+[ -z "$ca" ] || [ -r "$ca" ] || fail "the CA $ca can't be read"
+[ -z "$password_file" ] || [ -r "$password_file" ] || fail "the password file $password_file can't be read"
 [ -n "$out" ] || out=$(basename "$bundle" .bundle)
 out=${out%/}
 for tool in tar sha256sum openssl; do
@@ -53,6 +56,8 @@ case $(openssl version) in
 esac
 [ "$where" != containerd ] || command -v ${CTR:-ctr} > /dev/null || fail "this machine has no program ${CTR:-ctr}: is containerd here? CTR=\"k3s ctr\" is k3s'"
 [ ! -e "$out" ] || fail "$out exists already: remove it, or name another folder with --out"
+
+openssl pkey -pubin -in "$key" -noout 2> /dev/null || fail "$key is no public key in PEM (-----BEGIN PUBLIC KEY-----)"
 
 # The first kilobyte is a tar entry with the signature, which is of all that follows.
 work=$(mktemp -d "$out.load-XXXXXX") || fail "nothing can be written beside $out"

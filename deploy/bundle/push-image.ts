@@ -105,7 +105,7 @@ function send(url: URL, method: string, { headers = {}, body }: Sent, authorizat
   const all = { ...headers, ...(length === undefined ? {} : { 'content-length': String(length) }), ...(authorization === undefined ? {} : { authorization }) }
   const options = { method, headers: all, agent: false as const, timeout: timeoutMs, ...(ca === undefined ? {} : { ca }) }
   return new Promise((resolve, reject) => {
-    const failed = (error: Error): void => reject(new RegistryError(`${url.host} can not be used: ${error.message}`, { cause: error }))
+    const failed = (error: Error): void => reject(new RegistryError(`${url.host} can not be used: ${error.message}${'code' in error && error.code === 'EPROTO' ? '. Does it speak TLS there? One on this machine that does not takes --plain-http.' : ''}`, { cause: error }))
     const sent = (url.protocol === 'http:' ? httpRequest : httpsRequest)(url, options, (response) => {
       const chunks: Buffer[] = []
       let long = 0
@@ -125,7 +125,7 @@ function send(url: URL, method: string, { headers = {}, body }: Sent, authorizat
 
 function expect({ status, text }: Answer, wanted: readonly number[], what: string): void {
   if (wanted.includes(status)) return
-  const hint = status === 401 || status === 403 ? ' Are the user and the password right, and may they write there?' : ''
+  const hint = status === 401 || status === 403 ? ' Are --user and the password right, or is a user needed, and may it write there?' : ''
   throw new RegistryError(`The registry refused ${what} with status ${status}.${hint}${text === '' ? '' : ` It said: ${text.slice(0, 300)}`}`)
 }
 

@@ -36,8 +36,16 @@ async function registryOf(host: string): Promise<Registry> {
   const { ca, user, 'password-file': passwordFile, 'plain-http': plainHttp = false } = values
   if ((user === undefined) !== (passwordFile === undefined)) throw new RegistryError('--user and --password-file belong together.')
   if (plainHttp && !/^(localhost|127\.\d+\.\d+\.\d+|\[::1\])(:\d+)?$/.test(host)) throw new RegistryError('--plain-http is for a registry on this machine.')
-  const credentials = user === undefined || passwordFile === undefined ? undefined : { user, password: (await readFile(passwordFile, 'utf8')).trim() }
-  return { host, plainHttp, credentials, ...(ca === undefined ? {} : { ca: await readFile(ca, 'utf8') }) }
+  const credentials = user === undefined || passwordFile === undefined ? undefined : { user, password: (await textOf(passwordFile)).trim() }
+  return { host, plainHttp, credentials, ...(ca === undefined ? {} : { ca: await textOf(ca) }) }
+}
+
+async function textOf(file: string): Promise<string> {
+  try {
+    return await readFile(file, 'utf8')
+  } catch (thrown) {
+    throw new RegistryError(`${file} can not be read: ${thrown instanceof Error && 'code' in thrown ? String(thrown.code) : 'unknown error'}.`)
+  }
 }
 
 /** "intramuros/gateway" and "0.1.0" of "localhost/intramuros/gateway:0.1.0": the registry in the name is where it was made. */

@@ -38,7 +38,7 @@ export function readValues(text: string): Value[] {
       if (found?.[2] !== undefined && !(closedAt !== undefined && depth > closedAt)) {
         path.splice(depth, Infinity, found[2])
         const value = { path: [...path], group, ...splitComment(comments, index), preset: presetAt(presets, path) }
-        closedAt = value.schema['additionalProperties'] === undefined ? undefined : depth
+        closedAt = value.schema['additionalProperties'] === undefined && value.schema['$settings'] === undefined ? undefined : depth
         values.push(value)
       }
       comments = []

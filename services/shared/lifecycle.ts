@@ -139,18 +139,27 @@ export async function runService(name: ServiceName, start: (context: ServiceCont
     if (process.send !== undefined && !process.connected) orphaned() // it died before there was anyone to hear it
   } catch (thrown) {
     if (isPortInUse(thrown)) {
-      log.error({ err: describeError(thrown) }, 'a port is in use')
+      log.error({ reason: thrown.message, err: describeError(thrown) }, 'a port is in use')
       log.flush()
       writeTerminationLog('Another program has a port that this service listens on. The log names it.')
       process.exit(exitStatus.portInUse)
     }
     if (!(thrown instanceof FatalStartError)) {
+      const refused = refusedFile(thrown)
+      if (refused !== undefined) log.error({ reason: refused }, 'the file system refuses something')
       crash('could not start', thrown)
       return
     }
     log.flush()
     fatal(thrown.message, thrown.status)
   }
+}
+
+/** What a file system refused, with the path; nothing of a request has been seen yet. */
+function refusedFile(thrown: unknown): string | undefined {
+  if (!(thrown instanceof Error && 'syscall' in thrown && 'path' in thrown)) return undefined
+  const rights = 'code' in thrown && (thrown.code === 'EACCES' || thrown.code === 'EPERM')
+  return `${thrown.message}${rights ? `. It has to belong to the user of this process (${process.getuid?.() ?? ''}).` : ''}`
 }
 
 /** Ends the process when it is told to, until the function that this returns is called. As process 1 of a container it would not end by itself. */
@@ -195,6 +204,6 @@ function metricsPort({ audit, tokenizer, inferenceWorker, gateway }: Config, nam
   return { audit, tokenizer, 'inference-worker': inferenceWorker, gateway }[name].metricsPort
 }
 
-function isPortInUse(thrown: unknown): boolean {
+function isPortInUse(thrown: unknown): thrown is Error {
   return thrown instanceof Error && (('code' in thrown && thrown.code === 'EADDRINUSE') || thrown.message.includes('EADDRINUSE'))
 }

@@ -102,11 +102,14 @@ test('a wrong password, or a certificate of a CA that was not named, is told wit
   writeFileSync(place('wrong'), 'wrong')
   const refused = load('wrong-password', '--registry', registry.host, '--ca', registry.ca, '--user', user, '--password-file', place('wrong'))
   expect(refused.status).toBe(1)
-  expect(refused.said).toMatch(/401.*Are the user and the password right/)
+  expect(refused.said).toMatch(/401.*Are --user and the password right/)
   expect(refused.said).toContain(`rm -rf ${place('wrong-password')}`)
   const unknown = load('unknown-ca', '--registry', registry.host, '--user', user, '--password-file', place('password'))
   expect(unknown.status).toBe(1)
   expect(unknown.said).toMatch(/can not be used: .*certificate/)
+  expect(load('scheme', '--registry', `https://${registry.host}`).said).toContain('without https://')
+  expect(load('no-ca', '--registry', registry.host, '--ca', place('nowhere')).said).toContain(`the CA ${place('nowhere')} can't be read`)
+  expect(existsSync(place('no-ca'))).toBe(false)
 })
 
 test('the tools run from the bundle with nothing installed, wherever it lies, and the chart in it installs', async () => {

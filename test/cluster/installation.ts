@@ -61,7 +61,7 @@ export async function install(options: InstallOptions): Promise<Installation> {
 async function installIn(folder: string, { name, values = {}, chart: from = chart, auditServices = 1, objects = [] }: InstallOptions): Promise<Installation> {
   const model = process.env['INTRAMUROS_TEST_MODEL'] ?? ''
   await makeVolumes(folder, name, model, auditServices)
-  await apply(...objects)
+  if (objects.length > 0) await apply(...objects)
   const address = await nodeAddress()
   const common = commonValues(join(folder, 'models'), basename(model), address)
   const logFolder = join(folder, 'log-0/audit')

@@ -7,7 +7,7 @@ number of small pieces opens the walls.
 {{- $where := index . 1 -}}
 {{- if not $root.Values.walls.iKnowThisOpensTheWalls -}}
 {{- range index . 2 -}}
-{{- if not (regexMatch "^([0-9]{1,3}(\\.[0-9]{1,3}){3}/[0-9]{1,2}|[0-9a-fA-F:.]*:[0-9a-fA-F:.]*/[0-9]{1,3})$" .) -}}
+{{- if not (regexMatch "^((25[0-5]|2[0-4][0-9]|1?[0-9]?[0-9])(\\.(25[0-5]|2[0-4][0-9]|1?[0-9]?[0-9])){3}/([0-2]?[0-9]|3[0-2])|[0-9a-fA-F:.]*:[0-9a-fA-F:.]*/([0-9]?[0-9]|1[01][0-9]|12[0-8]))$" .) -}}
 {{- fail (printf "%s: %q is no CIDR, as 10.1.2.3/32." $where .) -}}
 {{- end -}}
 {{- $length := regexReplaceAll "^.*/" . "" | int -}}

@@ -1,6 +1,7 @@
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { type Command, CommanderError } from 'commander'
+import type { KubeConfig } from '@kubernetes/client-node'
 import { KeyError, verifyReceipt } from '../../audit/verify-receipt.ts'
 import type { ProgramContext } from '../context.ts'
 import { digestOf, exitStatusOfOutcome, type Report } from '../isolation/report.ts'
@@ -40,7 +41,12 @@ export function registerVerifyIsolation(program: Command, context: Pick<ProgramC
     .option('--key <vkey>', "public key of the ledger, or a file of it: the receipt is checked with it; without, only that it is this report's")
     .option('--json', 'print the report as JSON')
     .action(async (flags: Flags, command: Command) => {
-      process.exitCode = await run(flags, command, context)
+      process.exitCode = await run(flags, command, context).catch((thrown: unknown) => {
+        if (thrown instanceof CommanderError) throw thrown
+        // Never 1, which says that the walls are open.
+        context.err.write(`${reasonOf(thrown)}\n`)
+        return 2
+      })
     })
 }
 
@@ -65,19 +71,17 @@ async function run(flags: Flags, command: Command, { out, err }: Pick<ProgramCon
     const { ClusterError, jobFrom, roleLabel, runJobs, scheduleOf } = await import('../isolation/operator/jobs.ts')
     const { discoverTargets } = await import('../isolation/operator/discover.ts')
     const config = new KubeConfig()
-    if (flags.kubeconfig === undefined) config.loadFromDefault()
-    else config.loadFromFile(flags.kubeconfig)
-    if (flags.context !== undefined) config.setCurrentContext(flags.context)
-    const namespace = flags.namespace ?? config.getContextObject(config.getCurrentContext())?.namespace ?? 'default'
-    const [batch, core, discovery] = [config.makeApiClient(BatchV1Api), config.makeApiClient(CoreV1Api), config.makeApiClient(DiscoveryV1Api)]
     try {
+      loadKubeconfig(config, flags)
+      const namespace = flags.namespace ?? config.getContextObject(config.getCurrentContext())?.namespace ?? 'default'
+      const [batch, core, discovery] = [config.makeApiClient(BatchV1Api), config.makeApiClient(CoreV1Api), config.makeApiClient(DiscoveryV1Api)]
       const schedule = scheduleOf((await batch.listNamespacedCronJob({ namespace, labelSelector: roleLabel })).items, flags.release)
       const targets = flags.discover ? await discoverTargets({ core, discovery, say }) : []
       const id = crypto.randomUUID().slice(0, 8)
       const collector = jobFrom(schedule.collector, id, targets.flatMap((target) => ['--target', target]))
       return await runJobs({ batch, core, namespace, jobs: [...schedule.probes.map((probe) => jobFrom(probe, id)), collector], limitMs, say })
     } catch (thrown) {
-      const why = thrown instanceof ClusterError ? thrown.message : `The cluster could not be asked: ${thrown instanceof Error ? (thrown.message.split('\n')[0] ?? '') : ''}`
+      const why = thrown instanceof ClusterError || thrown instanceof KubeconfigError ? thrown.message : `The cluster could not be asked${at(config)}: ${reasonOf(thrown)}`
       say(why)
       throw new CommanderError(2, 'intramuros.unchecked', why)
     }
@@ -90,6 +94,41 @@ async function run(flags: Flags, command: Command, { out, err }: Pick<ProgramCon
       return misused(command, `the log ${file} can not be read: ${thrown instanceof Error && 'code' in thrown ? String(thrown.code) : ''}`)
     }
   }
+}
+
+/** The kubeconfig names no cluster that could be asked. */
+class KubeconfigError extends Error {}
+
+/** As kubectl has it, but a server that is not named is not taken to be on this machine. Throws KubeconfigError. */
+function loadKubeconfig(config: KubeConfig, { kubeconfig, context }: Flags): void {
+  try {
+    if (kubeconfig === undefined) config.loadFromDefault()
+    else config.loadFromFile(kubeconfig)
+  } catch (thrown) {
+    throw new KubeconfigError(`The kubeconfig${kubeconfig === undefined ? '' : ` ${kubeconfig}`} can not be read: ${reasonOf(thrown)}`)
+  }
+  const names = config.getContexts().map(({ name }) => name)
+  if (context !== undefined) {
+    if (!names.includes(context)) throw new KubeconfigError(`The kubeconfig has no context ${context}; contexts: ${names.length === 0 ? 'none' : names.join(', ')}.`)
+    config.setCurrentContext(context)
+  }
+  const cluster = config.getCurrentCluster()
+  if (cluster === null || cluster.server === 'http://localhost:8080') {
+    throw new KubeconfigError('There is no kubeconfig that names a cluster: give --kubeconfig, or set KUBECONFIG, as for kubectl; and --context, where it has none that is current.')
+  }
+}
+
+function at(config: KubeConfig): string {
+  const server = config.getCurrentCluster()?.server
+  return server === undefined ? '' : ` at ${server}`
+}
+
+/** The first line, with what is behind "fetch failed". */
+function reasonOf(thrown: unknown): string {
+  if (!(thrown instanceof Error)) return 'an unknown error'
+  const cause: unknown = thrown.cause instanceof AggregateError ? thrown.cause.errors[0] : thrown.cause
+  const [line = ''] = thrown.message.split('\n')
+  return cause instanceof Error && cause.message !== '' ? `${line}: ${cause.message.split('\n')[0]}` : line
 }
 
 function save(folder: string, { report, receipt }: Told, say: (line: string) => void): void {

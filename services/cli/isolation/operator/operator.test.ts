@@ -167,8 +167,25 @@ test('an installation without a check, several, and a cluster that does not answ
   expect(await run()).toMatchObject({ status: 2, err: expect.stringContaining('There is no isolation check in this namespace') as string })
   server.closeAllConnections()
   await new Promise((resolve) => server.close(resolve))
-  expect(await run()).toMatchObject({ status: 2, err: expect.stringContaining('The cluster could not be asked') as string })
+  expect(await run()).toMatchObject({ status: 2, err: expect.stringMatching(/The cluster could not be asked at http:.+: fetch failed: .*ECONNREFUSED/) as string })
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+})
+
+test.each([
+  ['a file that is not there', undefined, [], /kubeconfig .* can not be read: ENOENT/],
+  ['a file that is no YAML', 'x: [', [], /kubeconfig .* can not be read/],
+  ['no cluster', '{apiVersion: v1, kind: Config, clusters: [], contexts: []}', [], /no kubeconfig that names a cluster: give --kubeconfig/],
+  ['no context of that name', '{apiVersion: v1, kind: Config, clusters: [{name: a, cluster: {server: "https://127.0.0.1:9"}}], users: [], contexts: [{name: mine, context: {cluster: a, user: u}}]}', ['--context', 'yours'], /no context yours; contexts: mine/],
+])('a kubeconfig with %s is no verdict on the walls: status 2, and it is said', async (_, content, more, reason) => {
+  const file = join(home, 'another')
+  await rm(file, { force: true })
+  if (content !== undefined) await writeFile(file, content)
+  expect(await run('--kubeconfig', file, ...more)).toMatchObject({ status: 2, out: '', err: expect.stringMatching(reason) as string })
+})
+
+test('nor is a report that can not be saved', async () => {
+  await writeFile(join(home, 'log'), log)
+  expect(await run('--log', join(home, 'log'), '-o', join(home, 'log/folder'))).toMatchObject({ status: 2, err: expect.stringContaining('ENOTDIR') as string })
 })
 
 test('a job has a name that a label can hold', () => {
