@@ -34,9 +34,10 @@ export function createContext(args: string[], environment: NodeJS.ProcessEnv): P
     try {
       return { home, place: directoryPlace(config().audit) }
     } catch (thrown) {
-      // A key has to be revoked beside a broken one too: where they are in a database, the state folder has none.
-      if (thrown instanceof ConfigError && existsSync(join(home, 'directory.sqlite'))) return { home, place: undefined }
-      throw thrown
+      if (!(thrown instanceof ConfigError && existsSync(join(home, 'directory.sqlite')))) throw thrown
+      // A key has to be revoked beside a broken one too.
+      process.stderr.write(`The configuration is broken ("intramuros config check" tells how): teams and keys are taken to be those of the files in ${home}.\n`)
+      return { home, place: undefined }
     }
   }
 

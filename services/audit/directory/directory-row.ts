@@ -34,8 +34,20 @@ export async function readRow(run: Run, { lock }: { lock: boolean }): Promise<Di
   return row && { version: Number(row.version), image: row.image }
 }
 
-/** Within a transaction that has read it with a lock, or found none. */
-export async function writeRow(run: Run, { version, image }: DirectoryRow): Promise<void> {
-  const text = version === 1 ? 'INSERT INTO intramuros_audit.directory (version, image) VALUES ($1, $2)' : 'UPDATE intramuros_audit.directory SET version = $1, image = $2'
-  await run({ what: 'changing teams and keys', text, values: [version, image] })
+/** Where there is none, and nobody has made one since. */
+export async function insertRow(run: Run, { version, image }: DirectoryRow): Promise<void> {
+  await run({ what: 'making teams and keys', text: 'INSERT INTO intramuros_audit.directory (version, image) VALUES ($1, $2) ON CONFLICT DO NOTHING', values: [version, image] })
 }
+
+/** Within a transaction that has read it with a lock. */
+export async function updateRow(run: Run, { version, image }: DirectoryRow): Promise<void> {
+  await run({ what: 'changing teams and keys', text: 'UPDATE intramuros_audit.directory SET version = $1, image = $2', values: [version, image] })
+}
+
+/** Whether somebody who may write the table wants a directory without any keys to be made (docs/audit-postgres.md): an empty image. */
+export function isToBeMadeAnew({ image }: DirectoryRow): boolean {
+  return image.length === 0
+}
+
+/** The statement that asks for that. */
+export const askAnew = `INSERT INTO intramuros_audit.directory (version, image) VALUES (1, '') ON CONFLICT (one) DO UPDATE SET image = ''`

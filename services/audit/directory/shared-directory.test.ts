@@ -9,6 +9,7 @@ import { type PostgresServer, startPostgres } from '../../../test/support/postgr
 import { openDirectory } from '../../shared/directory/directory.ts'
 import { openPostgresStore } from '../store/postgres/open-postgres-store.ts'
 import { makeNoteKey } from '../tlog/note-key.ts'
+import { askAnew } from './directory-row.ts'
 import type { DirectoryPlace } from './place.ts'
 import { openSharedDirectory, type SharedDirectory } from './shared-directory.ts'
 import { askDirectory, changeDirectory } from './use-directory.ts'
@@ -90,7 +91,20 @@ test('one that was in files is taken over, and the files no longer count', async
   // Another service's own is not: the first counts.
   const other = await mkdtemp(join(tmpdir(), 'intramuros-shared-directory-'))
   openDirectory({ home: other }).close()
-  expect(names(await open({ home: other }))).toEqual(['ward'])
+  expect(names(await open({ home: other, recorded }))).toEqual(['ward'])
+  expect((await readdir(other)).filter((name) => name.startsWith('directory') && !name.endsWith('-wal') && !name.endsWith('-shm')).toSorted()).toEqual(['directory.key.moved', 'directory.sqlite.moved'])
+  await rm(other, { recursive: true })
+})
+
+test('a service without files does not begin where the log has changes: the keys are with another', async () => {
+  const other = await mkdtemp(join(tmpdir(), 'intramuros-shared-directory-'))
+  const files = openDirectory({ home: folder })
+  files.addTeam('ward', [])
+  const recorded = files.lastChange()
+  files.close()
+  await expect(open({ home: other, recorded })).rejects.toThrow(/start the audit service first that has it.*INSERT INTO intramuros_audit\.directory/)
+  expect(names(await open({ recorded }))).toEqual(['ward'])
+  expect(names(await open({ home: other, recorded }))).toEqual(['ward'])
   await rm(other, { recursive: true })
 })
 
@@ -99,7 +113,7 @@ test('one in files that lacks changes which the log has is not taken over', asyn
   files.addTeam('ward', [])
   const recorded = files.lastChange() + 1
   files.close()
-  await expect(open({ recorded })).rejects.toThrow(/directory\.sqlite in .* is older than the changes/)
+  await expect(open({ recorded })).rejects.toThrow(/directory\.sqlite in .* lacks changes of teams and keys/)
   expect(existsSync(join(folder, 'directory.sqlite'))).toBe(true)
 })
 
@@ -125,13 +139,22 @@ test('an old copy of the row is not believed: not at start, and not while a serv
   await server.query(database, 'UPDATE intramuros_audit.directory SET version = version + 5')
   await expect(askDirectory(source(), (one) => one.authenticate(secret))).rejects.toThrow('changed by somebody who has not the key')
   await expect(open()).rejects.toThrow('changed by somebody who has not the key')
-  // Given up, it begins anew, without any keys.
+  // Given up, it begins anew, without any keys, as the message says.
+  const message = await open({ recorded }).then(() => '', (thrown: unknown) => String(thrown))
+  expect(message).toContain('changed by somebody')
   await server.query(database, 'DELETE FROM intramuros_audit.directory')
+  await expect(open({ recorded })).rejects.toThrow('start the audit service first that has it')
+  await server.query(database, askAnew)
+  await expect(askDirectory(source(), (one) => one.listKeys())).rejects.toThrow('no teams and keys in the database yet')
   expect((await open({ recorded })).terms()).toMatchObject({ teams: [{ name: 'default' }], keys: [] })
-  // Also by a clock that was set back since.
-  await server.query(database, 'DELETE FROM intramuros_audit.directory')
+  // Also by a clock that was set back since, and over one that is there.
+  await server.query(database, askAnew)
   const ahead = Date.now() + 86_400_000
-  expect((await open({ recorded: ahead })).changesAfter(ahead, 10)).toMatchObject([{ event: 'team.created' }])
+  const anew = await open({ recorded: ahead })
+  expect(anew.changesAfter(ahead, 10)).toMatchObject([{ event: 'team.created' }])
+  // It is asked for once.
+  await changeDirectory(source(), (one) => one.addTeam('ward', []))
+  expect(names(await open({ recorded: ahead }))).toEqual(['default', 'ward'])
 })
 
 test('a byte that was changed, another key of the log, and none, are told', async () => {
@@ -180,6 +203,9 @@ test('one of an older version in the row is brought up to date, one of a newer i
     })
   }
   await change(`DROP TABLE content_key; ALTER TABLE team DROP COLUMN content_key; PRAGMA user_version = 4`)
+  // Not by a command: a service of the older version may still write the log.
+  await expect(askDirectory(source(), (one) => one.listTeams())).rejects.toThrow('made by an older version')
+  await open()
   expect(await askDirectory(source(), (one) => [one.listTeams().map(({ contentKey }) => contentKey), one.listContentKeys()])).toEqual([['', ''], []])
   await change('PRAGMA user_version = 99')
   await expect(askDirectory(source(), (one) => one.listTeams())).rejects.toThrow('made by a newer version (schema 99')

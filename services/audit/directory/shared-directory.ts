@@ -9,8 +9,8 @@ import { clientConfig, connections, placeOf } from '../store/postgres/connection
 import { PostgresError } from '../store/postgres/postgres-error.ts'
 import { checkServer } from '../store/postgres/server-check.ts'
 import { postgresTiming } from '../store/postgres/timing.ts'
-import { markOf, readMark, readRow, writeRow } from './directory-row.ts'
-import { directoryName, openRow } from './in-postgres.ts'
+import { askAnew, isToBeMadeAnew, markOf, readMark, readRow } from './directory-row.ts'
+import { directoryName, openRow, replaceInPostgres } from './in-postgres.ts'
 import type { DirectoryPlace } from './place.ts'
 import { openSeal } from './seal.ts'
 
@@ -34,54 +34,42 @@ export type SharedDirectory = Pick<Directory, 'terms' | 'version' | 'changesAfte
  */
 export async function openSharedDirectory({ place, home, recorded, log, intervalMs = 250 }: SharedDirectoryOptions): Promise<SharedDirectory> {
   const seal = await openSeal(place.keyFile)
+  await makeOrMigrate({ place, home, recorded, log })
   const { run, close } = connections(await clientConfig(place.settings, { ...postgresTiming, ...place.timing }), placeOf(place.settings.address), 1, checkServer)
-  let current: { mark: string; directory: Directory }
+  let current: { mark: string | undefined; directory: Directory }
   let version = 1
+  /** Of an image that was refused: it is not fetched again. */
+  let refused: string | undefined
   let troubled = ''
   try {
-    if ((await readMark(run)) === undefined) await make()
     current = await read(recorded)
   } catch (thrown) {
     await close()
     throw thrown
   }
 
-  /** Nobody else does: only the service that writes the log gets here. */
-  async function make(): Promise<void> {
-    const own = existsSync(join(home, 'directory.sqlite'))
-    // Its first change is newer than all that the log has, also by a clock that was set back.
-    const directory = own ? openDirectory({ home }) : openDirectoryImage(undefined, directoryName, () => new Date(Math.max(Date.now(), recorded + 1)))
-    try {
-      if (own && !goesOnFrom(directory, recorded)) {
-        throw new DirectoryError(`directory.sqlite in ${home} is older than the changes of teams and keys that the log has: begin with the audit service that has the newest, or move directory.sqlite and directory.key aside to begin without any keys.`)
-      }
-      if (!own && recorded > 0) log.warn({}, 'the log has changes of teams and keys, but they are not in the database: it begins without any keys')
-      ensureFirstTeam(directory)
-      await writeRow(run, { version: 1, image: seal.close(directory.image(), 1) })
-    } finally {
-      directory.close()
-    }
-    if (!own) return
-    // What is changed there no longer counts, and nobody is to believe that it does.
-    for (const name of ['directory.sqlite', 'directory.key']) await rename(join(home, name), join(home, `${name}.moved`))
-    log.info({}, 'teams and keys are in the database now; the files that they were in are directory.sqlite.moved and directory.key.moved')
-  }
-
   /** Throws DirectoryError for one that lacks this change. */
-  async function read(change: number): Promise<{ mark: string; directory: Directory }> {
+  async function read(change: number): Promise<{ mark: string | undefined; directory: Directory }> {
     const row = await readRow(run, { lock: false })
+    const mark = row && markOf(row)
+    refused = mark
     const directory = openRow(row, seal)
-    if (!goesOnFrom(directory, change)) {
+    try {
+      requireNewest(directory, change)
+    } catch (thrown) {
       directory.close()
-      throw new DirectoryError('The teams and keys in the database are an old copy: the log has changes that they lack, so keys that were revoked may be among them. Restore the newest copy; or, to begin without any keys, DELETE FROM intramuros_audit.directory.')
+      throw thrown
     }
-    return { mark: row === undefined ? '' : markOf(row), directory }
+    refused = undefined
+    return { mark, directory }
   }
 
   /** While it can't be read, or is older than what was there, what is known counts on. */
   async function follow(): Promise<void> {
     try {
-      if ((await readMark(run)) !== current.mark) {
+      const mark = await readMark(run)
+      if (mark !== undefined && mark === refused) return
+      if (mark !== current.mark) {
         const before = current.directory
         current = await read(before.lastChange())
         version += 1
@@ -92,8 +80,9 @@ export async function openSharedDirectory({ place, home, recorded, log, interval
       const reason = thrown instanceof DirectoryError || thrown instanceof PostgresError ? thrown.message : 'an error that nobody expected'
       if (reason !== troubled && !closed) log.error({ reason, err: describeError(thrown) }, 'teams and keys could not be read from the database: changes of them do not count yet')
       troubled = reason
+    } finally {
+      if (!closed) timer = setTimeout(() => void follow(), intervalMs)
     }
-    if (!closed) timer = setTimeout(() => void follow(), intervalMs)
   }
 
   let closed = false
@@ -109,6 +98,55 @@ export async function openSharedDirectory({ place, home, recorded, log, interval
       current.directory.close()
     },
   }
+}
+
+/**
+ * Where there is none, it is made: taken over from files of this service, or new where the log has none either. One of an older version is brought up to date.
+ * Only the service that writes the log gets here. Throws DirectoryError, and PostgresError.
+ */
+async function makeOrMigrate({ place, home, recorded, log }: Omit<SharedDirectoryOptions, 'intervalMs'>): Promise<void> {
+  const files = ['directory.sqlite', 'directory.key'].map((name) => join(home, name)).filter((file) => existsSync(file))
+  const found = await replaceInPostgres(place, (row, seal) => {
+    const directory = row === undefined ? begin() : isToBeMadeAnew(row) ? makeAnew() : openRow(row, seal, { mayMigrate: true })
+    try {
+      if (row !== undefined && !isToBeMadeAnew(row)) requireNewest(directory, recorded)
+      ensureFirstTeam(directory)
+      const image = directory.image()
+      const isAsItWas = row !== undefined && !isToBeMadeAnew(row) && image.equals(seal.open(row.image, row.version))
+      return { result: row === undefined ? 'made' : 'there', image: isAsItWas ? undefined : image }
+    } finally {
+      directory.close()
+    }
+  })
+  if (files.length === 0) return
+  // What is changed there no longer counts, and nobody is to believe that it does.
+  for (const file of files) await rename(file, `${file}.moved`)
+  const text = found === 'made' ? 'teams and keys are in the database now' : 'teams and keys are those of the database, not those of the files here'
+  log.info({ files }, `${text}; the files are renamed to ….moved`)
+
+  function begin(): Directory {
+    if (existsSync(join(home, 'directory.sqlite'))) {
+      const directory = openDirectory({ home })
+      if (goesOnFrom(directory, recorded)) return directory
+      directory.close()
+      throw new DirectoryError(`directory.sqlite in ${home} lacks changes of teams and keys that the log has: start the audit service first that has the newest. ${orAnew}`)
+    }
+    if (recorded > 0) throw new DirectoryError(`The log has changes of teams and keys, but there are none in the database, and no directory.sqlite in ${home}: start the audit service first that has it, or restore the table intramuros_audit.directory. ${orAnew}`)
+    return openDirectoryImage(undefined, { name: directoryName, mayMigrate: false })
+  }
+
+  function makeAnew(): Directory {
+    log.warn({}, 'a directory of teams and keys was asked for that begins without any keys')
+    // Its first change is newer than all that the log has, also by a clock that was set back.
+    return openDirectoryImage(undefined, { name: directoryName, mayMigrate: false, now: () => new Date(Math.max(Date.now(), recorded + 1)) })
+  }
+}
+
+const orAnew = `Or, to begin without any keys: ${askAnew}; and start it again.`
+
+function requireNewest(directory: Directory, change: number): void {
+  if (goesOnFrom(directory, change)) return
+  throw new DirectoryError(`The teams and keys in the database are an old copy: the log has changes that they lack, so keys that were revoked may be among them. Restore the newest copy. ${orAnew}`)
 }
 
 /**

@@ -1,5 +1,6 @@
 import type { Command } from 'commander'
 import { askDirectory, changeDirectory } from '../../audit/directory/use-directory.ts'
+import { StoreError } from '../../audit/store/store.ts'
 import { createTeamKey, readTeamKey, removeTeamKey, type TeamKey } from '../../shared/content/team-key.ts'
 import { ContentError } from '../../shared/content/content-error.ts'
 import type { ContentKey } from '../../shared/directory/content-keys.ts'
@@ -35,7 +36,7 @@ export function registerContentKeys(program: Command, context: ContentKeysContex
       try {
         added = await changeDirectory(context.directory(), (directory) => directory.addContentKey({ name, team, keyId: key.id }))
       } catch (thrown) {
-        if (made) await removeTeamKey(folder, name)
+        if (made && !mayHaveBeenDone(thrown)) await removeTeamKey(folder, name)
         throw thrown
       } finally {
         key.bytes.fill(0)
@@ -93,6 +94,11 @@ async function readOrMake(folder: string, name: string): Promise<{ key: TeamKey;
     if (key === undefined) throw thrown
     return { key, made: false }
   }
+}
+
+/** The database's answer to the commit was lost: without the key's file, what may know it now could never use it. */
+function mayHaveBeenDone(thrown: unknown): boolean {
+  return thrown instanceof DirectoryError && thrown.cause instanceof StoreError && thrown.cause.stored === 'unknown'
 }
 
 /** With the same fields for each. */

@@ -104,14 +104,14 @@ export function openDatabase(home: string, { readOnly, create }: { readOnly: boo
   }
 }
 
-/** In memory alone: what imageOf has made, brought up to date, or without it an empty one. Call it within withDirectoryErrors. */
-export function openImage(image: Uint8Array | undefined, file: string): OpenDatabase {
+/** In memory alone: what imageOf has made, or without it an empty one. `mayMigrate`: one of an older version is brought up to date, else refused. Call it within withDirectoryErrors. */
+export function openImage(image: Uint8Array | undefined, { file, mayMigrate }: { file: string; mayMigrate: boolean }): OpenDatabase {
   const database = new DatabaseSync(':memory:')
   try {
     const hmacKey = image === undefined ? newHmacKey() : Buffer.from(image.subarray(0, keyBytes))
     if (image === undefined) fill(database, hmacKey)
     else database.deserialize(image.subarray(keyBytes))
-    migrate(database)
+    if (mayMigrate) migrate(database)
     requireSchema(database, file)
     requireKey(database, hmacKey, `${file} holds a key that is not its own.`)
     return { database, file, hmacKey }
@@ -216,7 +216,7 @@ function requireSchema(database: DatabaseSync, file: string): void {
   const version = userVersion(database)
   if (version === schemaVersion) return
   if (version === 0) throw new DirectoryError(`${file} is still empty: the first start of the platform fills it.`)
-  if (version < schemaVersion) throw new DirectoryError(`${file} was made by an older version: the next start of the platform, or any command that changes it, brings it up to date.`)
+  if (version < schemaVersion) throw new DirectoryError(`${file} was made by an older version: the next start of the platform brings it up to date.`)
   throw new DirectoryError(`${file} was made by a newer version (schema ${version}; this one knows ${schemaVersion}).`)
 }
 

@@ -108,9 +108,17 @@ export function openDirectory({ home, readOnly = false, create = true, now = () 
   return directoryOn(withDirectoryErrors(join(home, 'directory.sqlite'), () => openDatabase(home, { readOnly, create: create && !readOnly })), now)
 }
 
-/** One in memory alone: what image() gave, or without it an empty one. `name` is what errors call it by. Throws DirectoryError. */
-export function openDirectoryImage(image: Uint8Array | undefined, name: string, now: () => Date = () => new Date()): Directory {
-  return directoryOn(withDirectoryErrors(name, () => openImage(image, name)), now)
+export interface ImageOptions {
+  /** What errors call it by. */
+  name: string
+  /** Bring one of an older version up to date, which is refused else. */
+  mayMigrate: boolean
+  now?: () => Date
+}
+
+/** One in memory alone: what image() gave, or without it an empty one. Throws DirectoryError. */
+export function openDirectoryImage(image: Uint8Array | undefined, { name, mayMigrate, now = () => new Date() }: ImageOptions): Directory {
+  return directoryOn(withDirectoryErrors(name, () => openImage(image, { file: name, mayMigrate })), now)
 }
 
 function directoryOn(open: OpenDatabase, now: () => Date): Directory {
